@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+// The stream of the meta device: nothing runs on it, but it adds up the work that was asked for.
+#pragma once
+
+#include <cstdint>
+
+#include "core/device/stream.h"
+
+namespace strata {
+
+// Work of the operations enqueued since the last reset. Matrix-product FLOPs count a multiply-add as two.
+struct WorkCount {
+  int64_t matmul_flops = 0;
+  int64_t attention_flops = 0;  // counted for the causal half only, over the segments as given
+  int64_t bytes = 0;            // operands read and written by the other operations
+};
+
+class MetaStream : public Stream {
+ public:
+  // `target` is the device whose working-memory needs are counted.
+  explicit MetaStream(Device target) : Stream(Scratch(make_meta_allocator())), target_(target) {}
+
+  Device target() const { return target_; }
+  Device device() const override { return {DeviceKind::meta, 0}; }
+  Event record() override { return {}; }
+  void wait(const Event&) override {}
+
+  WorkCount count;
+
+ private:
+  Device target_;
+};
+
+// The stream as a meta stream; throws ContractError when it is of another device.
+MetaStream& meta_stream(Stream& stream);
+
+}  // namespace strata
