@@ -19,10 +19,11 @@ class WorkerPool {
 
   int threads() const;
 
-  // Calls body(index, worker) once for every index in [0, count), from up to threads() threads including the caller;
-  // worker is in [0, threads()) and no two concurrent calls share it. Returns when all are done. Which worker runs an
-  // index is not determined: results must not depend on it. The first exception of a body is rethrown here.
-  // Calls from several threads are serialised; a call from inside a body runs on that worker alone.
+  // Calls body(index, worker) once for every index in [0, count), from up to threads() threads including the
+  // caller; worker is in [0, threads()) and no two concurrent calls share it. Returns when all are done.
+  // Which worker runs an index is not determined: results must not depend on it. The first exception of a
+  // body is rethrown here. Calls from several threads are serialised; a call from inside a body runs on that
+  // worker alone. A body may call another pool, whose bodies then must not wait for this one.
   void for_each(int64_t count, const std::function<void(int64_t index, int worker)>& body);
 
  private:

@@ -12,6 +12,7 @@ void Scratch::bind(std::byte* base, int64_t bytes) {
   base_ = base;
   limit_ = bytes;
   chunks_.clear();
+  current_ = 0;
 }
 
 std::byte* Scratch::take(int64_t bytes) {
@@ -25,28 +26,31 @@ std::byte* Scratch::take(int64_t bytes) {
   }
   check(allocator_ != nullptr, "[scratch] {} bytes asked of a scratch that is neither bound nor growable",
         bytes);
-  // Chunks cover increasing ranges of the running offset; one allocation never straddles two of them.
-  const bool fits = !chunks_.empty() && end <= chunks_.back().begin + chunks_.back().buffer->bytes();
-  if (!fits) {
-    const int64_t size = std::max<int64_t>(end - begin, std::max<int64_t>(int64_t{1} << 20, 2 * high_water_));
-    chunks_.push_back({allocator_->allocate(size, "scratch"), begin});
+  // Chunks up to the current one cover increasing ranges of the running offset; those after it are spare. Nothing is
+  // freed before the scratch goes: work that was enqueued may still be using bytes whose scope has ended.
+  const auto fits = [&](const Chunk& chunk) { return end <= chunk.begin + chunk.buffer->bytes(); };
+  if (chunks_.empty() || !fits(chunks_[current_])) {
+    const size_t next = chunks_.empty() ? 0 : current_ + 1;
+    const auto spare = std::find_if(chunks_.begin() + static_cast<std::ptrdiff_t>(next), chunks_.end(),
+                                    [&](const Chunk& chunk) { return end - begin <= chunk.buffer->bytes(); });
+    if (spare != chunks_.end()) {
+      std::swap(*spare, chunks_[next]);
+    } else {
+      const int64_t size = std::max<int64_t>(end - begin, std::max<int64_t>(int64_t{1} << 20, 2 * high_water_));
+      chunks_.insert(chunks_.begin() + static_cast<std::ptrdiff_t>(next), {allocator_->allocate(size, "scratch"), 0});
+    }
+    current_ = next;
+    chunks_[current_].begin = begin;
   }
   used_ = end;
   high_water_ = std::max(high_water_, used_);
-  const Chunk& chunk = chunks_.back();
+  const Chunk& chunk = chunks_[current_];
   return chunk.buffer->data() ? chunk.buffer->data() + (begin - chunk.begin) : nullptr;
 }
 
 void Scratch::release_to(int64_t used) {
   used_ = used;
-  // An emptied scratch keeps its newest, largest chunk: the next operation of the same size allocates
-  // nothing.
-  while (chunks_.size() > 1 && chunks_.back().begin > used) chunks_.pop_back();
-  if (used == 0 && chunks_.size() > 1) {
-    chunks_.front() = chunks_.back();
-    chunks_.resize(1);
-  }
-  if (used == 0 && !chunks_.empty()) chunks_.front().begin = 0;
+  while (current_ > 0 && chunks_[current_].begin >= used) --current_;
 }
 
 }  // namespace strata

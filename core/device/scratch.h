@@ -55,6 +55,7 @@ class Scratch {
   };
   std::shared_ptr<Allocator> allocator_;
   std::vector<Chunk> chunks_;
+  size_t current_ = 0;         // the chunk bytes are taken from
   std::byte* base_ = nullptr;  // when bound
   int64_t limit_ = -1;         // when bound
   int64_t used_ = 0;

@@ -105,10 +105,10 @@ Event CpuStream::record() {
 }
 
 void CpuStream::wait(const Event& event) {
-  if (event.done()) return;
+  // Also an event that is done already is looked at: the work before it may have failed.
   if (mode_ == Mode::inline_)
     event.wait();
-  else
+  else if (event.state())
     enqueue_threaded([event] { event.wait(); });
 }
 
