@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+// The operations of the CPU device, as op_table.cpp lists them (matrix products: cpu/matmul.h). Operands are
+// checked by the front ends. Each enqueues on a CpuStream and uses the kernels of that stream's instruction
+// set.
+#pragma once
+
+#include "core/ops/activation.h"
+#include "core/ops/attention.h"
+#include "core/ops/elementwise.h"
+#include "core/ops/embedding.h"
+#include "core/ops/loss.h"
+#include "core/ops/norm.h"
+#include "core/ops/reduce.h"
+#include "core/ops/rope.h"
+
+namespace strata::cpu {
+
+void rms_norm_forward(Stream&, const RmsNormForward&);
+void rms_norm_backward(Stream&, const RmsNormBackward&);
+void layer_norm_forward(Stream&, const LayerNormForward&);
+void layer_norm_backward(Stream&, const LayerNormBackward&);
+void rope(Stream&, const Rope&);
+void swiglu_forward(Stream&, const SwigluForward&);
+void swiglu_backward(Stream&, const SwigluBackward&);
+void gelu_forward(Stream&, const GeluForward&);
+void gelu_backward(Stream&, const GeluBackward&);
+void attention_forward(Stream&, const AttentionForward&);
+void attention_backward(Stream&, const AttentionBackward&);
+void softmax_stats(Stream&, const SoftmaxStats&);
+void cross_entropy(Stream&, const CrossEntropy&);
+void embedding_forward(Stream&, const EmbeddingForward&);
+void embedding_backward(Stream&, const EmbeddingBackward&);
+void column_sum(Stream&, const ColumnSum&);
+void sum_of_squares(Stream&, const Tensor&, BinnedSum*);
+void copy(Stream&, const Tensor&, const Tensor&);
+void fill(Stream&, const Tensor&, float);
+void add(Stream&, const Tensor&, const Tensor&, const Tensor&);
+void scale(Stream&, const Tensor&, float);
+void fill_normal(Stream&, const Tensor&, const RandomKey&, uint64_t first_index, float std);
+
+// Bytes of scratch, exactly.
+int64_t rms_norm_backward_scratch(const RmsNormBackward&);
+int64_t layer_norm_backward_scratch(const LayerNormBackward&);
+int64_t attention_backward_scratch(const AttentionBackward&);
+int64_t embedding_backward_scratch(const EmbeddingBackward&);
+int64_t column_sum_scratch(const ColumnSum&);
+
+}  // namespace strata::cpu

@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+// Matrix products with AVX-512 and its bf16 dot product. vdpbf16ps adds two products to a sum, each addition
+// rounded to nearest even whatever the control register says, and takes and gives zero for denormals: a
+// product of bf16 values smaller than 2^-126 is lost.
+#include "core/ops/cpu/kernels/matmul_tile.h"
+
+#include <immintrin.h>
+
+namespace strata::cpu::STRATA_ISA_NAMESPACE {
+namespace {
+
+template <typename AnyUnit>
+struct FloatVector {
+  using Unit = AnyUnit;
+  using Sum = __m512;
+  using Factor = __m512;
+  static constexpr int kLanes = 16, kRows = 8, kColumns = 48;
+  STRATA_ALWAYS_INLINE static Sum zero() { return _mm512_setzero_ps(); }
+  STRATA_ALWAYS_INLINE static Sum load(const float* x) { return _mm512_loadu_ps(x); }
+  STRATA_ALWAYS_INLINE static void store(float* out, Sum x) { _mm512_storeu_ps(out, x); }
+  STRATA_ALWAYS_INLINE static Sum add(Sum x, Sum y) { return _mm512_add_ps(x, y); }
+  STRATA_ALWAYS_INLINE static Factor load_units(const uint32_t* x) {
+    return _mm512_loadu_ps(reinterpret_cast<const float*>(x));
+  }
+  STRATA_ALWAYS_INLINE static Factor broadcast(const char* x) {
+    float unit;
+    __builtin_memcpy(&unit, x, sizeof unit);
+    return _mm512_set1_ps(unit);
+  }
+  STRATA_ALWAYS_INLINE static Sum multiply_add(Factor x, Factor y, Sum sum) {
+    return _mm512_fmadd_ps(x, y, sum);
+  }
+};
+
+struct PairVector {
+  using Unit = PairUnit;
+  using Sum = __m512;
+  using Factor = __m512bh;
+  static constexpr int kLanes = 16, kRows = 8, kColumns = 48;
+  STRATA_ALWAYS_INLINE static Sum zero() { return _mm512_setzero_ps(); }
+  STRATA_ALWAYS_INLINE static Sum load(const float* x) { return _mm512_loadu_ps(x); }
+  STRATA_ALWAYS_INLINE static void store(float* out, Sum x) { _mm512_storeu_ps(out, x); }
+  STRATA_ALWAYS_INLINE static Sum add(Sum x, Sum y) { return _mm512_add_ps(x, y); }
+  STRATA_ALWAYS_INLINE static Factor load_units(const uint32_t* x) {
+    return reinterpret_cast<Factor>(_mm512_loadu_si512(x));
+  }
+  // A row of bf16 may start at any even address.
+  STRATA_ALWAYS_INLINE static Factor broadcast(const char* x) {
+    int pair;
+    __builtin_memcpy(&pair, x, sizeof pair);
+    return reinterpret_cast<Factor>(_mm512_set1_epi32(pair));
+  }
+  // The last element of a row of odd length: what follows it in memory is not touched.
+  STRATA_ALWAYS_INLINE static Factor broadcast_half(const char* x) {
+    uint16_t element;
+    __builtin_memcpy(&element, x, sizeof element);
+    return reinterpret_cast<Factor>(_mm512_set1_epi32(element));
+  }
+  STRATA_ALWAYS_INLINE static Sum multiply_add(Factor x, Factor y, Sum sum) {
+    return _mm512_dpbf16_ps(sum, x, y);
+  }
+};
+
+}  // namespace
+
+const MatmulTypes matmul_kernels{.f32 = kernels_of<FloatVector<FloatUnit>>, .bf16 = kernels_of<PairVector>};
+
+}  // namespace strata::cpu::STRATA_ISA_NAMESPACE

@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/ops/embedding.h"
+
+#include "core/ops/op_table.h"
+#include "core/ops/operands.h"
+
+namespace strata {
+
+void embedding_forward(Stream& stream, const EmbeddingForward& args) {
+  const Operands operands("embedding_forward", stream);
+  operands.present("table", args.table, 2);
+  operands.present("ids", args.ids, 1);
+  operands.rows("table", args.table, args.table.shape(), kFloats);
+  operands.dense("ids", args.ids, args.ids.shape(), {DType::i32});
+  operands.rows("out", args.out, {args.ids.dim(0), args.table.dim(1)}, {args.table.dtype()});
+  op_table(stream.device().kind).embedding_forward(stream, args);
+}
+
+void embedding_backward(Stream& stream, const EmbeddingBackward& args) {
+  const Operands operands("embedding_backward", stream);
+  operands.present("ids", args.ids, 1);
+  operands.present("dtable", args.dtable, 2);
+  operands.dense("ids", args.ids, args.ids.shape(), {DType::i32});
+  operands.dense("dtable", args.dtable, args.dtable.shape(), {DType::f32});
+  operands.rows("dout", args.dout, {args.ids.dim(0), args.dtable.dim(1)}, kFloats);
+  op_table(stream.device().kind).embedding_backward(stream, args);
+}
+
+}  // namespace strata

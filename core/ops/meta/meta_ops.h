@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+// The operations of the meta device: nothing is computed. FLOPs and bytes are added to MetaStream::count, and
+// the scratch that the target device would take is taken and given back, so that its high water is right.
+#pragma once
+
+#include "core/ops/op_table.h"
+
+namespace strata::meta {
+
+void pack(Stream&, const Tensor&, const PackedMatrix&);
+void matmul(Stream&, const Matmul&);
+void rms_norm_forward(Stream&, const RmsNormForward&);
+void rms_norm_backward(Stream&, const RmsNormBackward&);
+void layer_norm_forward(Stream&, const LayerNormForward&);
+void layer_norm_backward(Stream&, const LayerNormBackward&);
+void rope(Stream&, const Rope&);
+void swiglu_forward(Stream&, const SwigluForward&);
+void swiglu_backward(Stream&, const SwigluBackward&);
+void gelu_forward(Stream&, const GeluForward&);
+void gelu_backward(Stream&, const GeluBackward&);
+void attention_forward(Stream&, const AttentionForward&);
+void attention_backward(Stream&, const AttentionBackward&);
+void softmax_stats(Stream&, const SoftmaxStats&);
+void cross_entropy(Stream&, const CrossEntropy&);
+void embedding_forward(Stream&, const EmbeddingForward&);
+void embedding_backward(Stream&, const EmbeddingBackward&);
+void column_sum(Stream&, const ColumnSum&);
+void sum_of_squares(Stream&, const Tensor&, BinnedSum*);
+void copy(Stream&, const Tensor&, const Tensor&);
+void fill(Stream&, const Tensor&, float);
+void add(Stream&, const Tensor&, const Tensor&, const Tensor&);
+void scale(Stream&, const Tensor&, float);
+void fill_normal(Stream&, const Tensor&, const RandomKey&, uint64_t first_index, float std);
+
+// (query, key) pairs that see each other, one head, over all segments.
+int64_t visible_pairs(std::span<const AttentionSegment> segments, bool causal);
+
+}  // namespace strata::meta

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a device provides: one function per operation. The front ends (norm.cpp, matmul.cpp, ...) check the operands
+// once for all devices and then call through this table. Adding a device: a folder like cpu/ and a row in op_table.cpp.
+#pragma once
+
+#include "core/ops/activation.h"
+#include "core/ops/attention.h"
+#include "core/ops/elementwise.h"
+#include "core/ops/embedding.h"
+#include "core/ops/loss.h"
+#include "core/ops/matmul.h"
+#include "core/ops/norm.h"
+#include "core/ops/reduce.h"
+#include "core/ops/rope.h"
+
+namespace strata {
+
+struct OpTable {
+  int64_t (*packed_bytes)(const Stream&, DType dtype, int64_t k, int64_t n);  // of the device's stream, or meta
+  void (*pack)(Stream&, const Tensor&, const PackedMatrix&);
+  void (*matmul)(Stream&, const Matmul&);
+  void (*rms_norm_forward)(Stream&, const RmsNormForward&);
+  void (*rms_norm_backward)(Stream&, const RmsNormBackward&);
+  void (*layer_norm_forward)(Stream&, const LayerNormForward&);
+  void (*layer_norm_backward)(Stream&, const LayerNormBackward&);
+  void (*rope)(Stream&, const Rope&);
+  void (*swiglu_forward)(Stream&, const SwigluForward&);
+  void (*swiglu_backward)(Stream&, const SwigluBackward&);
+  void (*gelu_forward)(Stream&, const GeluForward&);
+  void (*gelu_backward)(Stream&, const GeluBackward&);
+  void (*attention_forward)(Stream&, const AttentionForward&);
+  void (*attention_backward)(Stream&, const AttentionBackward&);
+  void (*softmax_stats)(Stream&, const SoftmaxStats&);
+  void (*cross_entropy)(Stream&, const CrossEntropy&);
+  void (*embedding_forward)(Stream&, const EmbeddingForward&);
+  void (*embedding_backward)(Stream&, const EmbeddingBackward&);
+  void (*column_sum)(Stream&, const ColumnSum&);
+  void (*sum_of_squares)(Stream&, const Tensor&, BinnedSum*);
+  void (*copy)(Stream&, const Tensor&, const Tensor&);
+  void (*fill)(Stream&, const Tensor&, float);
+  void (*add)(Stream&, const Tensor&, const Tensor&, const Tensor&);
+  void (*scale)(Stream&, const Tensor&, float);
+  void (*fill_normal)(Stream&, const Tensor&, const RandomKey&, uint64_t, float);
+};
+
+// Bytes of working memory (Stream::scratch) an operation takes at most, so that a plan can count them without running.
+// Only operations that take any are listed.
+struct ScratchTable {
+  int64_t (*matmul)(const Matmul&);
+  int64_t (*rms_norm_backward)(const RmsNormBackward&);
+  int64_t (*layer_norm_backward)(const LayerNormBackward&);
+  int64_t (*attention_backward)(const AttentionBackward&);
+  int64_t (*embedding_backward)(const EmbeddingBackward&);
+  int64_t (*column_sum)(const ColumnSum&);
+};
+
+const OpTable& op_table(DeviceKind kind);
+const ScratchTable& scratch_table(DeviceKind kind);  // of a real device, not of meta
+
+}  // namespace strata

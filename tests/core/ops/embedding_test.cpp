@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/ops/embedding.h"
+
+#include <gtest/gtest.h>
+
+#include "core/base/error.h"
+#include "core/ops/op_table.h"
+#include "tests/support/matrix.h"
+#include "tests/support/test_tensors.h"
+
+namespace strata {
+namespace {
+
+using reference::expect_close;
+using reference::Matrix;
+using reference::to_matrix;
+
+struct Case {
+  int64_t tokens, rows, width;
+  DType type;
+};
+
+std::vector<Case> cases() {
+  std::vector<Case> all;
+  for (const auto& [tokens, rows, width] : std::vector<std::array<int64_t, 3>>{
+           {1, 1, 1}, {5, 3, 17}, {33, 1, 16}, {64, 1000, 5}, {200, 7, 40}, {40, 50, 2100}, {300, 300, 64}})
+    for (const DType type : {DType::f32, DType::bf16}) all.push_back({tokens, rows, width, type});
+  return all;
+}
+
+std::string text(const Case& c) {
+  return fmt::format("tokens {} rows {} width {} {}", c.tokens, c.rows, c.width, name(c.type));
+}
+
+TEST(Embedding, ForwardPicksRows) {
+  for (const Case& c : cases())
+    for (const Write write : {Write::overwrite, Write::accumulate}) {
+      TestTensors t;
+      const auto make = [&](TestTensors& from) {
+        return std::vector{from.normal(c.type, {c.rows, c.width}), from.random_ids(c.tokens, c.rows),
+                           from.normal(c.type, {c.tokens, c.width})};
+      };
+      const auto in = make(t);
+      const Matrix table = to_matrix(in[0]), ids = to_matrix(in[1]);
+      Matrix expected = to_matrix(in[2]);
+      for (int64_t i = 0; i < c.tokens; ++i)
+        for (int64_t j = 0; j < c.width; ++j)
+          expected(i, j) =
+              table(static_cast<int64_t>(ids(0, i)), j) + (write == Write::accumulate ? expected(i, j) : 0);
+      const auto got = run_everywhere([&](Stream& stream, TestTensors& tensors) {
+        const auto args = make(tensors);
+        embedding_forward(stream, {.table = args[0], .ids = args[1], .out = args[2], .write = write});
+        return std::vector{args[2]};
+      });
+      expect_close(got[0], expected, {.sums = 1}, text(c));
+    }
+}
+
+TEST(Embedding, BackwardAddsRowsInOrderOfTokens) {
+  for (const Case& c : cases())
+    for (const Write write : {Write::overwrite, Write::accumulate}) {
+      TestTensors t;
+      const auto make = [&](TestTensors& from) {
+        return std::vector{from.random_ids(c.tokens, c.rows), from.normal(c.type, {c.tokens, c.width}),
+                           from.normal(DType::f32, {c.rows * c.width}).view({c.rows, c.width})};
+      };
+      const auto in = make(t);
+      // The order is part of the contract, so the reference adds in f32 and the bits are equal.
+      const Matrix ids = to_matrix(in[0]), dout = to_matrix(in[1]);
+      Matrix expected = to_matrix(in[2]);
+      if (write == Write::overwrite) std::fill(expected.values.begin(), expected.values.end(), 0.0);
+      for (int64_t i = 0; i < c.tokens; ++i)
+        for (int64_t j = 0; j < c.width; ++j) {
+          double& sum = expected(static_cast<int64_t>(ids(0, i)), j);
+          sum = static_cast<float>(sum) + static_cast<float>(dout(i, j));
+        }
+      const auto got = run_everywhere([&](Stream& stream, TestTensors& tensors) {
+        const auto args = make(tensors);
+        const EmbeddingBackward backward{.ids = args[0], .dout = args[1], .dtable = args[2], .write = write};
+        embedding_backward(stream, backward);
+        EXPECT_LE(stream.scratch().high_water(),
+                  round_up(scratch_table(DeviceKind::cpu).embedding_backward(backward), kTensorAlignment));
+        return std::vector{args[2]};
+      });
+      EXPECT_EQ(to_matrix(got[0]).values, expected.values) << text(c);
+    }
+}
+
+TEST(Embedding, AnIdOutsideTheTableIsNamed) {
+  for (const CpuStream::Mode mode : {CpuStream::Mode::inline_, CpuStream::Mode::threaded})
+    for (const int32_t bad : {-1, 4}) {
+      WorkerPool pool(1);
+      CpuStream stream(pool, mode);
+      TestTensors t;
+      const Tensor table = t.normal(DType::f32, {4, 8}), out = t.normal(DType::f32, {3, 8});
+      try {
+        embedding_forward(stream, {.table = table, .ids = t.ids({0, bad, 2}), .out = out});
+        stream.synchronize();
+        ADD_FAILURE() << "no error";
+      } catch (const Error& error) {
+        EXPECT_EQ(error.fault(), Fault::data);
+        EXPECT_EQ(error.report().found, fmt::format("id {} at token 1 of the micro-batch", bad));
+        EXPECT_EQ(error.report().expected, "0 to 3");
+      }
+    }
+  WorkerPool pool(1);
+  CpuStream stream(pool);
+  TestTensors t;
+  const Tensor dtable = t.normal(DType::f32, {32}).view({4, 8});
+  const Tensor before = t.clone(dtable);
+  EXPECT_THROW(embedding_backward(
+                   stream, {.ids = t.ids({0, 9}), .dout = t.normal(DType::f32, {2, 8}), .dtable = dtable}),
+               Error);
+  EXPECT_TRUE(bytes_of(dtable) == bytes_of(before)) << "nothing is added when an id is bad";
+}
+
+}  // namespace
+}  // namespace strata
