@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/program/action.h"
+
+#include <fmt/format.h>
+
+#include <array>
+
+#include "core/program/words.h"
+
+namespace strata {
+
+Action free_of(const Value& value) {
+  Action action;
+  action.kind = Kind::free;
+  action.block = value.block;
+  action.micro_batch = value.micro_batch;
+  action.cls = value.cls;
+  action.tier = value.tier;
+  action.level = value.level;
+  return action;
+}
+
+Value freed_value(const Action& action) {
+  return {action.cls, action.block, action.micro_batch, action.tier, action.level};
+}
+
+const KindInfo& info(Kind kind) {
+  static constexpr std::array<KindInfo, kNumKinds> table{{
+      {.name = "begin", .block = false, .micro_batch = false, .keep = false, .write = false},
+      {.name = "forward", .block = true, .micro_batch = true, .keep = true, .write = false},
+      {.name = "recompute", .block = true, .micro_batch = true, .keep = false, .write = false},
+      {.name = "backward_input", .block = true, .micro_batch = true, .keep = false, .write = false},
+      {.name = "backward_weight", .block = true, .micro_batch = true, .keep = false, .write = true},
+      {.name = "loss", .block = true, .micro_batch = true, .keep = false, .write = true},
+      {.name = "loss_only", .block = true, .micro_batch = true, .keep = false, .write = false},
+      {.name = "norm", .block = true, .micro_batch = false, .keep = false, .write = false},
+      {.name = "clip", .block = false, .micro_batch = false, .keep = false, .write = false},
+      {.name = "update", .block = true, .micro_batch = false, .keep = false, .write = false},
+      {.name = "pack", .block = true, .micro_batch = false, .keep = false, .write = false},
+      {.name = "free", .block = true, .micro_batch = true, .keep = false, .write = false},
+  }};
+  return table[static_cast<size_t>(kind)];
+}
+
+namespace {
+
+std::string_view name(Keep keep) { return keep == Keep::save ? "save" : "discard"; }
+std::string_view name(Write write) { return write == Write::overwrite ? "overwrite" : "accumulate"; }
+
+}  // namespace
+
+std::string to_string(const Action& action) {
+  const KindInfo& kind = info(action.kind);
+  std::string text(kind.name);
+  if (action.kind == Kind::free) return fmt::format("{} {}", kind.name, to_string(freed_value(action)));
+  if (kind.block) text += fmt::format(" {}", action.block);
+  if (kind.micro_batch) text += fmt::format(" mb={}", action.micro_batch);
+  if (kind.keep) text.append(" ").append(name(action.keep));
+  if (kind.write) text.append(" ").append(name(action.write));
+  return text;
+}
+
+Value words::value(std::string_view line, const std::vector<std::string_view>& words, size_t first) {
+  if (first >= words.size()) refuse(line, "", "a value class");
+  const auto cls = enumerator<ValueClass>(words[first], kNumValueClasses);
+  if (!cls) refuse(line, words[first], "a value class");
+  Value value{.cls = *cls};
+  for (size_t i = first + 1; i < words.size(); ++i) {
+    const std::string_view word = words[i];
+    if (const auto block = number<int16_t>(word); block && *block >= 0 && i == first + 1)
+      value.block = *block;
+    else if (const auto mb = field<int16_t>(word, "mb"); mb && *mb >= 0)
+      value.micro_batch = *mb;
+    else if (const auto level = field<uint8_t>(word, "level"))
+      value.level = *level;
+    else if (const auto tier = enumerator<Tier>(word.starts_with("tier=") ? word.substr(5) : "", kNumTiers))
+      value.tier = *tier;
+    else
+      refuse(line, word, "a block, mb=, tier= or level=");
+  }
+  return value;
+}
+
+Action parse_action(std::string_view text) {
+  using namespace words;
+  const auto all = split(text);
+  if (all.empty()) refuse(text, "", "a kind of action");
+  const auto kind = enumerator<Kind>(all[0], kNumKinds);
+  if (!kind) refuse(text, all[0], "a kind of action");
+  if (*kind == Kind::free) return free_of(words::value(text, all, 1));
+
+  Action action;
+  action.kind = *kind;
+  const KindInfo& fields = info(*kind);
+  size_t at = 1;
+  const auto next = [&] { return at < all.size() ? all[at++] : std::string_view{}; };
+  if (fields.block) {
+    const std::string_view word = next();
+    const auto block = number<int16_t>(word);
+    if (!block || *block < 0) refuse(text, word, "a block number");
+    action.block = *block;
+  }
+  if (fields.micro_batch) {
+    const std::string_view word = next();
+    const auto mb = field<int16_t>(word, "mb");
+    if (!mb || *mb < 0) refuse(text, word, "mb=<micro-batch>");
+    action.micro_batch = *mb;
+  }
+  if (fields.keep) {
+    const std::string_view word = next();
+    if (word != name(Keep::save) && word != name(Keep::discard)) refuse(text, word, "save or discard");
+    action.keep = word == name(Keep::save) ? Keep::save : Keep::discard;
+  }
+  if (fields.write) {
+    const std::string_view word = next();
+    if (word != name(Write::overwrite) && word != name(Write::accumulate))
+      refuse(text, word, "overwrite or accumulate");
+    action.write = word == name(Write::overwrite) ? Write::overwrite : Write::accumulate;
+  }
+  if (at < all.size()) refuse(text, all[at], "the end of the line");
+  return action;
+}
+
+}  // namespace strata

@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+// One entry of a program: what is done, to which block and micro-batch. Plain data that prints as one line
+// and parses back. Lanes and waits are derived from it, never stored in it.
+#pragma once
+
+#include <fmt/format.h>
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "core/ops/write.h"
+#include "core/program/value.h"
+
+namespace strata {
+
+enum class Kind : uint8_t {
+  begin,            // start of a step or evaluation: resets the accumulators
+  forward,          // block b of a micro-batch
+  recompute,        // forward again, for what it saves
+  backward_input,   // gradient of the block's input
+  backward_weight,  // gradient of the block's parameters
+  loss,             // the head: forward and both backwards in one, because the logits never exist as a whole
+  loss_only,        // the head of an evaluation
+  norm,             // adds a block's gradients to the gradient norm
+  clip,             // decides the clip coefficient, or to skip the step
+  update,           // optimizer step of a block
+  pack,             // packed weights from weights
+  free,             // ends a value's life; no work, on no lane
+};
+inline constexpr int kNumKinds = 12;
+
+// What forward does with what the backwards would need.
+enum class Keep : uint8_t { save, discard };
+
+struct Action {
+  Kind kind = Kind::begin;
+  int16_t block = -1;
+  int16_t micro_batch = -1;
+  Keep keep = Keep::save;           // forward
+  Write write = Write::accumulate;  // backward_weight and loss: overwrite creates the gradients
+  ValueClass cls = ValueClass::x;   // free: the value that ends
+  Tier tier = Tier::device;         // free: its tier
+  uint8_t level = 0;                // free: its level
+
+  friend bool operator==(const Action&, const Action&) = default;
+};
+
+// The free of a value, and the value a free ends.
+Action free_of(const Value& value);
+Value freed_value(const Action& action);
+
+// Which fields a kind has; the others keep their defaults.
+struct KindInfo {
+  std::string_view name;
+  bool block, micro_batch, keep, write;
+};
+const KindInfo& info(Kind kind);
+inline std::string_view name(Kind kind) { return info(kind).name; }
+
+// "forward 3 mb=1 discard", "backward_weight 3 mb=1 accumulate", "free saved_input 3 mb=1", "clip".
+std::string to_string(const Action& action);
+// The inverse. Throws Error(usage) naming the word that does not fit.
+Action parse_action(std::string_view text);
+
+}  // namespace strata
+
+// As to_string, but only when a message is really made.
+template <>
+struct fmt::formatter<strata::Action> : fmt::formatter<std::string> {
+  template <typename Context>
+  auto format(const strata::Action& action, Context& context) const {
+    return fmt::formatter<std::string>::format(strata::to_string(action), context);
+  }
+};

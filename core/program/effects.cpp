@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/program/effects.h"
+
+namespace strata {
+
+std::string_view name(Access access) {
+  constexpr std::array<std::string_view, 5> names{"reads", "creates", "updates", "accumulates into", "frees"};
+  return names[static_cast<size_t>(access)];
+}
+
+namespace {
+
+constexpr Access read = Access::read, create = Access::create, update = Access::update;
+
+// Collects the effects of one action; a value that does not exist for its block is left out.
+class Collector {
+ public:
+  Collector(const Action& action, std::span<const BlockInfo> blocks)
+      : action_(action), blocks_(blocks), b_(action.block) {}
+
+  EffectList collect() {
+    switch (action_.kind) {
+      case Kind::begin:
+      case Kind::clip:
+        scalars(update);
+        break;
+      case Kind::forward:
+        input(read);
+        weights();
+        activation(ValueClass::x, b_ + 1, create);
+        if (action_.keep == Keep::save) saved(create, create);
+        break;
+      case Kind::recompute:
+        input(read);
+        weights();
+        saved(create, create);
+        break;
+      case Kind::backward_input:
+        activation(ValueClass::dx, b_ + 1, read);
+        input(read);
+        saved(read, read);
+        weights();
+        activation(ValueClass::dx, b_, create);
+        deferred(create);
+        break;
+      case Kind::backward_weight:
+        activation(ValueClass::dx, b_ + 1, read);
+        input(read);
+        if (block().saves_weight) activation(ValueClass::saved_weight, b_, read);
+        deferred(read);
+        gradients();
+        break;
+      case Kind::loss:
+        input(read);
+        weights();
+        activation(ValueClass::dx, b_, create);
+        gradients();
+        scalars(update);
+        break;
+      case Kind::loss_only:
+        input(read);
+        weights();
+        scalars(update);
+        break;
+      case Kind::norm:
+        persistent(ValueClass::grad, b_, read);
+        scalars(update);
+        break;
+      case Kind::update:
+        scalars(read);
+        persistent(ValueClass::grad, b_, read);
+        persistent(ValueClass::weight, b_, update);
+        persistent(ValueClass::state, b_, update);
+        break;
+      case Kind::pack:
+        persistent(ValueClass::weight, b_, read);
+        persistent(ValueClass::packed, b_, update);
+        break;
+      case Kind::free:
+        list_.add(freed_value(action_), Access::free);
+        break;
+    }
+    return list_;
+  }
+
+ private:
+  const BlockInfo& block() const { return blocks_[static_cast<size_t>(b_)]; }
+
+  void activation(ValueClass cls, int b, Access access) {
+    list_.add({.cls = cls, .block = static_cast<int16_t>(b), .micro_batch = action_.micro_batch}, access);
+  }
+  void persistent(ValueClass cls, int b, Access access) {
+    list_.add({.cls = cls, .block = static_cast<int16_t>(b)}, access);
+  }
+  void scalars(Access access) { list_.add({.cls = ValueClass::scalars}, access); }
+  void input(Access access) {
+    if (b_ > 0) activation(ValueClass::x, b_, access);
+  }
+  void saved(Access for_input, Access for_weight) {
+    if (block().saves_input) activation(ValueClass::saved_input, b_, for_input);
+    if (block().saves_weight) activation(ValueClass::saved_weight, b_, for_weight);
+  }
+  void deferred(Access access) {
+    if (b_ > 0 && block().defers) activation(ValueClass::deferred, b_, access);
+  }
+  // Calls visit(b) for the block and the block it is tied to.
+  template <typename Visit>
+  void with_tied(Visit visit) {
+    visit(b_);
+    if (block().tied_to >= 0) visit(block().tied_to);
+  }
+  void weights() {
+    with_tied([&](int b) {
+      const BlockInfo& owner = blocks_[static_cast<size_t>(b)];
+      if (owner.has_parameters) persistent(ValueClass::weight, b, read);
+      if (owner.has_parameters && owner.packed) persistent(ValueClass::packed, b, read);
+    });
+  }
+  void gradients() {
+    with_tied([&](int b) {
+      if (blocks_[static_cast<size_t>(b)].trainable)
+        persistent(ValueClass::grad, b, action_.write == Write::overwrite ? create : Access::accumulate);
+    });
+  }
+
+  const Action& action_;
+  std::span<const BlockInfo> blocks_;
+  int b_;
+  EffectList list_;
+};
+
+}  // namespace
+
+EffectList effects(const Action& action, std::span<const BlockInfo> blocks) {
+  const KindInfo& kind = info(action.kind);
+  const int num_blocks = static_cast<int>(blocks.size());
+  check(!kind.block || action.kind == Kind::free || (action.block >= 0 && action.block < num_blocks),
+        "[effects] `{}` in a model of {} blocks", action, num_blocks);
+  return Collector(action, blocks).collect();
+}
+
+}  // namespace strata

@@ -1,0 +1,231 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/program/executor.h"
+
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <exception>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+#include "core/base/check.h"
+#include "core/base/hash.h"
+
+namespace strata {
+
+const Operand* Invocation::find(ValueClass cls, int block, Tier tier) const {
+  for (const Operand& operand : operands_)
+    if (operand.value.cls == cls && operand.value.block == block && operand.value.tier == tier)
+      return &operand;
+  return nullptr;
+}
+
+const Operand& Invocation::operand(ValueClass cls, int block, Tier tier) const {
+  const Operand* found = find(cls, block, tier);
+  check(found != nullptr, "[executor] `{}` has no operand `{}`", action_,
+        Value{.cls = cls, .block = static_cast<int16_t>(block), .tier = tier});
+  return *found;
+}
+
+OperandBytes Invocation::bytes_of(const Operand& operand) const {
+  std::byte* base = bases_[static_cast<size_t>(operand.value.tier)];
+  return {base ? base + operand.offset : nullptr, operand.bytes};
+}
+
+namespace {
+
+int64_t now_ns() {
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(
+             std::chrono::steady_clock::now().time_since_epoch())
+      .count();
+}
+
+// Thrown through a lane that stops because another one failed; never leaves the executor.
+struct Stopped {};
+
+// A number that only grows, and threads that wait for it to. Waits spin briefly, because most hand-overs
+// between lanes are short, and then sleep.
+class Counters {
+ public:
+  enum { kRequested = kNumLanes };  // steps asked for; the others count the actions done by a lane
+
+  int64_t get(size_t counter) const { return values_[counter].value.load(); }
+
+  void add(size_t counter) {
+    values_[counter].value.fetch_add(1);
+    wake();
+  }
+  // Makes every wait, now and later, throw Stopped.
+  void stop() {
+    stopped_.store(true);
+    wake();
+  }
+  bool stopped() const { return stopped_.load(); }
+
+  void wait(size_t counter, int64_t target) {
+    const auto over = [&] { return stopped_.load() || values_[counter].value.load() >= target; };
+    // A few microseconds, without yielding: on a busy machine a yield may last as long as many actions.
+    for (int spin = 0; spin < 1000 && !over(); ++spin) {
+    }
+    if (!over()) {
+      std::unique_lock lock(mutex_);
+      // Sequentially consistent: either the sleeper is seen by wake(), or it sees the new value below.
+      sleepers_.fetch_add(1);
+      changed_.wait(lock, over);
+      sleepers_.fetch_sub(1);
+    }
+    if (stopped_.load()) throw Stopped{};
+  }
+
+ private:
+  void wake() {
+    if (sleepers_.load() == 0) return;
+    // A sleeper that counted itself but does not sleep yet holds the mutex.
+    { const std::lock_guard lock(mutex_); }
+    changed_.notify_all();
+  }
+
+  struct alignas(64) Counter {
+    std::atomic<int64_t> value{0};
+  };
+  std::array<Counter, kNumLanes + 1> values_;
+  std::atomic<bool> stopped_{false};
+  std::atomic<int> sleepers_{0};
+  std::mutex mutex_;
+  std::condition_variable changed_;
+};
+
+}  // namespace
+
+struct Executor::Impl {
+  Impl(const LinkedProgram& program, Handlers given, ArenaBases arenas, ExecutorOptions with)
+      : linked(program), handlers(std::move(given)), bases(arenas), options(std::move(with)) {
+    for (const Action& action : linked.program.list)
+      check(action.kind == Kind::free || handlers[static_cast<size_t>(action.kind)],
+            "[executor] no handler for `{}`", action);
+  }
+
+  // Apart from the constructor: whoever fails here is destroyed, and joins what has begun.
+  void start() {
+    for (size_t lane = 0; lane < kNumLanes; ++lane)
+      if (static_cast<Lane>(lane) != Lane::compute && !linked.lanes[lane].empty())
+        threads.emplace_back([this, lane] { run_lane(lane); });
+  }
+
+  ~Impl() {
+    counters.stop();
+    for (std::thread& thread : threads) thread.join();
+  }
+
+  // A lane's thread: one pass of its list for every step asked for.
+  void run_lane(size_t lane) noexcept {
+    guarded([&] {
+      for (int64_t step = 0;; ++step) {
+        counters.wait(Counters::kRequested, step + 1);
+        run_list(lane, step);
+      }
+    });
+  }
+
+  void run_list(size_t lane, int64_t step) {
+    const std::vector<int32_t>& list = linked.lanes[lane];
+    for (size_t i = 0; i < list.size(); ++i) {
+      run_action(lane, step, list[i]);
+      if (static_cast<Lane>(lane) == Lane::compute && options.progress)
+        options.progress(static_cast<int64_t>(i) + 1, static_cast<int64_t>(list.size()));
+    }
+  }
+
+  void run_action(size_t lane, int64_t step, int32_t position) {
+    const int64_t ready_ns = options.trace ? now_ns() : 0;
+    for (const Wait& wait : linked.waits_of(position)) {
+      const auto other = static_cast<size_t>(wait.lane);
+      const int64_t of_step = step - (wait.previous_step ? 1 : 0);
+      counters.wait(other, of_step * static_cast<int64_t>(linked.lanes[other].size()) + wait.sequence + 1);
+    }
+    if (counters.stopped()) throw Stopped{};
+    if (options.max_delay_us > 0) delay(step, position);
+
+    const Action& action = linked.program.list[static_cast<size_t>(position)];
+    const ScratchRegion& region = linked.scratch[lane];
+    std::byte* scratch = bases[static_cast<size_t>(region.tier)];
+    const Invocation invocation(action, static_cast<Lane>(lane), step, linked.operands_of(position), bases,
+                                {scratch ? scratch + region.offset : nullptr, region.bytes});
+    const int64_t begin_ns = options.trace ? now_ns() : 0;
+    handlers[static_cast<size_t>(action.kind)](invocation);
+    if (options.trace)
+      options.trace({.step = step,
+                     .position = position,
+                     .lane = static_cast<Lane>(lane),
+                     .wait_ns = begin_ns - ready_ns,
+                     .begin_ns = begin_ns,
+                     .end_ns = now_ns()});
+    counters.add(lane);
+  }
+
+  void delay(int64_t step, int32_t position) const {
+    const uint64_t random = hash_combine(
+        options.delay_seed, hash_combine(static_cast<uint64_t>(step), static_cast<uint64_t>(position)));
+    std::this_thread::sleep_for(
+        std::chrono::microseconds(random % static_cast<uint64_t>(options.max_delay_us + 1)));
+  }
+
+  // Runs `body`; the first failure of all lanes is kept and stops the others.
+  template <typename Body>
+  void guarded(Body body) noexcept {
+    try {
+      body();
+    } catch (const Stopped&) {
+    } catch (...) {
+      {
+        const std::lock_guard lock(failure_mutex);
+        if (!failure) failure = std::current_exception();
+      }
+      counters.stop();
+    }
+  }
+
+  void rethrow() {
+    const std::lock_guard lock(failure_mutex);
+    if (failure) std::rethrow_exception(failure);
+  }
+
+  const LinkedProgram& linked;
+  const Handlers handlers;
+  const ArenaBases bases;
+  const ExecutorOptions options;
+  Counters counters;
+  int64_t steps = 0;  // begun
+  std::mutex failure_mutex;
+  std::exception_ptr failure;
+  std::vector<std::thread> threads;  // last: they use everything above
+};
+
+Executor::Executor(const LinkedProgram& linked, Handlers handlers, ArenaBases bases, ExecutorOptions options)
+    : impl_(std::make_unique<Impl>(linked, std::move(handlers), bases, std::move(options))) {
+  impl_->start();
+}
+
+Executor::~Executor() = default;
+
+void Executor::run_step() {
+  Impl& impl = *impl_;
+  impl.rethrow();
+  impl.guarded([&] {
+    impl.counters.add(Counters::kRequested);
+    impl.run_list(static_cast<size_t>(Lane::compute), impl.steps++);
+  });
+  impl.rethrow();
+}
+
+void Executor::drain() {
+  Impl& impl = *impl_;
+  impl.guarded([&] {
+    for (size_t lane = 0; lane < kNumLanes; ++lane)
+      impl.counters.wait(lane, impl.steps * static_cast<int64_t>(impl.linked.lanes[lane].size()));
+  });
+  impl.rethrow();
+}
+
+}  // namespace strata

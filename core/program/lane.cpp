@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/program/lane.h"
+
+#include <array>
+
+namespace strata {
+
+std::string_view name(Lane lane) {
+  constexpr std::array<std::string_view, kNumLanes> names{"compute", "communication", "h2d",
+                                                          "d2h",     "disk",          "host"};
+  return names[static_cast<size_t>(lane)];
+}
+
+// Every kind so far is work of the device itself.
+Lane default_lane(const Action&) { return Lane::compute; }
+
+Tier scratch_tier(Lane lane) {
+  return lane == Lane::compute || lane == Lane::communication ? Tier::device : Tier::host;
+}
+
+}  // namespace strata

@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: Apache-2.0
+// The text form of a program:
+//   program train micro_batches=2
+//   block 0 parameters trainable packed saves_weight
+//   block 1 ...
+//   initial weight 0
+//   begin
+//   forward 0 mb=0 save
+#include <array>
+
+#include "core/base/error.h"
+#include "core/program/program.h"
+#include "core/program/words.h"
+
+namespace strata {
+
+namespace {
+
+struct Property {
+  std::string_view name;
+  bool BlockInfo::*field;
+};
+constexpr std::array<Property, 6> kProperties{{{"parameters", &BlockInfo::has_parameters},
+                                               {"trainable", &BlockInfo::trainable},
+                                               {"packed", &BlockInfo::packed},
+                                               {"saves_input", &BlockInfo::saves_input},
+                                               {"saves_weight", &BlockInfo::saves_weight},
+                                               {"defers", &BlockInfo::defers}}};
+
+void parse_header(std::string_view line, const std::vector<std::string_view>& all, Program& program) {
+  if (all.size() < 2) words::refuse(line, "", "train or evaluate");
+  const auto goal = words::enumerator<Goal>(all[1], 2);
+  if (!goal) words::refuse(line, all[1], "train or evaluate");
+  const auto micro_batches = all.size() == 3 ? words::field<int>(all[2], "micro_batches") : std::nullopt;
+  if (!micro_batches) words::refuse(line, all.size() < 3 ? "" : all.back(), "micro_batches=<count>");
+  program.goal = *goal;
+  program.micro_batches = *micro_batches;
+}
+
+void parse_block(std::string_view line, const std::vector<std::string_view>& all, Program& program) {
+  const auto index = all.size() > 1 ? words::number<int>(all[1]) : std::nullopt;
+  if (!index || *index != program.num_blocks())
+    words::refuse(line, all.size() > 1 ? all[1] : "", "block " + std::to_string(program.num_blocks()));
+  BlockInfo block;
+  for (const Property& property : kProperties) block.*property.field = false;
+  for (size_t i = 2; i < all.size(); ++i) {
+    bool known = false;
+    for (const Property& property : kProperties) {
+      if (all[i] != property.name) continue;
+      block.*property.field = known = true;
+    }
+    if (const auto tied = words::field<int16_t>(all[i], "tied_to"); tied && *tied >= 0) {
+      block.tied_to = *tied;
+      known = true;
+    }
+    if (!known) words::refuse(line, all[i], "a property of a block");
+  }
+  program.blocks.push_back(block);
+}
+
+}  // namespace
+
+std::string_view name(Goal goal) { return goal == Goal::train ? "train" : "evaluate"; }
+
+std::string to_string(const Program& program) {
+  std::string text = "program ";
+  text.append(name(program.goal)).append(" micro_batches=" + std::to_string(program.micro_batches) + "\n");
+  for (int b = 0; b < program.num_blocks(); ++b) {
+    const BlockInfo& block = program.blocks[static_cast<size_t>(b)];
+    text += "block " + std::to_string(b);
+    for (const Property& property : kProperties)
+      if (block.*property.field) text.append(" ").append(property.name);
+    if (block.tied_to >= 0) text += " tied_to=" + std::to_string(block.tied_to);
+    text += "\n";
+  }
+  for (const Value& value : program.initial) text += "initial " + to_string(value) + "\n";
+  for (const Action& action : program.list) text += to_string(action) + "\n";
+  return text;
+}
+
+Program parse_program(std::string_view text) {
+  Program program;
+  bool header = false;
+  int line_number = 0;
+  while (!text.empty()) {
+    const size_t end = std::min(text.find('\n'), text.size());
+    std::string_view line = text.substr(0, end);
+    text.remove_prefix(std::min(end + 1, text.size()));
+    ++line_number;
+    line = line.substr(0, line.find('#'));
+    const auto all = words::split(line);
+    if (all.empty()) continue;
+    try {
+      if (!header) {
+        if (all[0] != "program") words::refuse(line, all[0], "program train|evaluate micro_batches=<count>");
+        parse_header(line, all, program);
+        header = true;
+      } else if (all[0] == "block") {
+        parse_block(line, all, program);
+      } else if (all[0] == "initial") {
+        program.initial.push_back(words::value(line, all, 1));
+      } else {
+        program.list.push_back(parse_action(line));
+      }
+    } catch (const Error& error) {
+      Report report = error.report();
+      report.where = "line " + std::to_string(line_number) + ": " + std::string(line);
+      throw Error(error.fault(), report);
+    }
+  }
+  if (!header)
+    throw Error(Fault::usage, {.what = "this is not a program",
+                               .found = "an empty text",
+                               .expected = "a first line: program train|evaluate micro_batches=<count>"});
+  return program;
+}
+
+}  // namespace strata

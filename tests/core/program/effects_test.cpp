@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: Apache-2.0
+// The table of meanings, against a table written by hand.
+#include <gtest/gtest.h>
+
+#include <map>
+#include <set>
+
+#include "core/base/check.h"
+#include "core/program/effects.h"
+#include "random_programs.h"
+
+namespace strata {
+namespace {
+
+// Embedding, two blocks, a tied head.
+std::vector<BlockInfo> model() {
+  std::vector<BlockInfo> blocks(4);
+  blocks[0].saves_input = blocks[0].saves_weight = blocks[0].defers = false;
+  blocks[3].tied_to = 0;
+  return blocks;
+}
+
+std::string text(std::string_view action, const std::vector<BlockInfo>& blocks) {
+  std::string out;
+  for (const Effect& effect : effects(parse_action(action), blocks)) {
+    if (!out.empty()) out += ", ";
+    out.append(name(effect.access)).append(" ").append(to_string(effect.value));
+  }
+  return out;
+}
+
+TEST(Effects, Table) {
+  const std::map<std::string, std::string> table{
+      {"begin", "updates scalars"},
+      {"forward 0 mb=1 save", "reads weight 0, reads packed 0, creates x 1 mb=1"},
+      {"forward 2 mb=1 save",
+       "reads x 2 mb=1, reads weight 2, reads packed 2, creates x 3 mb=1, creates saved_input 2 mb=1, "
+       "creates "
+       "saved_weight 2 mb=1"},
+      {"forward 2 mb=1 discard", "reads x 2 mb=1, reads weight 2, reads packed 2, creates x 3 mb=1"},
+      {"recompute 2 mb=1",
+       "reads x 2 mb=1, reads weight 2, reads packed 2, creates saved_input 2 mb=1, creates saved_weight 2 "
+       "mb=1"},
+      {"backward_input 2 mb=1",
+       "reads dx 3 mb=1, reads x 2 mb=1, reads saved_input 2 mb=1, reads saved_weight 2 mb=1, reads weight "
+       "2, reads "
+       "packed 2, creates dx 2 mb=1, creates deferred 2 mb=1"},
+      {"backward_weight 2 mb=1 overwrite",
+       "reads dx 3 mb=1, reads x 2 mb=1, reads saved_weight 2 mb=1, reads deferred 2 mb=1, creates grad 2"},
+      {"backward_weight 0 mb=1 accumulate", "reads dx 1 mb=1, accumulates into grad 0"},
+      {"loss 3 mb=0 overwrite",
+       "reads x 3 mb=0, reads weight 3, reads packed 3, reads weight 0, reads packed 0, creates dx 3 mb=0, "
+       "creates "
+       "grad 3, creates grad 0, updates scalars"},
+      {"loss_only 3 mb=0",
+       "reads x 3 mb=0, reads weight 3, reads packed 3, reads weight 0, reads packed 0, updates scalars"},
+      {"norm 2", "reads grad 2, updates scalars"},
+      {"clip", "updates scalars"},
+      {"update 2", "reads scalars, reads grad 2, updates weight 2, updates state 2"},
+      {"pack 2", "reads weight 2, updates packed 2"},
+      {"free deferred 2 mb=1", "frees deferred 2 mb=1"},
+  };
+  std::set<std::string_view> kinds;
+  for (const auto& [action, expected] : table) {
+    EXPECT_EQ(text(action, model()), expected) << action;
+    kinds.insert(name(parse_action(action).kind));
+  }
+  EXPECT_EQ(kinds.size(), static_cast<size_t>(kNumKinds)) << "a kind without a row";
+}
+
+TEST(Effects, ValuesThatDoNotExistAreLeftOut) {
+  auto blocks = model();
+  blocks[2] = {.has_parameters = false,
+               .trainable = false,
+               .packed = false,
+               .saves_input = false,
+               .saves_weight = true,
+               .defers = false};
+  EXPECT_EQ(text("forward 2 mb=0 save", blocks),
+            "reads x 2 mb=0, creates x 3 mb=0, creates saved_weight 2 mb=0");
+  EXPECT_EQ(text("backward_input 2 mb=0", blocks),
+            "reads dx 3 mb=0, reads x 2 mb=0, reads saved_weight 2 mb=0, creates dx 2 mb=0");
+  blocks[0].trainable = blocks[0].packed = false;
+  EXPECT_EQ(text("loss 3 mb=1 accumulate", blocks),
+            "reads x 3 mb=1, reads weight 3, reads packed 3, reads weight 0, creates dx 3 mb=1, accumulates "
+            "into grad "
+            "3, updates scalars");
+}
+
+TEST(Effects, NoValueTwice) {
+  random_programs::Random random(2);
+  for (int i = 0; i < 50; ++i) {
+    const Program program = random_programs::training(random);
+    for (const Action& action : program.list) {
+      std::set<uint64_t> seen;
+      for (const Effect& effect : effects(action, program.blocks))
+        ASSERT_TRUE(seen.insert(key(effect.value)).second) << to_string(action);
+    }
+  }
+}
+
+TEST(Effects, BlockOutsideTheModelIsNamed) {
+  try {
+    effects(parse_action("norm 4"), model());
+    FAIL();
+  } catch (const ContractError& error) {
+    EXPECT_STREQ(error.what(), "[effects] `norm 4` in a model of 4 blocks");
+  }
+}
+
+}  // namespace
+}  // namespace strata

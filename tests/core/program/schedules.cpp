@@ -1,0 +1,223 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "schedules.h"
+
+#include <algorithm>
+#include <functional>
+#include <map>
+
+#include "core/base/hash.h"
+
+namespace strata::judge {
+
+namespace {
+
+constexpr int64_t kCell = 64;
+
+// 64 bytes of an arena: what they hold, and of which value. Bytes of another value are garbage to a reader
+// even where it would not look at them: an update in place owns its memory.
+struct Cell {
+  Content content{};
+  uint64_t owner = 0;
+
+  friend bool operator==(const Cell&, const Cell&) = default;
+};
+
+class Machine {
+ public:
+  explicit Machine(const LinkedProgram& linked) : linked_(linked) {
+    for (int tier = 0; tier < kNumTiers; ++tier)
+      memory_[static_cast<size_t>(tier)].resize(
+          static_cast<size_t>(linked.memory[static_cast<Tier>(tier)].arena / kCell));
+    for (size_t i = 0; i < linked.program.initial.size(); ++i) {
+      const PlannedBuffer& buffer = linked.buffers[i];
+      for (Cell& cell : cells(buffer.value.tier, buffer.offset, buffer.bytes))
+        cell = {initial_content(buffer.value), key(buffer.value)};
+    }
+  }
+
+  struct Move {
+    size_t lane;
+    bool start;
+  };
+
+  // What may happen next.
+  std::vector<Move> moves() const {
+    std::vector<Move> out;
+    for (size_t lane = 0; lane < kNumLanes; ++lane) {
+      if (running_[lane].position >= 0)
+        out.push_back({lane, false});
+      else if (may_start(lane))
+        out.push_back({lane, true});
+    }
+    return out;
+  }
+
+  void make(const Move& move) { move.start ? start(move.lane) : end(move.lane); }
+
+  // Of the action that runs on the lane.
+  int32_t position(size_t lane) const { return running_[lane].position; }
+  int64_t step(size_t lane) const { return done_[lane] / length(lane); }
+
+  bool finished() const {
+    for (size_t lane = 0; lane < kNumLanes; ++lane)
+      if (done_[lane] < kScheduleSteps * length(lane)) return false;
+    return true;
+  }
+
+  std::string result(const Contents& expected) {
+    if (!finished()) return "deadlock";
+    for (size_t i = 0; i < linked_.program.initial.size(); ++i) {
+      const PlannedBuffer& buffer = linked_.buffers[i];
+      for (const Cell& cell : cells(buffer.value.tier, buffer.offset, buffer.bytes))
+        if (cell != Cell{expected.at(key(buffer.value)), key(buffer.value)})
+          return to_string(buffer.value) + " is wrong";
+    }
+    return "";
+  }
+
+ private:
+  struct Running : Values {
+    int32_t position = -1;
+    bool disturbed = false;  // by what it found at its start
+    std::map<uint64_t, Content> inputs, outputs;
+
+    Content get(const Value& value) override {
+      const auto at = inputs.find(key(value));
+      if (at == inputs.end()) throw Wrong(to_string(value) + " is no operand");
+      return at->second;
+    }
+    void make(const Value& value, const Content& content) override { outputs[key(value)] = content; }
+    void change(const Value& value, const Content& content) override { outputs[key(value)] = content; }
+  };
+
+  int64_t length(size_t lane) const { return static_cast<int64_t>(linked_.lanes[lane].size()); }
+
+  std::span<Cell> cells(Tier tier, int64_t offset, int64_t bytes) {
+    return std::span(memory_[static_cast<size_t>(tier)])
+        .subspan(static_cast<size_t>(offset / kCell), static_cast<size_t>(bytes / kCell));
+  }
+  Content garbage() { return {mix64(++garbage_), ~0ull, garbage_, 0}; }
+
+  bool may_start(size_t lane) const {
+    if (done_[lane] == kScheduleSteps * length(lane)) return false;
+    const int32_t next = linked_.lanes[lane][static_cast<size_t>(done_[lane] % length(lane))];
+    for (const Wait& wait : linked_.waits_of(next)) {
+      const auto other = static_cast<size_t>(wait.lane);
+      if (done_[other] < (step(lane) - (wait.previous_step ? 1 : 0)) * length(other) + wait.sequence + 1)
+        return false;
+    }
+    return true;
+  }
+
+  // Whether the bytes hold one content of the operand's value all over; `content` becomes it.
+  bool read(const Operand& operand, Content& content) {
+    const auto bytes = cells(operand.value.tier, operand.offset, operand.bytes);
+    content = bytes[0].content;
+    const Cell whole{content, key(operand.value)};
+    return std::all_of(bytes.begin(), bytes.end(), [&](const Cell& cell) { return cell == whole; });
+  }
+  bool holds(const Operand& operand, const Content& expected) {
+    Content now;
+    return read(operand, now) && now == expected;
+  }
+  void fill(const Operand& operand, const Content& content) {
+    for (Cell& cell : cells(operand.value.tier, operand.offset, operand.bytes))
+      cell = {content, key(operand.value)};
+  }
+
+  void start(size_t lane) {
+    Running& run = running_[lane];
+    run.inputs.clear();
+    run.outputs.clear();
+    run.position = linked_.lanes[lane][static_cast<size_t>(done_[lane] % length(lane))];
+    run.disturbed = false;
+    for (const Operand& operand : linked_.operands_of(run.position))
+      if (operand.access != Access::create) run.disturbed |= !read(operand, run.inputs[key(operand.value)]);
+    apply(linked_.program.list[static_cast<size_t>(run.position)], linked_.program, step(lane), {}, run);
+    for (const Operand& operand : linked_.operands_of(run.position))
+      if (writes(operand.access)) fill(operand, poison(lane));
+  }
+
+  void end(size_t lane) {
+    Running& run = running_[lane];
+    bool disturbed = run.disturbed;
+    for (const Operand& operand : linked_.operands_of(run.position))
+      disturbed |= !holds(operand, writes(operand.access) ? poison(lane) : run.inputs.at(key(operand.value)));
+    // Results that lie over each other are none.
+    const auto write = [&](auto content_of) {
+      for (const Operand& operand : linked_.operands_of(run.position))
+        if (writes(operand.access)) fill(operand, content_of(operand));
+    };
+    // An effect without an output leaves garbage: then the table of effects and the judge disagree.
+    for (const Operand& operand : linked_.operands_of(run.position))
+      disturbed |= writes(operand.access) && !run.outputs.contains(key(operand.value));
+    const auto garbage_for = [&](const Operand&) { return garbage(); };
+    const auto output_for = [&](const Operand& operand) { return run.outputs.at(key(operand.value)); };
+    if (!disturbed) write(output_for);
+    for (const Operand& operand : linked_.operands_of(run.position))
+      disturbed |= writes(operand.access) && !disturbed && !holds(operand, output_for(operand));
+    if (disturbed) write(garbage_for);
+    run.position = -1;
+    ++done_[lane];
+  }
+  Content poison(size_t lane) const { return {static_cast<uint64_t>(done_[lane]), lane, 7, ~0ull}; }
+
+  const LinkedProgram& linked_;
+  std::array<std::vector<Cell>, kNumTiers> memory_;
+  std::array<Running, kNumLanes> running_;
+  std::array<int64_t, kNumLanes> done_{};
+  uint64_t garbage_ = 0;
+};
+
+}  // namespace
+
+std::string run_at_random(const LinkedProgram& linked, const Contents& expected,
+                          random_programs::Random& random) {
+  Machine machine(linked);
+  // Some lanes are slow in this run: what one timing hides another one shows.
+  std::array<int, kNumLanes> speed;
+  for (int& s : speed) s = random_programs::draw(random, 1, 20);
+  for (;;) {
+    const auto moves = machine.moves();
+    if (moves.empty()) return machine.result(expected);
+    int total = 0;
+    for (const auto& move : moves) total += speed[move.lane];
+    int at = random_programs::draw(random, 0, total - 1);
+    for (const auto& move : moves)
+      if ((at -= speed[move.lane]) < 0) {
+        machine.make(move);
+        break;
+      }
+  }
+}
+
+std::string run_holding(const LinkedProgram& linked, const Contents& expected, int32_t position) {
+  Machine machine(linked);
+  const auto held_lane = static_cast<size_t>(linked.actions[static_cast<size_t>(position)].lane);
+  for (;;) {
+    const auto moves = machine.moves();
+    if (moves.empty()) return machine.result(expected);
+    const auto is_held = [&](const Machine::Move& move) {
+      return !move.start && move.lane == held_lane && machine.position(move.lane) == position &&
+             machine.step(move.lane) == 1;
+    };
+    // The held lane hurries up to the action, the others come first after that.
+    auto best = moves.end();
+    for (auto at = moves.begin(); at != moves.end(); ++at)
+      if (!is_held(*at) && (best == moves.end() || at->lane == held_lane)) best = at;
+    machine.make(best != moves.end() ? *best : moves.front());
+  }
+}
+
+std::string judge_linked(const LinkedProgram& linked, int tries, random_programs::Random& random) {
+  const Contents expected = reference(linked.program, kScheduleSteps, {});
+  for (int i = 0; i < tries; ++i)
+    if (std::string wrong = run_at_random(linked, expected, random); !wrong.empty()) return wrong;
+  for (size_t i = 0; i < linked.actions.size(); ++i)
+    if (linked.actions[i].runs)
+      if (std::string wrong = run_holding(linked, expected, static_cast<int32_t>(i)); !wrong.empty())
+        return wrong;
+  return "";
+}
+
+}  // namespace strata::judge

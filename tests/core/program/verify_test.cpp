@@ -1,0 +1,241 @@
+// SPDX-License-Identifier: Apache-2.0
+// The verifier against its judge: every spoilt program that comes out wrong is refused, none that comes out
+// right is.
+#include "core/program/verify.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "core/base/check.h"
+#include "core/base/error.h"
+#include "core/program/passes.h"
+#include "judge.h"
+#include "random_programs.h"
+#include "schedules.h"
+
+namespace strata {
+namespace {
+
+using random_programs::Random;
+
+std::vector<BlockInfo> model(int num_blocks) {
+  std::vector<BlockInfo> blocks(static_cast<size_t>(num_blocks));
+  blocks[0].saves_input = blocks[0].saves_weight = false;
+  return blocks;
+}
+
+TEST(Verify, LegalProgramsAreAcceptedAndRight) {
+  Random random(3);
+  const random_programs::Costs costs;
+  for (int i = 0; i < 300; ++i) {
+    const Program program =
+        i % 5 == 0 ? random_programs::evaluation(random) : random_programs::training(random);
+    ASSERT_EQ(judge::judge_list(program, {}), "") << to_string(program);
+    ASSERT_EQ(explain(program, verify(program)), "") << to_string(program);
+    const LinkedProgram linked = link(
+        program, costs,
+        {.lane_of = random_programs::lanes(random, random_programs::draw(random, 1, kNumLanes)),
+         .budget = {random_programs::chance(random, 50) ? 0 : 64 * random_programs::draw(random, 50, 400)}});
+    ASSERT_EQ(explain(program, verify(linked)), "") << to_string(program);
+    if (i < 60) {
+      ASSERT_EQ(judge::judge_linked(linked, 5, random), "") << to_string(program);
+    }
+  }
+}
+
+// Spoilt lists. Both ways: what the judge calls wrong must be refused, what it calls right must be accepted.
+void judge_lists(bool ordered, int count, uint64_t seed) {
+  Random random(seed);
+  int wrong = 0, right = 0;
+  for (int i = 0; i < count; ++i) {
+    Program program = i % 8 == 0 ? random_programs::evaluation(random) : random_programs::training(random);
+    const std::string what = random_programs::spoil(random, program);
+    const std::string verdict = judge::judge_list(program, {.ordered = ordered});
+    const auto problems = verify(program, {.reference_order = ordered});
+    if (verdict.empty()) {
+      ++right;
+      ASSERT_TRUE(problems.empty()) << "refused but right: " << what << "\n"
+                                    << explain(program, problems) << to_string(program);
+    } else {
+      ++wrong;
+      ASSERT_FALSE(problems.empty()) << "accepted but wrong: " << what << "\n"
+                                     << verdict << "\n"
+                                     << to_string(program);
+      ASSERT_FALSE(explain(program, problems).empty());
+    }
+  }
+  // Both verdicts must occur, or this proves nothing.
+  EXPECT_GT(wrong, count / 2);
+  EXPECT_GT(right, count / 50);
+  testing::Test::RecordProperty("wrong", wrong);
+  testing::Test::RecordProperty("right", right);
+}
+
+TEST(Verify, SpoiltListsInReferenceOrder) { judge_lists(true, 6000, 4); }
+TEST(Verify, SpoiltListsInAnyOrder) { judge_lists(false, 6000, 5); }
+
+TEST(Verify, SpoiltLinks) {
+  Random random(6);
+  const random_programs::Costs costs;
+  int wrong = 0, right = 0;
+  for (int i = 0; i < 600; ++i) {
+    const Program program = random_programs::training(random);
+    LinkedProgram linked =
+        link(program, costs,
+             {.lane_of = random_programs::lanes(random, random_programs::draw(random, 2, kNumLanes)),
+              .budget = {random_programs::chance(random, 50) ? 0 : 64 * 400}});
+    const auto what = random_programs::spoil(random, linked);
+    if (!what) continue;
+    const auto problems = verify(linked);
+    const std::string verdict = judge::judge_linked(linked, 10, random);
+    if (verdict.empty()) {
+      ++right;
+      ASSERT_TRUE(problems.empty()) << "refused but right: " << *what << "\n"
+                                    << explain(program, problems) << to_string(program);
+    } else {
+      ++wrong;
+      ASSERT_FALSE(problems.empty()) << "accepted but wrong: " << *what << "\n"
+                                     << verdict << "\n"
+                                     << to_string(program);
+    }
+  }
+  EXPECT_GT(wrong, 200);
+  EXPECT_GT(right, 3);
+  testing::Test::RecordProperty("wrong", wrong);
+  testing::Test::RecordProperty("right", right);
+}
+
+// One fault of each sort, and what the message says.
+TEST(Verify, MessagesNameActionAndValue) {
+  struct Case {
+    std::string line;         // the line to change
+    std::string replacement;  // empty: removed; may be several lines
+    std::string message;
+  };
+  const std::vector<Case> table{
+      {"recompute 1 mb=0\n", "", "`backward_input 1 mb=0` reads `saved_input 1 mb=0`, which nobody has made"},
+      {"free x 1 mb=0\n", "", "`forward 0 mb=0 save` makes `x 1 mb=0`, which is never freed"},
+      {"free x 1 mb=0\n", "free x 1 mb=0\nfree x 1 mb=0\n",
+       "`free x 1 mb=0` frees `x 1 mb=0`, which was ended by action 9 `free x 1 mb=0`"},
+      {"forward 0 mb=0 save\n", "forward 0 mb=0 save\nforward 0 mb=0 save\n",
+       "creates `x 1 mb=0`, which exists since action 1 `forward 0 mb=0 save`"},
+      {"pack 1\n", "", "`update 1` leaves `packed 1` stale at the end of the step"},
+      {"forward 1 mb=1 discard\n", "update 1\nforward 1 mb=1 discard\n",
+       "reads `weight 1` after action 16 `update 1`, but action"},
+      {"norm 1\n", "", "`clip` decides with the norms of 2 of 3 blocks"},
+      {"norm 1\n", "norm 1\nnorm 1\n", "was done already by action"},
+      {"backward_weight 1 mb=1 accumulate\n", "", "no `backward_weight 1 mb=1` in the program"},
+      {"backward_weight 1 mb=1 accumulate\n", "", "`norm 1` reads `grad 1` with 1 of 2 contributions"},
+      {"begin\n", "", "`loss 2 mb=0 overwrite` adds to the loss before `begin`"},
+      {"clip\n", "clip\nfree weight 0\n", "ends initial value `weight 0`, which the next step needs"},
+      {"clip\n", "clip\nloss_only 2 mb=0\n",
+       "`loss_only 2 mb=0` is not an action of this block in this program"},
+      {"clip\n", "clip\nforward 9 mb=0 save\n", "`forward 9 mb=0 save` names a block outside 0 to 2"},
+      {"clip\n", "clip\nforward 0 mb=5 save\n", "names a micro-batch outside 0 to 1"},
+  };
+  const std::string good = to_string(make_step(model(3), 2, {.recompute = {1}}));
+  ASSERT_TRUE(verify(parse_program(good)).empty());
+  for (const Case& c : table) {
+    std::string text = good;
+    const size_t at = text.find("\n" + c.line) + 1;
+    ASSERT_NE(at, std::string::npos + 1) << c.line;
+    text.replace(at, c.line.size(), c.replacement);
+    const Program program = parse_program(text);
+    EXPECT_THAT(explain(program, verify(program)), testing::HasSubstr(c.message)) << c.line;
+  }
+}
+
+TEST(Verify, OutOfOrderSumIsRefusedOnlyWhenTheOrderIsAsked) {
+  Program program = make_step(model(3), 2);
+  // Backwards of micro-batch 1 before those of 0.
+  const Grid grid{{CellKind::forward, 0, 0},
+                  {CellKind::forward, 0, 1},
+                  {CellKind::backward, 0, 1},
+                  {CellKind::backward, 0, 0}};
+  program = expand_stages(grid, {{0, 3}}, model(3), 2, Goal::train);
+  optimizer_pass()(program);
+  free_pass()(program);
+  EXPECT_TRUE(verify(program, {.reference_order = false}).empty());
+  EXPECT_THAT(
+      explain(program, verify(program)),
+      testing::HasSubstr("adds to a sum after action 5 `loss 2 mb=1 overwrite`, out of the reference order"));
+}
+
+TEST(Verify, ExplainShowsNeighboursAndGrid) {
+  Program program = make_step(model(3), 2);
+  std::erase(program.list, parse_action("backward_input 1 mb=1"));
+  const std::string text = explain(program, verify(program));
+  EXPECT_THAT(text, testing::HasSubstr("  >     19  backward_weight 1 mb=1 accumulate\n"));
+  EXPECT_THAT(text, testing::HasSubstr("    block      0     1     2\n"
+                                       "    mb   0        FW   FIW     L\n"
+                                       "    mb   1        FW  [FW]     L\n"));
+}
+
+TEST(Verify, LinkedFaultsAreNamed) {
+  const random_programs::Costs costs;
+  const Program program = make_step(model(4), 2);
+  const LaneMap two = [](const Action& a) {
+    return a.kind == Kind::backward_weight ? Lane::host : Lane::compute;
+  };
+  const LinkedProgram good = link(program, costs, {.lane_of = two});
+  ASSERT_EQ(explain(program, verify(good)), "");
+
+  LinkedProgram unwaited = good;
+  for (LinkedAction& action : unwaited.actions) action.num_waits = 0;
+  EXPECT_THAT(explain(program, verify(unwaited)), testing::HasSubstr("and does not wait for"));
+
+  LinkedProgram stuck = good;
+  // The first action of the compute lane waits for the last one of the other lane, in the same step.
+  const auto last = static_cast<int32_t>(stuck.lanes[static_cast<size_t>(Lane::host)].size()) - 1;
+  stuck.actions[0].first_wait = static_cast<int32_t>(stuck.waits.size());
+  stuck.actions[0].num_waits = 1;
+  stuck.waits.push_back({Lane::host, false, last});
+  EXPECT_THAT(explain(program, verify(stuck)),
+              testing::HasSubstr("wait for each other for ever: lane compute waits at action 0 `begin` for "
+                                 "`backward_weight 0 mb=1 accumulate` of lane host; lane host waits at"));
+
+  LinkedProgram outside = good;
+  outside.memory[Tier::device].arena -= 64;
+  EXPECT_THAT(explain(program, verify(outside)), testing::HasSubstr("outside the arena"));
+
+  LinkedProgram on_scratch = good;
+  on_scratch.scratch[0].offset = good.buffers[0].offset;
+  EXPECT_THAT(explain(program, verify(on_scratch)),
+              testing::HasSubstr("the working memory of lane compute and `scalars` overlap on tier device"));
+
+  LinkedProgram moved = good;
+  moved.buffers[1].offset += 64;
+  EXPECT_THAT(explain(program, verify(moved)), testing::HasSubstr("and its buffer disagree"));
+
+  LinkedProgram lost = good;
+  lost.lanes[0].pop_back();
+  EXPECT_THAT(explain(program, verify(lost)), testing::HasSubstr("is not number"));
+}
+
+TEST(Verify, LimitNamesTheFirstValueThatDoesNotFit) {
+  const random_programs::Costs costs;
+  const LinkedProgram linked = link(make_step(model(4), 2), costs);
+  const int64_t arena = linked.memory[Tier::device].arena;
+  EXPECT_NO_THROW(require_verified(linked, {.limit = {arena}}));
+  EXPECT_TRUE(verify(linked, {.limit = {arena}}).empty());
+  try {
+    require_verified(linked, {.limit = {arena - 64}});
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_EQ(error.fault(), Fault::memory);
+    EXPECT_THAT(error.what(), testing::HasSubstr("the step does not fit into memory"));
+    EXPECT_THAT(error.what(), testing::HasSubstr("which does not fit"));
+  }
+  try {
+    require_verified(linked, {.limit = {64}});
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_THAT(error.what(), testing::HasSubstr("`scalars` does not fit"));
+  }
+  LinkedProgram broken = linked;
+  std::swap(broken.program.list[1], broken.program.list[2]);
+  EXPECT_THROW(require_verified(broken), ContractError);
+}
+
+}  // namespace
+}  // namespace strata
