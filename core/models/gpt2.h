@@ -1,0 +1,10 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "core/nn/model.h"
+
+namespace strata {
+
+Model make_gpt2(const ModelSpec& spec);
+
+}  // namespace strata

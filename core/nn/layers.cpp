@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/nn/layers.h"
+
+#include "core/ops/elementwise.h"
+#include "core/ops/norm.h"
+#include "core/ops/reduce.h"
+
+namespace strata {
+namespace {
+
+const Tensor& weight_of(Weights weights, int index) { return weights[static_cast<size_t>(index)].weight; }
+const Tensor& gradient_of(const Gradients& gradients, int index) {
+  return gradients.tensors[static_cast<size_t>(index)];
+}
+
+// `to` is absent when the parameter is frozen.
+void write_vector(Stream& stream, const Tensor& from, const Tensor& to, Write write) {
+  if (!to) return;
+  if (write == Write::overwrite)
+    copy(stream, from, to);
+  else
+    add(stream, from, to, to);
+}
+
+}  // namespace
+
+void LinearLayer::forward(Context& ctx, Weights weights, const Tensor& x, const Tensor& add,
+                          const Tensor& y) const {
+  const Tensor no_bias;
+  ctx.linear.forward(ctx.stream, x, weights[static_cast<size_t>(weight)],
+                     bias == kAbsent ? no_bias : weight_of(weights, bias), add, y);
+}
+
+void LinearLayer::forward_residual(Context& ctx, Weights weights, Point point, const Tensor& x,
+                                   const Tensor& residual, const Tensor& y) const {
+  const Boundary& boundary = ctx.boundaries[point];
+  if (boundary.identity()) {
+    forward(ctx, weights, x, residual, y);
+    return;
+  }
+  const Tensor partial = ctx.scratch(x.dtype(), {x.dim(0), y.dim(1)});
+  forward(ctx, weights, x, {}, partial);
+  add(ctx.stream, boundary.forward(ctx.stream, partial), residual, y);
+}
+
+void LinearLayer::backward_input(Context& ctx, Weights weights, const Tensor& dy, const Tensor& dx) const {
+  ctx.linear.backward_input(ctx.stream, dy, weights[static_cast<size_t>(weight)], dx);
+}
+
+void LinearLayer::backward_weight(Context& ctx, const Gradients& gradients, const Tensor& dy,
+                                  const Tensor& x) const {
+  if (const Tensor& dweight = gradient_of(gradients, weight))
+    ctx.linear.backward_weight(ctx.stream, dy, x, dweight, gradients.write);
+  if (bias != kAbsent && gradient_of(gradients, bias))
+    column_sum(ctx.stream, {.x = dy, .out = gradient_of(gradients, bias), .write = gradients.write});
+}
+
+NormStats NormLayer::take_stats(Region& region, int64_t groups) const {
+  NormStats stats;
+  if (kind == NormKind::layer) stats.mean = region.take(DType::f32, {groups});
+  stats.rstd = region.take(DType::f32, {groups});
+  return stats;
+}
+
+NormGradient NormLayer::take_gradient(Region& region, int64_t width) const {
+  NormGradient gradient;
+  gradient.weight = region.take(DType::f32, {width});
+  if (kind == NormKind::layer) gradient.bias = region.take(DType::f32, {width});
+  return gradient;
+}
+
+void NormLayer::forward(Context& ctx, Weights weights, const Tensor& x, const Tensor& y,
+                        const NormStats& stats) const {
+  const Tensor& gain = weight_of(weights, weight);
+  if (kind == NormKind::rms)
+    rms_norm_forward(ctx.stream, {.x = x, .weight = gain, .y = y, .rstd = stats.rstd, .eps = eps});
+  else
+    layer_norm_forward(ctx.stream, {.x = x,
+                                    .weight = gain,
+                                    .bias = weight_of(weights, bias),
+                                    .y = y,
+                                    .mean = stats.mean,
+                                    .rstd = stats.rstd,
+                                    .eps = eps});
+}
+
+void NormLayer::backward(Context& ctx, Weights weights, const Tensor& x, const NormStats& stats,
+                         const Tensor& dy, const Tensor& add, const Tensor& dx,
+                         const NormGradient& gradient) const {
+  const Tensor& gain = weight_of(weights, weight);
+  if (kind == NormKind::rms)
+    rms_norm_backward(ctx.stream, {.x = x,
+                                   .weight = gain,
+                                   .rstd = stats.rstd,
+                                   .dy = dy,
+                                   .dx = dx,
+                                   .add = add,
+                                   .dweight = gradient.weight,
+                                   .write = Write::overwrite});
+  else
+    layer_norm_backward(ctx.stream, {.x = x,
+                                     .weight = gain,
+                                     .mean = stats.mean,
+                                     .rstd = stats.rstd,
+                                     .dy = dy,
+                                     .dx = dx,
+                                     .add = add,
+                                     .dweight = gradient.weight,
+                                     .dbias = gradient.bias,
+                                     .write = Write::overwrite});
+}
+
+void NormLayer::accumulate(Context& ctx, const Gradients& gradients, const NormGradient& gradient) const {
+  write_vector(ctx.stream, gradient.weight, gradient_of(gradients, weight), gradients.write);
+  if (kind == NormKind::layer)
+    write_vector(ctx.stream, gradient.bias, gradient_of(gradients, bias), gradients.write);
+}
+
+int ParameterList::add(Parameter parameter) {
+  parameter.name = prefix_ + parameter.name;
+  for (LogicalTensor& piece : parameter.pieces) piece.name = prefix_ + piece.name;
+  parameters_.push_back(std::move(parameter));
+  return static_cast<int>(parameters_.size()) - 1;
+}
+
+LinearLayer ParameterList::linear(const std::string& name, const std::vector<Piece>& pieces, int64_t in,
+                                  bool bias, float std) {
+  Parameter weight{.name = name + ".weight", .role = Role::linear, .multiplied = true};
+  Parameter offsets{.name = name + ".bias", .role = Role::bias};
+  int64_t rows = 0;
+  for (const Piece& piece : pieces) {
+    weight.pieces.push_back({piece.name + ".weight", {piece.rows, in}, {Init::Kind::normal, std}, rows});
+    offsets.pieces.push_back({piece.name + ".bias", {piece.rows}, {Init::Kind::zeros}, rows});
+    rows += piece.rows;
+  }
+  weight.shape = {rows, in};
+  offsets.shape = {rows};
+  LinearLayer layer;
+  layer.weight = add(std::move(weight));
+  if (bias) layer.bias = add(std::move(offsets));
+  return layer;
+}
+
+NormLayer ParameterList::norm(NormKind kind, const std::string& name, int64_t width, float eps) {
+  NormLayer layer{.kind = kind, .eps = eps};
+  layer.weight = add({.name = name + ".weight",
+                      .shape = {width},
+                      .role = Role::norm,
+                      .pieces = {{name + ".weight", {width}, {Init::Kind::ones}, 0}}});
+  if (kind == NormKind::layer)
+    layer.bias = add({.name = name + ".bias",
+                      .shape = {width},
+                      .role = Role::bias,
+                      .pieces = {{name + ".bias", {width}, {Init::Kind::zeros}, 0}}});
+  return layer;
+}
+
+}  // namespace strata

@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+// The parts blocks are made of: a linear layer and a norm, each knowing which of its block's parameters are
+// its own.
+#pragma once
+
+#include "core/nn/block.h"
+
+namespace strata {
+
+inline constexpr int kAbsent = -1;
+
+struct LinearLayer {
+  int weight = kAbsent;
+  int bias = kAbsent;
+
+  // y = x . W^T + b (+ add)
+  void forward(Context& ctx, Weights weights, const Tensor& x, const Tensor& add, const Tensor& y) const;
+  // As forward with add = residual, through a boundary that makes partial products whole.
+  void forward_residual(Context& ctx, Weights weights, Point point, const Tensor& x, const Tensor& residual,
+                        const Tensor& y) const;
+  void backward_input(Context& ctx, Weights weights, const Tensor& dy, const Tensor& dx) const;
+  void backward_weight(Context& ctx, const Gradients& gradients, const Tensor& dy, const Tensor& x) const;
+};
+
+enum class NormKind { rms, layer };
+
+// What a norm keeps for its backward: [groups of width] statistics each.
+struct NormStats {
+  Tensor mean;  // layer norm only
+  Tensor rstd;
+};
+
+// Gradients of a norm's parameters, made beside dx and added to the accumulators later.
+struct NormGradient {
+  Tensor weight, bias;  // f32
+};
+
+struct NormLayer {
+  NormKind kind = NormKind::rms;
+  float eps = 1e-5f;
+  int weight = kAbsent;
+  int bias = kAbsent;
+
+  NormStats take_stats(Region& region, int64_t groups) const;
+  NormGradient take_gradient(Region& region, int64_t width) const;
+  void forward(Context& ctx, Weights weights, const Tensor& x, const Tensor& y, const NormStats& stats) const;
+  // dx = (add +) gradient through the norm; dx may be dy or add.
+  void backward(Context& ctx, Weights weights, const Tensor& x, const NormStats& stats, const Tensor& dy,
+                const Tensor& add, const Tensor& dx, const NormGradient& gradient) const;
+  void accumulate(Context& ctx, const Gradients& gradients, const NormGradient& gradient) const;
+};
+
+// Adds parameters to a block's list.
+class ParameterList {
+ public:
+  ParameterList(std::vector<Parameter>& parameters, std::string prefix)
+      : parameters_(parameters), prefix_(std::move(prefix)) {}
+
+  struct Piece {
+    std::string name;  // of the logical layer: "attention.query"
+    int64_t rows;
+  };
+  // One fused matrix [sum of rows, in] named `name`, with a logical "<piece>.weight" (and "<piece>.bias") per
+  // piece.
+  LinearLayer linear(const std::string& name, const std::vector<Piece>& pieces, int64_t in, bool bias,
+                     float std);
+  NormLayer norm(NormKind kind, const std::string& name, int64_t width, float eps);
+
+ private:
+  int add(Parameter parameter);
+
+  std::vector<Parameter>& parameters_;
+  std::string prefix_;
+};
+
+}  // namespace strata

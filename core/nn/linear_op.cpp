@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/nn/linear_op.h"
+
+namespace strata {
+namespace {
+
+class PlainLinearOp final : public LinearOp {
+ public:
+  int64_t packed_bytes(Stream& stream, DType dtype, const Shape& shape) const override {
+    const int64_t out = shape[0], in = shape[1];
+    return round_up(strata::packed_bytes(stream, dtype, in, out), kTensorAlignment) +
+           round_up(strata::packed_bytes(stream, dtype, out, in), kTensorAlignment);
+  }
+
+  LinearWeight bind(Stream& stream, const Tensor& weight, std::byte* packed) const override {
+    const int64_t out = weight.dim(0), in = weight.dim(1);
+    auto view = [&](int64_t k, int64_t n, std::byte* bytes) {
+      const int64_t size = strata::packed_bytes(stream, weight.dtype(), k, n);
+      return PackedMatrix{Tensor::borrow(bytes, DType::u8, {size}, weight.device()), weight.dtype(), k, n};
+    };
+    const PackedMatrix forward = view(in, out, packed);
+    const int64_t skip = round_up(forward.bytes.bytes(), kTensorAlignment);
+    return {weight, forward, view(out, in, packed ? packed + skip : nullptr)};
+  }
+
+  void pack(Stream& stream, const LinearWeight& weight) const override {
+    strata::pack(stream, weight.weight.t(), weight.forward);
+    strata::pack(stream, weight.weight, weight.backward);
+  }
+
+  void forward(Stream& stream, const LinearOperand& x, const LinearWeight& weight, const Tensor& bias,
+               const Tensor& add, const Tensor& y) const override {
+    matmul(stream, {.a = x.values, .packed_b = weight.forward, .out = y, .bias = bias, .add = add});
+  }
+
+  void backward_input(Stream& stream, const LinearOperand& dy, const LinearWeight& weight,
+                      const Tensor& dx) const override {
+    matmul(stream, {.a = dy.values, .packed_b = weight.backward, .out = dx});
+  }
+
+  void backward_weight(Stream& stream, const LinearOperand& dy, const LinearOperand& x, const Tensor& dweight,
+                       Write write) const override {
+    matmul(stream, {.a = dy.values.t(), .b = x.values, .out = dweight, .write = write});
+  }
+};
+
+}  // namespace
+
+const LinearOp& plain_linear_op() {
+  static const PlainLinearOp op;
+  return op;
+}
+
+}  // namespace strata

@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: Apache-2.0
+// Legend: T tokens, D hidden, C tokens of a chunk, V padded vocabulary.
+#include "core/nn/loss_head.h"
+
+#include <algorithm>
+
+#include "core/ops/elementwise.h"
+#include "core/ops/loss.h"
+
+namespace strata {
+namespace {
+
+class LossHead final : public HeadBlock {
+ public:
+  explicit LossHead(const LossHeadSpec& spec) : spec_(spec) {
+    ParameterList list(parameters_, "");
+    norm_ = list.norm(spec.norm, "final_norm", spec.hidden, spec.norm_eps);
+    if (!spec.tied) {
+      parameters_.push_back(
+          {.name = "head.weight",
+           .shape = {spec.padded_vocab, spec.hidden},
+           .role = Role::linear,
+           .pieces = {{"head.weight", {spec.vocab, spec.hidden}, {Init::Kind::normal, spec.init_std}, 0}},
+           .multiplied = true});
+    }
+    // Own parameters first; a tied table comes right behind them.
+    matrix_.weight = static_cast<int>(parameters_.size()) - (spec.tied ? 0 : 1);
+  }
+
+  std::string name() const override { return "head"; }
+
+  Tensor loss(Context& ctx, Weights weights, const Gradients& gradients, const Tensor& x_TD,
+              LossSum* sum) const override {
+    const Tensor dx_TD = ctx.output.take(x_TD.dtype(), x_TD.shape());
+    run(ctx, weights, &gradients, x_TD, dx_TD, sum);
+    return dx_TD;
+  }
+
+  void loss_only(Context& ctx, Weights weights, const Tensor& x_TD, LossSum* sum) const override {
+    run(ctx, weights, nullptr, x_TD, {}, sum);
+  }
+
+  Tensor logits(Context& ctx, Weights weights, const Tensor& x_TD) const override {
+    const int64_t rows = x_TD.dim(0);
+    const Tensor logits = ctx.output.take(DType::f32, {rows, spec_.padded_vocab});
+    const Scratch::Scope scope(ctx.stream.scratch());
+    const Tensor normed = ctx.scratch(x_TD.dtype(), x_TD.shape());
+    Region stats = Region::temporary(ctx.stream.scratch(), ctx.stream.device());
+    norm_.forward(ctx, weights, x_TD, normed, norm_.take_stats(stats, rows));
+    matrix_.forward(ctx, weights, normed, {}, logits);
+    return logits;
+  }
+
+ private:
+  void run(Context& ctx, Weights weights, const Gradients* gradients, const Tensor& x_TD, const Tensor& dx_TD,
+           LossSum* sum) const {
+    const int64_t tokens = x_TD.dim(0);
+    const DType dtype = x_TD.dtype();
+    const Scratch::Scope scope(ctx.stream.scratch());
+    Region temporary = Region::temporary(ctx.stream.scratch(), ctx.stream.device());
+
+    const Tensor normed_TD = ctx.scratch(dtype, x_TD.shape());
+    const NormStats stats = norm_.take_stats(temporary, tokens);
+    norm_.forward(ctx, weights, x_TD, normed_TD, stats);
+    const Tensor hidden_TD = ctx.boundaries[Point::head_in].forward(ctx.stream, normed_TD);
+    // The gradient of the normed input replaces dx for the time being: its chunks are written as they come.
+    const Tensor nll_T = ctx.scratch(DType::f32, {tokens});
+
+    const int64_t row_bytes = spec_.padded_vocab * size_of(dtype);
+    const int64_t chunk =
+        std::clamp<int64_t>(spec_.chunk_bytes / row_bytes / 16 * 16, 16, std::max<int64_t>(tokens, 16));
+    for (int64_t begin = 0; begin < tokens; begin += chunk)
+      run_chunk(ctx, weights, gradients, hidden_TD, dx_TD, nll_T, begin, std::min(chunk, tokens - begin));
+    sum_losses(ctx.stream, nll_T, ctx.batch.targets, sum);
+    if (!gradients) return;
+
+    const Tensor dnormed_TD = ctx.boundaries[Point::head_in].backward(ctx.stream, dx_TD);
+    const NormGradient gradient = norm_.take_gradient(temporary, spec_.hidden);
+    norm_.backward(ctx, weights, x_TD, stats, dnormed_TD, {}, dx_TD, gradient);
+    norm_.accumulate(ctx, *gradients, gradient);
+  }
+
+  void run_chunk(Context& ctx, Weights weights, const Gradients* gradients, const Tensor& hidden_TD,
+                 const Tensor& dhidden_TD, const Tensor& nll_T, int64_t begin, int64_t rows) const {
+    const Scratch::Scope scope(ctx.stream.scratch());
+    const Tensor hidden_CD = hidden_TD.slice(0, begin, rows);
+    const Tensor targets_C = ctx.batch.targets.slice(0, begin, rows);
+    const Tensor logits_CV = ctx.scratch(hidden_TD.dtype(), {rows, spec_.padded_vocab});
+    matrix_.forward(ctx, weights, hidden_CD, {}, logits_CV);
+
+    Tensor max_C = ctx.scratch(DType::f32, {rows});
+    Tensor sum_C = ctx.scratch(DType::f32, {rows});
+    Tensor target_C = ctx.scratch(DType::f32, {rows});
+    softmax_stats(ctx.stream, {.logits = logits_CV,
+                               .targets = targets_C,
+                               .vocab = spec_.vocab,
+                               .max = max_C,
+                               .sum = sum_C,
+                               .target_logit = target_C});
+    cross_entropy(ctx.stream, {.logits = logits_CV,
+                               .targets = targets_C,
+                               .vocab = spec_.vocab,
+                               .max = max_C,
+                               .sum = sum_C,
+                               .target_logit = target_C,
+                               .nll = nll_T.slice(0, begin, rows),
+                               .scale = ctx.batch.loss_scale,
+                               .gradient = gradients != nullptr});
+    if (!gradients) return;
+    matrix_.backward_input(ctx, weights, logits_CV, dhidden_TD.slice(0, begin, rows));
+    // Only the first chunk of a creating action overwrites the gradient.
+    const Gradients chunk{gradients->tensors, begin == 0 ? gradients->write : Write::accumulate};
+    matrix_.backward_weight(ctx, chunk, logits_CV, hidden_CD);
+  }
+
+  LossHeadSpec spec_;
+  NormLayer norm_;
+  LinearLayer matrix_;
+};
+
+}  // namespace
+
+std::unique_ptr<HeadBlock> make_loss_head(const LossHeadSpec& spec) {
+  return std::make_unique<LossHead>(spec);
+}
+
+}  // namespace strata

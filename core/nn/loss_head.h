@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: Apache-2.0
+// The last block: final norm, vocabulary matrix, softmax cross-entropy. Tokens go through in chunks, forward
+// and backward together, so that at most one chunk of logits exists.
+#pragma once
+
+#include "core/nn/block.h"
+#include "core/nn/layers.h"
+
+namespace strata {
+
+struct LossHeadSpec {
+  int64_t vocab = 0, padded_vocab = 0, hidden = 0;
+  NormKind norm = NormKind::rms;
+  float norm_eps = 1e-5f;
+  bool tied = false;  // the matrix is the embedding table, handed in behind the head's own parameters
+  float init_std = 0.02f;
+  int64_t chunk_bytes = int64_t{64} << 20;  // of logits at most, but always a few rows
+};
+
+std::unique_ptr<HeadBlock> make_loss_head(const LossHeadSpec& spec);
+
+}  // namespace strata

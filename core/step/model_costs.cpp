@@ -1,0 +1,225 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/step/model_costs.h"
+
+#include <algorithm>
+
+#include "core/step/bindings.h"
+#include "core/step/scalars.h"
+
+namespace strata {
+namespace {
+
+// A micro-batch without bytes: one document per row.
+struct MetaBatch {
+  explicit MetaBatch(const Geometry& geometry) {
+    const Device device{DeviceKind::meta, 0};
+    for (Tensor* tensor : {&batch.ids, &batch.targets, &batch.positions})
+      *tensor = Tensor::borrow(nullptr, DType::i32, {geometry.tokens()}, device);
+    const auto length = narrow<int32_t>(geometry.seq_len);
+    for (int32_t row = 0; row < geometry.rows; ++row)
+      segments.push_back(
+          {.q_begin = row * length, .q_count = length, .k_begin = row * length, .k_count = length});
+    batch.segments = segments;
+  }
+  std::vector<AttentionSegment> segments;
+  TokenBatch batch;
+};
+
+WorkCount operator+(WorkCount a, const WorkCount& b) {
+  a.matmul_flops += b.matmul_flops;
+  a.attention_flops += b.attention_flops;
+  a.bytes += b.bytes;
+  return a;
+}
+
+}  // namespace
+
+ModelCosts::ModelCosts(const Model& model, const Geometry& geometry, const StateLayout& layout,
+                       const LinearOp& linear, Device target, const Rates& rates)
+    : model_(model), layout_(layout), linear_(linear), rates_(rates), micro_batches_(geometry.micro_batches) {
+  sizes_.resize(static_cast<size_t>(model.num_blocks()));
+  for (int block = 0; block < model.num_blocks(); ++block) {
+    BlockSizes& sizes = sizes_[static_cast<size_t>(block)];
+    for (const Parameter& parameter : model.parameters(block)) {
+      const int64_t count = parameter.shape.numel();
+      sizes.parameters += count;
+      if (parameter.trainable) sizes.trainable += count;
+      sizes.largest_parameter = std::max(sizes.largest_parameter, count);
+    }
+  }
+  for (int block = 0; block + 1 < model.num_blocks(); ++block) measure_block(block, geometry, target);
+  measure_head(geometry, target);
+}
+
+void ModelCosts::measure_block(int block, const Geometry& geometry, Device target) {
+  const Device meta{DeviceKind::meta, 0};
+  const Block& code = *model_.blocks[static_cast<size_t>(block)];
+  BlockSizes& sizes = sizes_[static_cast<size_t>(block)];
+  const MetaBatch batch(geometry);
+  const BoundarySet boundaries;
+  MetaStream naming(target);
+  const ParameterViews views(model_, layout_, linear_, block, naming, {}, {});
+  const Tensor x = Tensor::borrow(nullptr, model_.compute, {geometry.tokens(), model_.spec.hidden}, meta);
+  auto allocator = make_meta_allocator();
+  const RopeTable rope = model_.rotary ? make_rope_table(*allocator, model_.spec.rope,
+                                                         model_.spec.max_positions, model_.spec.head_dim)
+                                       : RopeTable{};
+
+  // Runs one action and notes its working memory and work.
+  auto run = [&](Measured& measured, auto&& action) {
+    MetaStream stream(target);
+    Context ctx{
+        .stream = stream, .batch = batch.batch, .boundaries = boundaries, .linear = linear_, .rope = rope};
+    ctx.output = ctx.saved_input = ctx.saved_weight = ctx.deferred = Region::counting();
+    action(ctx);
+    measured = {stream.scratch().high_water(), stream.count};
+  };
+  run(sizes.forward, [&](Context& ctx) {
+    sizes.output = code.forward(ctx, views.weights(), x).bytes();
+    sizes.saved_input = ctx.saved_input.used();
+    sizes.saved_weight = ctx.saved_weight.used();
+  });
+  run(sizes.forward_discard, [&](Context& ctx) {
+    ctx.saved_input = ctx.saved_weight = Region::temporary(ctx.stream.scratch(), meta);
+    code.forward(ctx, views.weights(), x);
+  });
+  if (!layout_.trains()) return;
+  if (block > 0)
+    run(sizes.backward_input, [&](Context& ctx) {
+      code.backward_input(ctx, views.weights(), x, x);
+      sizes.deferred = ctx.deferred.used();
+    });
+  run(sizes.backward_weight, [&](Context& ctx) {
+    code.backward_weight(ctx, {views.gradients(), Write::accumulate}, x, x);
+  });
+}
+
+void ModelCosts::measure_head(const Geometry& geometry, Device target) {
+  const Device meta{DeviceKind::meta, 0};
+  const MetaBatch batch(geometry);
+  const BoundarySet boundaries;
+  MetaStream naming(target);
+  const ParameterViews views(model_, layout_, linear_, model_.num_blocks() - 1, naming, {}, {});
+  const Tensor x = Tensor::borrow(nullptr, model_.compute, {geometry.tokens(), model_.spec.hidden}, meta);
+  BlockSizes& sizes = sizes_.back();
+  LossSum sum;
+  auto run = [&](Measured& measured, auto&& action) {
+    MetaStream stream(target);
+    Context ctx{
+        .stream = stream, .batch = batch.batch, .boundaries = boundaries, .linear = linear_, .rope = {}};
+    ctx.output = Region::counting();
+    action(ctx);
+    measured = {stream.scratch().high_water(), stream.count};
+  };
+  if (layout_.trains())
+    run(sizes.loss, [&](Context& ctx) {
+      model_.head->loss(ctx, views.weights(), {views.gradients(), Write::accumulate}, x, &sum);
+    });
+  run(sizes.loss_only, [&](Context& ctx) { model_.head->loss_only(ctx, views.weights(), x, &sum); });
+}
+
+int64_t ModelCosts::bytes(const Value& value) const {
+  switch (value.cls) {
+    case ValueClass::x:
+    case ValueClass::dx:
+      return sizes_.at(static_cast<size_t>(value.block) - 1).output;
+    case ValueClass::saved_input:
+      return sizes_.at(static_cast<size_t>(value.block)).saved_input;
+    case ValueClass::saved_weight:
+      return sizes_.at(static_cast<size_t>(value.block)).saved_weight;
+    case ValueClass::deferred:
+      return sizes_.at(static_cast<size_t>(value.block)).deferred;
+    case ValueClass::weight:
+    case ValueClass::packed:
+    case ValueClass::grad:
+    case ValueClass::state:
+      return layout_.bytes(value.cls, value.block);
+    case ValueClass::scalars:
+      return sizeof(StepScalars);
+  }
+  fail_contract("[costs] a value of no class");
+}
+
+const ModelCosts::Measured& ModelCosts::measured(const Action& action) const {
+  if (action.block < 0) return none_;
+  const BlockSizes& sizes = sizes_.at(static_cast<size_t>(action.block));
+  switch (action.kind) {
+    case Kind::forward:
+      return action.keep == Keep::save ? sizes.forward : sizes.forward_discard;
+    case Kind::recompute:
+      return sizes.forward;
+    case Kind::backward_input:
+      return sizes.backward_input;
+    case Kind::backward_weight:
+      return sizes.backward_weight;
+    case Kind::loss:
+      return sizes.loss;
+    case Kind::loss_only:
+      return sizes.loss_only;
+    default:
+      return none_;
+  }
+}
+
+int64_t ModelCosts::scratch_bytes(const Action& action) const {
+  // A recomputed block's result is not a value: it goes to working memory.
+  const int64_t result = action.kind == Kind::recompute
+                             ? round_up(sizes_.at(static_cast<size_t>(action.block)).output, kTensorAlignment)
+                             : 0;
+  return measured(action).scratch + result;
+}
+
+WorkCount ModelCosts::work(const Action& action) const {
+  WorkCount work = measured(action).work;
+  if (action.block < 0) return work;
+  const BlockSizes& sizes = sizes_.at(static_cast<size_t>(action.block));
+  switch (action.kind) {
+    case Kind::norm:
+      work.bytes = layout_.bytes(ValueClass::grad, action.block);
+      break;
+    case Kind::update:
+      work.bytes = layout_.bytes(ValueClass::grad, action.block) +
+                   2 * layout_.bytes(ValueClass::state, action.block) +
+                   2 * sizes.trainable * size_of(layout_.weight_dtype());
+      break;
+    case Kind::pack:
+      work.bytes = sizes.parameters * size_of(layout_.weight_dtype()) +
+                   layout_.bytes(ValueClass::packed, action.block);
+      break;
+    default:
+      break;
+  }
+  return work;
+}
+
+double ModelCosts::seconds(const Action& action) const {
+  const WorkCount count = work(action);
+  return static_cast<double>(count.matmul_flops) / rates_.matmul_flops +
+         static_cast<double>(count.attention_flops) / rates_.attention_flops +
+         static_cast<double>(count.bytes) / rates_.bytes;
+}
+
+std::vector<BlockInfo> ModelCosts::block_infos(bool train) const {
+  std::vector<BlockInfo> infos;
+  for (int block = 0; block < model_.num_blocks(); ++block) {
+    const BlockSizes& sizes = sizes_[static_cast<size_t>(block)];
+    infos.push_back({.has_parameters = sizes.parameters > 0,
+                     .trainable = train && sizes.trainable > 0,
+                     .packed = layout_.bytes(ValueClass::packed, block) > 0,
+                     .saves_input = sizes.saved_input > 0,
+                     .saves_weight = sizes.saved_weight > 0,
+                     .defers = sizes.deferred > 0});
+  }
+  if (model_.tied()) infos.back().tied_to = 0;
+  return infos;
+}
+
+int64_t ModelCosts::model_flops() const {
+  WorkCount total;
+  for (const BlockSizes& sizes : sizes_)
+    total =
+        total + sizes.forward.work + sizes.backward_input.work + sizes.backward_weight.work + sizes.loss.work;
+  return (total.matmul_flops + total.attention_flops) * micro_batches_;
+}
+
+}  // namespace strata

@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+// Sizes and work of every action of a model, measured by running the model's own code on the meta device:
+// what is planned is what is used, without a second description of any layer.
+#pragma once
+
+#include <map>
+#include <vector>
+
+#include "core/device/meta_stream.h"
+#include "core/nn/model.h"
+#include "core/program/block_info.h"
+#include "core/program/cost_model.h"
+#include "core/step/geometry.h"
+#include "core/step/state_layout.h"
+
+namespace strata {
+
+// Rates for turning work into time.
+struct Rates {
+  double matmul_flops = 300e9;    // per second
+  double attention_flops = 80e9;  // per second
+  double bytes = 30e9;            // per second, of everything else
+};
+
+class ModelCosts final : public CostModel {
+ public:
+  // `target` is the device that will run it. The references must outlive this.
+  ModelCosts(const Model& model, const Geometry& geometry, const StateLayout& layout, const LinearOp& linear,
+             Device target, const Rates& rates = {});
+
+  int64_t bytes(const Value& value) const override;
+  int64_t scratch_bytes(const Action& action) const override;
+  double seconds(const Action& action) const override;
+  WorkCount work(const Action& action) const;
+
+  // Which values the program of this model has, under a rule (null: evaluation only).
+  std::vector<BlockInfo> block_infos(bool train) const;
+
+  // Matrix-product and attention FLOPs of the model itself in one step, recomputation not counted: what MFU
+  // is relative to. Attention as if every sequence were one document.
+  int64_t model_flops() const;
+
+ private:
+  struct Measured {
+    int64_t scratch = 0;
+    WorkCount work;
+  };
+  struct BlockSizes {
+    int64_t output = 0, saved_input = 0, saved_weight = 0, deferred = 0;
+    Measured forward, forward_discard, backward_input, backward_weight;  // of a block
+    Measured loss, loss_only;                                            // of the head
+    int64_t parameters = 0, trainable = 0;                               // elements
+    int64_t largest_parameter = 0;
+  };
+  void measure_block(int block, const Geometry& geometry, Device target);
+  void measure_head(const Geometry& geometry, Device target);
+  const Measured& measured(const Action& action) const;
+
+  const Model& model_;
+  const StateLayout& layout_;
+  const LinearOp& linear_;
+  Rates rates_;
+  int micro_batches_;
+  std::vector<BlockSizes> sizes_;
+  Measured none_;
+};
+
+}  // namespace strata
