@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+// From a position in the run to the micro-batch that is trained there.
+//
+// The cursor of a run is one number: how many samples it has consumed. Epoch e is the cursors [e * n, (e + 1)
+// * n), a shuffle of its own over the n samples; a step may begin in one epoch and end in the next. Cursor,
+// seed and data decide everything, so seeking costs nothing and does not depend on the number of ranks.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+
+#include "core/data/dataset.h"
+#include "core/nn/batch.h"
+
+namespace strata {
+
+enum class SampleOrder { shuffled, sequential };  // sequential: for evaluation
+
+// What happens where one document ends and the next begins inside a row.
+enum class Packing {
+  isolated,  // a new segment: attention and positions begin anew, a document's last token has no target
+  concat,    // nothing: a row is one segment
+};
+
+// Which samples an optimizer step takes: micro_batches times rows, numbered along the cursor. The caller
+// decides which rank computes which micro-batch.
+struct StepShape {
+  int64_t rows = 0;           // of one micro-batch
+  int64_t micro_batches = 0;  // of the whole step, over all ranks
+
+  int64_t samples() const { return rows * micro_batches; }
+  // Cursor of the first row of a micro-batch, in the step that begins at `step_cursor`; its rows follow one
+  // another.
+  int64_t cursor(int64_t step_cursor, int64_t micro_batch) const { return step_cursor + micro_batch * rows; }
+};
+
+// Immutable: safe to use from several threads.
+class DataSource {
+ public:
+  struct Options {
+    uint64_t seed = 0;
+    SampleOrder order = SampleOrder::shuffled;
+    Packing packing = Packing::isolated;
+    int64_t vocab_size = 0;  // tokens beyond it are Error(data)
+  };
+  DataSource(std::shared_ptr<const Dataset> dataset, Options options);
+
+  const Dataset& dataset() const { return *dataset_; }
+  int64_t epoch_of(int64_t cursor) const { return cursor / dataset_->num_samples(); }
+  int64_t sample_of(int64_t cursor) const;  // of the dataset
+
+  // Fills `batch` with the samples at [cursor, cursor + rows). Memory the batch already holds is used again.
+  void fill(int64_t cursor, int64_t rows, Batch& batch) const;
+
+ private:
+  void fill_row(int64_t first_token, int64_t row, Batch& batch) const;
+  void require_known(int64_t first_token, std::span<const int32_t> tokens) const;
+
+  std::shared_ptr<const Dataset> dataset_;
+  Options options_;
+};
+
+}  // namespace strata

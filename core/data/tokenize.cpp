@@ -1,0 +1,195 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/data/tokenize.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <memory>
+#include <optional>
+#include <string>
+#include <system_error>
+
+#include "core/base/check.h"
+#include "core/base/error.h"
+#include "core/base/hash.h"
+#include "core/base/log.h"
+#include "core/data/utf8.h"
+
+namespace strata {
+namespace {
+
+namespace fs = std::filesystem;
+
+struct CloseFile {
+  void operator()(std::FILE* file) const { std::fclose(file); }
+};
+
+[[noreturn]] void fail_to_read(const fs::path& path, std::string found) {
+  throw Error(Fault::data, {.what = "a text file cannot be read",
+                            .where = path.string(),
+                            .found = std::move(found),
+                            .expected = "a readable file of UTF-8 text",
+                            .fix = "check the path and its permissions"});
+}
+
+// Does not open the file: that would end a pipe.
+void require_readable(const fs::path& path) {
+  if (::access(path.c_str(), R_OK) != 0) fail_to_read(path, std::generic_category().message(errno));
+  if (fs::is_directory(path)) fail_to_read(path, "a directory");
+}
+
+// Not a MappedFile: text may come through a pipe.
+class TextReader {
+ public:
+  explicit TextReader(const fs::path& path) : path_(path), file_(std::fopen(path.c_str(), "rbe")) {
+    if (!file_) fail_to_read(path, std::generic_category().message(errno));
+  }
+
+  // Up to `buffer.size()` bytes; less only at the end.
+  std::string_view read(std::string& buffer) {
+    const size_t bytes = std::fread(buffer.data(), 1, buffer.size(), file_.get());
+    if (std::ferror(file_.get())) fail_to_read(path_, std::generic_category().message(errno));
+    return std::string_view(buffer).substr(0, bytes);
+  }
+
+ private:
+  const fs::path& path_;
+  std::unique_ptr<std::FILE, CloseFile> file_;
+};
+
+void require_utf8(const fs::path& file, const std::optional<Utf8Fault>& fault) {
+  if (!fault) return;
+  const bool utf16 = fault->offset == 0 && fault->byte >= 0xFE;  // its byte order mark
+  throw Error(Fault::data,
+              {.what = "a text file is not UTF-8",
+               .where = fmt::format("{}:{}", file.string(), fault->line),
+               .found = fmt::format("byte 0x{:02X} at offset {}{}", fault->byte, fault->offset,
+                                    fault->at_end ? ", where the text ends inside a character" : ""),
+               .expected = "UTF-8 text",
+               .fix = fmt::format("iconv -f {} -t UTF-8 {} > NEW.txt", utf16 ? "UTF-16" : "WINDOWS-1252",
+                                  file.string())});
+}
+
+// Encodes a document that arrives in pieces.
+class DocumentEncoder {
+ public:
+  DocumentEncoder(const Tokenizer& tokenizer, TokenFileWriter& writer)
+      : tokenizer_(tokenizer), writer_(writer) {}
+
+  void piece(std::string_view text) {
+    has_text_ = true;
+    pending_ += text;
+    encode(tokenizer_.safe_prefix(pending_));
+  }
+
+  void end() {
+    encode(pending_.size());
+    if (const auto end = tokenizer_.end_of_document(); end && has_text_) writer_.append({&*end, 1});
+    writer_.end_document();
+    has_text_ = false;
+  }
+
+ private:
+  void encode(size_t bytes) {
+    ids_.clear();
+    tokenizer_.encode(std::string_view(pending_).substr(0, bytes), ids_);
+    writer_.append(ids_);
+    pending_.erase(0, bytes);
+  }
+
+  const Tokenizer& tokenizer_;
+  TokenFileWriter& writer_;
+  std::string pending_;  // text of the open document that is not encoded yet
+  std::vector<int32_t> ids_;
+  bool has_text_ = false;
+};
+
+bool is_token_file(const fs::path& path) {
+  const auto suffix = path.extension();
+  return suffix == ".bin" || suffix == ".idx" || fs::exists(idx_path(path));
+}
+
+std::string cache_name(const fs::path& file, const Tokenizer& tokenizer, const DocumentSplit& split) {
+  const MappedFile text(file);
+  const std::string_view bytes(reinterpret_cast<const char*>(text.bytes().data()), text.bytes().size());
+  uint64_t hash = hash_combine(hash_name(bytes), bytes.size());
+  hash = hash_combine(hash, tokenizer.fingerprint());
+  hash = hash_combine(hash, static_cast<uint64_t>(split.kind));
+  return fmt::format("{:016x}", hash_combine(hash, hash_name(split.separator)));
+}
+
+TokenFile open_cached(const fs::path& file, const fs::path& cache, const Tokenizer& tokenizer,
+                      TokenizeOptions options) {
+  const fs::path prefix = cache / cache_name(file, tokenizer, options.document);
+  options.existing = Existing::keep;
+  if (fs::exists(idx_path(prefix)) && fs::exists(bin_path(prefix))) {
+    try {
+      return TokenFile(prefix);
+    } catch (const Error& damage) {
+      log::warn("the cached tokens of {} are damaged and are made again\n{}", file.string(), damage.what());
+      options.existing = Existing::replace;
+    }
+  }
+  tokenize_files({&file, 1}, prefix, tokenizer, options);
+  return TokenFile(prefix);
+}
+
+}  // namespace
+
+TokenizeProgress tokenize_files(std::span<const fs::path> files, const fs::path& prefix,
+                                const Tokenizer& tokenizer, const TokenizeOptions& options) {
+  check(options.chunk_bytes > 0, "[tokenize] chunk of {} bytes", options.chunk_bytes);
+  TokenizeProgress progress;
+  for (const fs::path& file : files) {
+    require_readable(file);  // all of them, before hours are spent on the first
+    std::error_code not_regular;
+    if (const auto bytes = fs::file_size(file, not_regular); !not_regular)
+      progress.total_bytes += static_cast<int64_t>(bytes);
+  }
+
+  TokenFileWriter writer(prefix,
+                         {.type = token_type_for(tokenizer.vocab_size()), .existing = options.existing});
+  DocumentEncoder document(tokenizer, writer);
+  std::string buffer(static_cast<size_t>(options.chunk_bytes), '\0');
+  for (const fs::path& file : files) {
+    progress.file = file;
+    TextReader reader(file);
+    Utf8Checker checker;
+    DocumentSplitter splitter(
+        options.document, {[&](std::string_view piece) { document.piece(piece); }, [&] { document.end(); }});
+    for (std::string_view chunk; !(chunk = reader.read(buffer)).empty();) {
+      require_utf8(file, checker.feed(chunk));
+      splitter.feed(chunk);
+      progress.bytes += static_cast<int64_t>(chunk.size());
+      progress.tokens = writer.num_tokens();
+      progress.documents = writer.num_documents();
+      if (options.progress) options.progress(progress);
+    }
+    require_utf8(file, checker.finish());
+    splitter.finish();
+  }
+  if (writer.num_tokens() == 0)
+    throw Error(Fault::data,
+                {.what = "there is no text to tokenize",
+                 .where = files.empty() ? "the list of files" : files[0].string(),
+                 .found = fmt::format("{} files, {} bytes, no document", files.size(), progress.bytes),
+                 .expected = "at least one document that is not empty",
+                 .fix = "name files that hold text"});
+  writer.commit();
+  progress.tokens = writer.num_tokens();
+  progress.documents = writer.num_documents();
+  return progress;
+}
+
+std::vector<TokenFile> open_data(std::span<const fs::path> paths, const fs::path& cache,
+                                 const Tokenizer& tokenizer, const TokenizeOptions& options) {
+  std::vector<TokenFile> files;
+  files.reserve(paths.size());
+  for (const fs::path& path : paths)
+    files.push_back(is_token_file(path) ? TokenFile(path) : open_cached(path, cache, tokenizer, options));
+  return files;
+}
+
+}  // namespace strata

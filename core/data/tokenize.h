@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+// Text files to token files: once and for all (`strata tokenize`), or into the cache of a run that was given
+// text.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <span>
+#include <vector>
+
+#include "core/data/document_splitter.h"
+#include "core/data/token_file.h"
+#include "core/data/token_file_writer.h"
+#include "core/data/tokenizer.h"
+
+namespace strata {
+
+struct TokenizeProgress {
+  std::filesystem::path file;  // being read
+  int64_t bytes = 0;           // of text read so far
+  int64_t total_bytes = 0;     // of all files; pipes count as 0
+  int64_t tokens = 0;
+  int64_t documents = 0;
+};
+
+struct TokenizeOptions {
+  DocumentSplit document;
+  Existing existing = Existing::refuse;
+  int64_t chunk_bytes = 1 << 20;  // read at a time; memory does not grow with the files
+  std::function<void(const TokenizeProgress&)> progress;  // called after every chunk, from the calling thread
+};
+
+// Writes PREFIX.bin and PREFIX.idx with the documents of all files in order; every document ends with the
+// tokenizer's end-of-document id when it has one, empty documents are dropped. Memory: a chunk and, for
+// tokenizers that cannot be cut anywhere, up to one document. Error(data) for a file that is missing or not
+// UTF-8 (file, line, byte), and when there is no text at all; then nothing is left behind.
+TokenizeProgress tokenize_files(std::span<const std::filesystem::path> files,
+                                const std::filesystem::path& prefix, const Tokenizer& tokenizer,
+                                const TokenizeOptions& options);
+
+// A run's data: token files (a path ending in .bin or .idx, or a prefix whose .idx exists) are opened, text
+// files are tokenized into CACHE/<hash>.bin and .idx first. The hash is over the text, the tokenizer and the
+// split, so a cache is never out of date; one that is damaged is made again.
+std::vector<TokenFile> open_data(std::span<const std::filesystem::path> paths,
+                                 const std::filesystem::path& cache, const Tokenizer& tokenizer,
+                                 const TokenizeOptions& options);
+
+}  // namespace strata
