@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+// How much CPU time others used while a benchmark ran. A figure taken on a busy machine is not a result.
+#pragma once
+
+namespace strata {
+
+class ForeignLoad {
+ public:
+  ForeignLoad();  // starts watching
+
+  // Cores that processes other than this one kept busy on average since construction; negative where the
+  // system does not say (no /proc/stat). Counted in ticks of 10 ms: watch for a second or more.
+  double cores() const;
+
+ private:
+  struct Sample {
+    double wall_s;
+    double busy_s;  // of all processes on all cores; negative: unknown
+    double own_s;   // of this process
+  };
+  static Sample sample();
+
+  Sample start_;
+};
+
+// Above this many foreign cores a benchmark calls its own figures inconclusive.
+inline constexpr double kQuietCores = 0.1;
+
+}  // namespace strata

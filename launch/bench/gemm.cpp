@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "launch/bench/gemm.h"
+
+#include <algorithm>
+#include <chrono>
+#include <functional>
+#include <thread>
+
+#include "core/base/hash.h"
+#include "core/base/isa.h"
+#include "core/device/cpu/cpu_stream.h"
+#include "core/ops/matmul.h"
+#include "core/tensor/bf16.h"
+#include "launch/bench/foreign_load.h"
+#include "launch/bench/gemm_peer.h"
+#include "launch/bench/matmul_peak.h"
+
+namespace strata {
+namespace {
+
+double median(std::vector<double> values) {
+  const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
+  std::nth_element(values.begin(), middle, values.end());
+  return *middle;
+}
+
+// GFLOP/s of a product of `flops` operations, repeated for some 10 ms.
+double speed(double flops, const std::function<void()>& product) {
+  using Clock = std::chrono::steady_clock;
+  const auto start = Clock::now();
+  double elapsed = 0;
+  int runs = 0;
+  do {
+    product();
+    ++runs;
+    elapsed = std::chrono::duration<double>(Clock::now() - start).count();
+  } while (elapsed < 10e-3);
+  return 1e-9 * flops * runs / elapsed;
+}
+
+// Threads of the variant before go to sleep: two pools that spin would take each other's cores.
+void let_threads_sleep() { std::this_thread::sleep_for(std::chrono::milliseconds(3)); }
+
+class Layer {
+ public:
+  Layer(WorkerPool& pool, const GemmShape& shape, DType dtype, int64_t tokens)
+      : pool_(pool),
+        x_(matrix(dtype, tokens, shape.in)),
+        w_(matrix(dtype, shape.out, shape.in)),
+        y_(matrix(dtype, tokens, shape.out)),
+        dx_(matrix(dtype, tokens, shape.in)),
+        dy_(matrix(dtype, tokens, shape.out)),
+        dw_(matrix(DType::f32, shape.out, shape.in)),
+        w_forward_(packed(w_.t())),
+        w_backward_(packed(w_)),
+        flops_(2.0 * static_cast<double>(tokens * shape.in * shape.out)) {}
+
+  GemmBenchRow measure(GemmProduct product, const GemmBenchOptions& options) {
+    const Tensor out = product == GemmProduct::forward         ? y_
+                       : product == GemmProduct::data_gradient ? dx_
+                                                               : dw_;
+    const bool weight_gradient = product == GemmProduct::weight_gradient;
+    const auto ours = [&] {
+      switch (product) {
+        case GemmProduct::forward:
+          matmul(stream_, {.a = x_, .packed_b = w_forward_, .out = y_});
+          break;
+        case GemmProduct::data_gradient:
+          matmul(stream_, {.a = dy_, .packed_b = w_backward_, .out = dx_});
+          break;
+        case GemmProduct::weight_gradient:
+          matmul(stream_, {.a = dy_.t(), .b = x_, .out = dw_, .write = Write::accumulate});
+          break;
+      }
+    };
+    std::unique_ptr<GemmPeer> peer;
+    if (options.peer) {
+      const Tensor& a = product == GemmProduct::forward ? x_ : dy_;
+      const Tensor& b = product == GemmProduct::forward         ? w_.t()
+                        : product == GemmProduct::data_gradient ? w_
+                                                                : x_;
+      peer = make_gemm_peer(weight_gradient ? a.t() : a, b, out, !weight_gradient, weight_gradient,
+                            pool_.threads());
+    }
+
+    ours();  // first touch, scratch
+    if (peer) peer->run();
+    std::vector<double> peaks, speeds, peers, of_peak, of_peer;
+    for (int round = 0; round < options.rounds; ++round) {
+      let_threads_sleep();
+      peaks.push_back(1e-9 * probe_matmul_flops_per_s(pool_, x_.dtype(), 10));
+      speeds.push_back(speed(flops_, ours));
+      of_peak.push_back(speeds.back() / peaks.back());
+      if (!peer) continue;
+      let_threads_sleep();
+      peers.push_back(speed(flops_, [&] { peer->run(); }));
+      of_peer.push_back(speeds.back() / peers.back());
+    }
+    return {.shape = {},
+            .product = product,
+            .dtype = x_.dtype(),
+            .tokens = x_.dim(0),
+            .gflops = median(speeds),
+            .peak_gflops = median(peaks),
+            .peer_gflops = peer ? median(peers) : 0,
+            .of_peak = median(of_peak),
+            .of_peer = peer ? median(of_peer) : 0};
+  }
+
+ private:
+  // Ordinary numbers between -1 and 1: denormals, zeros or NaN would time something else.
+  Tensor matrix(DType dtype, int64_t rows, int64_t columns) {
+    const Tensor x = make_tensor(*allocator_, dtype, {rows, columns}, "bench");
+    const auto value = [&](int64_t i) {
+      return static_cast<float>(mix64(static_cast<uint64_t>(i)) >> 44) * 0x1p-19f - 1;
+    };
+    pool_.for_each(rows, [&](int64_t row, int) {
+      for (int64_t i = row * columns; i < (row + 1) * columns; ++i)
+        if (dtype == DType::bf16)
+          x.data<bf16>()[i] = to_bf16(value(i));
+        else
+          x.data<float>()[i] = value(i);
+    });
+    return x;
+  }
+
+  PackedMatrix packed(const Tensor& b) {
+    const int64_t bytes = packed_bytes(stream_, b.dtype(), b.dim(0), b.dim(1));
+    PackedMatrix result{make_tensor(*allocator_, DType::u8, {bytes}, "bench packed"), b.dtype(), b.dim(0),
+                        b.dim(1)};
+    pack(stream_, b, result);
+    return result;
+  }
+
+  WorkerPool& pool_;
+  CpuStream stream_{pool_};
+  std::shared_ptr<Allocator> allocator_ = make_cpu_allocator();
+  Tensor x_, w_, y_, dx_, dy_, dw_;
+  PackedMatrix w_forward_, w_backward_;
+  double flops_;
+};
+
+}  // namespace
+
+std::vector<GemmShape> gpt2_gemm_shapes() {
+  return {
+      {"qkv", 768, 2304}, {"proj", 768, 768}, {"fc", 768, 3072}, {"fcproj", 3072, 768}, {"head", 768, 50304}};
+}
+
+std::string_view name(GemmProduct product) {
+  switch (product) {
+    case GemmProduct::forward:
+      return "forward";
+    case GemmProduct::data_gradient:
+      return "data gradient";
+    case GemmProduct::weight_gradient:
+      return "weight gradient";
+  }
+  return "?";
+}
+
+GemmBench bench_gemm(WorkerPool& pool, const GemmBenchOptions& options) {
+  GemmBench bench{.isa = std::string(name(active_isa())),
+                  .peer = options.peer ? gemm_peer_name() : "",
+                  .threads = pool.threads(),
+                  .foreign_cores = 0,
+                  .rows = {}};
+  const ForeignLoad foreign;
+  for (const DType dtype : options.dtypes)
+    for (const int64_t tokens : options.tokens)
+      for (const GemmShape& shape : options.shapes) {
+        Layer layer(pool, shape, dtype, tokens);
+        for (const auto product :
+             {GemmProduct::forward, GemmProduct::data_gradient, GemmProduct::weight_gradient}) {
+          bench.rows.push_back(layer.measure(product, options));
+          bench.rows.back().shape = shape.name;
+        }
+      }
+  bench.foreign_cores = foreign.cores();
+  return bench;
+}
+
+}  // namespace strata

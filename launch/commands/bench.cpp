@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+// strata bench gemm|step|adam
+#include <fmt/core.h>
+
+#include <CLI/CLI.hpp>
+#include <functional>
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "launch/bench/adam.h"
+#include "launch/bench/gemm.h"
+#include "launch/bench/step.h"
+#include "launch/commands/command.h"
+
+namespace strata {
+namespace {
+
+struct Arguments {
+  int threads = 0;
+  bool json = false;
+  StepBenchOptions step;
+  GemmBenchOptions gemm;
+  AdamBenchOptions adam;
+};
+
+template <typename Bench>
+int print(const Bench& bench, bool json) {
+  fmt::print("{}", json ? to_json(bench).dump(2) + "\n" : to_text(bench));
+  return 0;
+}
+
+}  // namespace
+
+Run add_bench(CLI::App& app) {
+  const auto arguments = std::make_shared<Arguments>();
+  app.require_subcommand(1);
+  auto add = [&](const char* name, const char* help) {
+    CLI::App* const command = app.add_subcommand(name, help);
+    command->add_option("--threads", arguments->threads, "0: one per core")->capture_default_str();
+    command->add_flag("--json", arguments->json, "one JSON object");
+    return command;
+  };
+  CLI::App* const gemm = add("gemm", "matrix products beside the instruction peak and another library");
+  gemm->add_option("--rounds", arguments->gemm.rounds, "medians over so many")->capture_default_str();
+  CLI::App* const step = add("step", "training steps of GPT-2 124M, and where their time goes");
+  step->add_option("--rows", arguments->step.rows, "sequences per step")->capture_default_str();
+  step->add_option("--seq-len", arguments->step.seq_len, "tokens per sequence")->capture_default_str();
+  step->add_option("--steps", arguments->step.steps, "medians over so many")->capture_default_str();
+  step->add_option("--state", arguments->step.state, "state format: fp32 or split")->capture_default_str();
+  CLI::App* const adam = add("adam", "optimizer updates beside an increment in place");
+  adam->add_option("--rounds", arguments->adam.rounds, "medians over so many")->capture_default_str();
+  app.footer("Example:\n  strata bench step --seq-len 256");
+  return [=] {
+    WorkerPool pool(arguments->threads);
+    if (gemm->parsed()) return print(bench_gemm(pool, arguments->gemm), arguments->json);
+    if (step->parsed()) return print(bench_step(pool, arguments->step), arguments->json);
+    return print(bench_adam(pool, arguments->adam), arguments->json);
+  };
+}
+
+}  // namespace strata

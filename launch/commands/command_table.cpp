@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "launch/commands/command.h"
+
+namespace strata {
+
+Run add_bench(CLI::App& app);
+Run add_config(CLI::App& app);
+Run add_eval(CLI::App& app);
+Run add_init(CLI::App& app);
+Run add_plan(CLI::App& app);
+Run add_sample(CLI::App& app);
+Run add_tokenize(CLI::App& app);
+Run add_train(CLI::App& app);
+Run add_version(CLI::App& app);
+
+std::span<const Command> commands() {
+  // In the order of --help.
+  static constexpr Command kCommands[] = {
+      {"init", "write a commented configuration from a recipe", add_init},
+      {"plan", "say what a step will do, need and take, without running it", add_plan},
+      {"train", "train a model, or go on with a run", add_train},
+      {"sample", "let a trained model go on with a text", add_sample},
+      {"eval", "measure a trained model's loss and perplexity on a text", add_eval},
+      {"tokenize", "turn text into a token file", add_tokenize},
+      {"bench", "measure this machine: matrix products, whole steps, optimizer updates", add_bench},
+      {"config", "check or show a configuration, list its keys", add_config},
+      {"version", "say which version this is and how it was built", add_version},
+  };
+  return kCommands;
+}
+
+}  // namespace strata

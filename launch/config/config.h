@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: Apache-2.0
+// What one training run is asked to do: plain structs, one per section of the TOML file. The initialisers are
+// the defaults. What a key is called, means and may be is said once, in key_table.cpp; section structs hold
+// no logic.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/data/sampler.h"
+#include "launch/config/units.h"
+
+namespace strata {
+
+enum class DeviceChoice { automatic, cpu, cuda };
+enum class RunMode { fast, ordered };
+enum class DocumentEnd { file, blank_line };
+enum class RopeScalingKind { none, llama3 };
+enum class ComputeType { fp32, bf16 };
+enum class StateFormat { fp32, split };
+enum class UpdateTiming { sync };
+enum class Recompute { none, full };
+enum class NanAction { stop, skip };
+
+struct RunConfig {
+  std::string name = "run";
+  std::string out;  // resolved: runs/NAME when left out
+  int64_t seed = 1234;
+  int64_t steps = 0;
+  DeviceChoice device = DeviceChoice::automatic;
+  int64_t threads = 0;  // 0: one per core this process may use
+  RunMode mode = RunMode::fast;
+};
+
+// Zeros marked "resolved" are replaced by resolve(): the program never sees them.
+struct ModelConfig {
+  std::string arch = "llama";
+  int64_t layers = 0;
+  int64_t hidden = 0;
+  int64_t heads = 0;
+  int64_t kv_heads = 0;       // resolved: heads
+  int64_t head_dim = 0;       // resolved: hidden / heads
+  int64_t ffn = 0;            // resolved: llama 8/3 hidden rounded up to 64, gpt2 4 hidden
+  int64_t vocab = 0;          // 0 stays: the tokenizer's, known once the data is open
+  int64_t max_positions = 0;  // resolved: data.seq_len
+  double rope_theta = 10000.0;
+  RopeScalingKind rope_scaling = RopeScalingKind::none;
+  double rope_factor = 8.0;
+  double rope_low_freq_factor = 1.0;
+  double rope_high_freq_factor = 4.0;
+  int64_t rope_original_positions = 8192;
+  double norm_eps = 1e-5;
+  bool tied = true;
+  bool qk_norm = false;
+  bool qkv_bias = false;
+  double init_std = 0.02;
+};
+
+struct DataConfig {
+  std::vector<std::string> train;
+  std::vector<std::string> valid;  // empty: valid_fraction of train
+  double valid_fraction = 0.02;
+  int64_t seq_len = 256;
+  Packing packing = Packing::isolated;
+  std::string tokenizer = "byte";
+  DocumentEnd document = DocumentEnd::file;
+};
+
+struct BatchConfig {
+  int64_t tokens_per_step = 8192;
+  int64_t micro_batch = 4;  // rows of seq_len tokens
+};
+
+struct OptimizerConfig {
+  std::string type = "adamw";
+  double lr = 3e-4;
+  std::array<double, 2> betas = {0.9, 0.95};
+  double eps = 1e-8;
+  double weight_decay = 0.1;
+  double grad_clip = 1.0;  // 0: off
+  std::vector<std::string> frozen;  // patterns of tensor names that are not trained
+  UpdateTiming timing = UpdateTiming::sync;
+};
+
+struct ScheduleConfig {
+  std::string type = "cosine";
+  int64_t warmup = 0;   // steps
+  double decay = 0.2;   // of all steps, wsd only
+  double min_lr = 0.1;  // of optimizer.lr
+};
+
+struct PrecisionConfig {
+  ComputeType compute = ComputeType::bf16;
+  StateFormat state = StateFormat::fp32;
+};
+
+struct ParallelConfig {
+  Recompute recompute = Recompute::none;
+};
+
+struct CheckpointConfig {
+  Period every = {.steps = 100};
+  int64_t keep = 3;
+  std::string resume = "auto";  // auto, none, or the path of a checkpoint
+};
+
+struct EvalConfig {
+  Period every = {.steps = 100};
+  int64_t tokens = 0;  // 0: all validation tokens
+};
+
+struct LogConfig {
+  Period every = {.steps = 10};
+  bool tensorboard = true;
+  int64_t trace_steps = 0;
+};
+
+struct GuardConfig {
+  NanAction nan = NanAction::stop;
+  std::optional<double> spike;  // z-score; empty: off
+};
+
+struct Config {
+  RunConfig run;
+  ModelConfig model;
+  DataConfig data;
+  BatchConfig batch;
+  OptimizerConfig optimizer;
+  ScheduleConfig schedule;
+  PrecisionConfig precision;
+  ParallelConfig parallel;
+  CheckpointConfig checkpoint;
+  EvalConfig eval;
+  LogConfig log;
+  GuardConfig guard;
+};
+
+}  // namespace strata

@@ -1,0 +1,393 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "launch/config/key_table.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "core/base/check.h"
+#include "launch/config/key_binding.h"
+
+namespace strata {
+namespace {
+
+constexpr KeyRange at_least(double low) { return {.low = low}; }
+constexpr KeyRange above(double low) { return {.low = low, .low_open = true}; }
+constexpr KeyRange between(double low, double high) { return {.low = low, .high = high}; }
+constexpr KeyRange from_to_below(double low, double high) {
+  return {.low = low, .high = high, .high_open = true};
+}
+// Counts of layers, rows and the like: far above any real model, far below overflow of their products.
+constexpr KeyRange count(double low) { return between(low, 1e9); }
+constexpr KeyRange kSteps = between(0, 1e12);
+
+// ---- the table
+// ------------------------------------------------------------------------------------------------
+
+void run_keys(KeyRows& rows) {
+  SectionRows(rows, &Config::run, "run",
+              "What the run is called, where it writes, how long and where it runs.")
+      .key("name", &RunConfig::name,
+           {.doc = "Name shown in logs and reports.",
+            .effect = KeyEffect::execution,
+            .aliases = {"run_name", "experiment_name", "job_name"}})
+      .key("out", &RunConfig::out,
+           {.doc = "Folder for checkpoints, metrics and reports, relative to the working folder; \"\" is "
+                   "runs/NAME.",
+            .effect = KeyEffect::execution,
+            .aliases = {"output_dir", "out_dir", "save_dir"}})
+      .key("seed", &RunConfig::seed,
+           {.doc = "Seed of the initial weights and the order of the data.", .range = at_least(0)})
+      .key("steps", &RunConfig::steps,
+           {.doc = "Optimizer steps of the whole run; raising it later continues the run.",
+            .unit = "steps",
+            .range = between(1, 1e12),
+            .required = true,
+            .effect = KeyEffect::execution,
+            .aliases = {"max_steps", "train_iters", "num_iterations", "total_steps", "max_iters"}})
+      .key("device", &RunConfig::device,
+           {.doc = "What computes; auto takes a GPU when this program was built for one and one is present.",
+            .choices = {"auto", "cpu", "cuda"},
+            .effect = KeyEffect::execution})
+      .key("threads", &RunConfig::threads,
+           {.doc =
+                "CPU threads; 0 is one per core that this process may use. The result does not depend on it.",
+            .unit = "threads",
+            .range = between(0, 4096),
+            .effect = KeyEffect::execution,
+            .aliases = {"num_threads"}})
+      .key("mode", &RunConfig::mode,
+           {.doc = "ordered adds gradients in a fixed tree over samples, so that every layout gives the same "
+                   "bits.",
+            .choices = {"fast", "ordered"}});
+}
+
+void model_keys(KeyRows& rows) {
+  const OnlyWhen llama = {"arch", {"llama"}};
+  const OnlyWhen llama3_rope = {"rope_scaling", {"llama3"}};
+  SectionRows(rows, &Config::model, "model", "Architecture and sizes.")
+      .key("arch", &ModelConfig::arch,
+           {.doc = "Architecture: llama (RMSNorm, rotary positions, SwiGLU) or gpt2 (LayerNorm, learned "
+                   "positions, "
+                   "GELU).",
+            .choices = {"llama", "gpt2"},
+            .aliases = {"model_type", "architecture"}})
+      .key("layers", &ModelConfig::layers,
+           {.doc = "Transformer blocks.",
+            .range = between(1, 1e5),
+            .required = true,
+            .aliases = {"num_hidden_layers", "num_layers", "n_layer", "n_layers"}})
+      .key("hidden", &ModelConfig::hidden,
+           {.doc = "Width of the residual stream.",
+            .range = between(1, 1e6),
+            .required = true,
+            .aliases = {"hidden_size", "n_embd", "d_model", "dim"}})
+      .key("heads", &ModelConfig::heads,
+           {.doc = "Attention heads (of the queries).",
+            .range = between(1, 1e5),
+            .required = true,
+            .aliases = {"num_attention_heads", "num_heads", "n_head", "n_heads"}})
+      .key("kv_heads", &ModelConfig::kv_heads,
+           {.doc = "Heads of keys and values, shared by groups of query heads; 0 is heads.",
+            .range = between(0, 1e5),
+            .aliases = {"num_key_value_heads", "num_query_groups", "n_kv_heads"}})
+      .key("head_dim", &ModelConfig::head_dim,
+           {.doc = "Width of one head; 0 is hidden / heads.",
+            .range = between(0, 1e5),
+            .aliases = {"kv_channels"}})
+      .key("ffn", &ModelConfig::ffn,
+           {.doc = "Inner width of the feed-forward part; 0 is 8/3 hidden rounded up to a multiple of 64 for "
+                   "llama, "
+                   "4 hidden for gpt2.",
+            .range = between(0, 1e7),
+            .aliases = {"intermediate_size", "ffn_hidden_size", "n_inner"}})
+      .key("vocab", &ModelConfig::vocab,
+           {.doc = "Tokens the model knows; 0 is the tokenizer's number.",
+            .unit = "tokens",
+            .range = between(0, 2147483647),
+            .aliases = {"vocab_size"}})
+      .key("max_positions", &ModelConfig::max_positions,
+           {.doc = "Longest sequence the model is made for; 0 is data.seq_len.",
+            .unit = "tokens",
+            .range = count(0),
+            .aliases = {"max_position_embeddings", "n_positions", "n_ctx"}})
+      .key("rope_theta", &ModelConfig::rope_theta,
+           {.doc = "Base of the rotary wavelengths.",
+            .range = above(1),
+            .only_when = llama,
+            .aliases = {"rotary_base", "rope_base"}})
+      .key("rope_scaling", &ModelConfig::rope_scaling,
+           {.doc = "Stretching of the rotary wavelengths for contexts longer than the original one.",
+            .choices = {"none", "llama3"},
+            .only_when = llama})
+      .key("rope_factor", &ModelConfig::rope_factor,
+           {.doc = "How much the long wavelengths are stretched.",
+            .range = at_least(1),
+            .only_when = llama3_rope})
+      .key("rope_low_freq_factor", &ModelConfig::rope_low_freq_factor,
+           {.doc = "Wavelengths above rope_original_positions / this are stretched in full.",
+            .range = above(0),
+            .only_when = llama3_rope})
+      .key("rope_high_freq_factor", &ModelConfig::rope_high_freq_factor,
+           {.doc = "Wavelengths below rope_original_positions / this stay as they are.",
+            .range = above(0),
+            .only_when = llama3_rope})
+      .key("rope_original_positions", &ModelConfig::rope_original_positions,
+           {.doc = "Context length before stretching.",
+            .unit = "tokens",
+            .range = count(1),
+            .only_when = llama3_rope,
+            .aliases = {"original_max_position_embeddings"}})
+      .key("norm_eps", &ModelConfig::norm_eps,
+           {.doc = "Added to the mean square (RMSNorm) or variance (LayerNorm) before the root.",
+            .range = {.low = 0, .high = 1, .low_open = true, .high_open = true},
+            .aliases = {"rms_norm_eps", "layer_norm_epsilon", "layer_norm_eps", "layernorm_epsilon"}})
+      .key("tied", &ModelConfig::tied,
+           {.doc = "The output head is the token embedding.", .aliases = {"tie_word_embeddings"}})
+      .key("qk_norm", &ModelConfig::qk_norm,
+           {.doc = "RMSNorm on each head of queries and keys before the rotation, as in Qwen3.",
+            .only_when = llama,
+            .aliases = {"qk_layernorm"}})
+      .key("qkv_bias", &ModelConfig::qkv_bias,
+           {.doc = "Biases on the query, key and value projections, as in Qwen2; gpt2 always has them.",
+            .only_when = llama,
+            .aliases = {"add_qkv_bias", "attention_bias"}})
+      .key("init_std", &ModelConfig::init_std,
+           {.doc = "Standard deviation of the initial weights.",
+            .range = {.low = 0, .high = 1, .low_open = true},
+            .aliases = {"initializer_range", "init_method_std"}});
+}
+
+void data_keys(KeyRows& rows) {
+  SectionRows(rows, &Config::data, "data", "Texts or token files, and how samples are cut from them.")
+      .key("train", &DataConfig::train,
+           {.doc = "UTF-8 text files or token files (.bin beside .idx), relative to the working folder.",
+            .required = true,
+            .aliases = {"train_files", "train_data", "train_data_path", "datasets"}})
+      .key("valid", &DataConfig::valid,
+           {.doc = "Files for validation; with an empty list valid_fraction of data.train is kept for it.",
+            .aliases = {"valid_files", "valid_data_path", "eval_data", "val_data"}})
+      .key("valid_fraction", &DataConfig::valid_fraction,
+           {.doc = "The last part of data.train that is kept for validation when data.valid is empty.",
+            .range = between(0, 0.5),
+            .aliases = {"val_size", "val_set_size", "test_size"}})
+      .key("seq_len", &DataConfig::seq_len,
+           {.doc = "Length of one sample.",
+            .unit = "tokens",
+            .range = between(1, 1e8),
+            .aliases = {"seq_length", "sequence_len", "sequence_length", "cutoff_len", "max_seq_len",
+                        "max_seq_length", "block_size", "max_length"}})
+      .key("packing", &DataConfig::packing,
+           {.doc =
+                "Whether a token may attend to earlier documents of its sample: isolated never, concat does.",
+            .choices = {"isolated", "concat"}})
+      .key("tokenizer", &DataConfig::tokenizer,
+           {.doc = "How text becomes tokens.",
+            .choices = {"byte"},
+            .aliases = {"tokenizer_type", "tokenizer_name"}})
+      .key("document", &DataConfig::document,
+           {.doc = "What ends a document in a text file: the end of the file, or a blank line.",
+            .choices = {"file", "blank_line"}});
+}
+
+void batch_keys(KeyRows& rows) {
+  SectionRows(rows, &Config::batch, "batch",
+              "How much text one optimizer step sees; accumulation is derived.")
+      .key("tokens_per_step", &BatchConfig::tokens_per_step,
+           {.doc = "Tokens of one optimizer step: a multiple of micro_batch x data.seq_len.",
+            .unit = "tokens",
+            .range = count(1),
+            .aliases = {"tokens_per_batch", "total_batch_size", "batch_size_in_tokens"}})
+      .key("micro_batch", &BatchConfig::micro_batch,
+           {.doc =
+                "Samples computed at once: more needs more memory; the loss stays the same but for rounding.",
+            .unit = "samples",
+            .range = between(1, 1e6),
+            .effect = KeyEffect::execution,
+            .aliases = {"micro_batch_size", "per_device_train_batch_size", "train_micro_batch_size_per_gpu",
+                        "device_batch_size"}});
+}
+
+void optimizer_keys(KeyRows& rows) {
+  SectionRows(rows, &Config::optimizer, "optimizer", "The update rule.")
+      .key("type", &OptimizerConfig::type,
+           {.doc = "Update rule.", .choices = {"adamw"}, .aliases = {"optim", "optimizer_type"}})
+      .key("lr", &OptimizerConfig::lr,
+           {.doc = "Peak learning rate; the schedule scales it.",
+            .range = {.low = 0, .high = 10, .low_open = true},
+            .aliases = {"learning_rate", "max_lr", "peak_lr"}})
+      .key("betas", &OptimizerConfig::betas,
+           {.doc = "Decay of the running means of the gradient and of its square.",
+            .range = from_to_below(0, 1),
+            .aliases = {"adam_betas"}})
+      .key("eps", &OptimizerConfig::eps,
+           {.doc = "Added to the root of the second moment.",
+            .range = {.low = 0, .high = 1, .low_open = true},
+            .aliases = {"adam_epsilon", "adam_eps"}})
+      .key("weight_decay", &OptimizerConfig::weight_decay,
+           {.doc = "Decoupled decay per step, times the learning rate; norms and biases are left out.",
+            .range = between(0, 10),
+            .aliases = {"wd"}})
+      .key("grad_clip", &OptimizerConfig::grad_clip,
+           {.doc = "Largest global gradient norm; 0 is no clipping.",
+            .range = between(0, 1e6),
+            .aliases = {"max_grad_norm", "clip_grad", "gradient_clipping", "gradient_clip_val",
+                        "clip_grad_norm"}})
+      .key("frozen", &OptimizerConfig::frozen,
+           {.doc =
+                "Names of tensors that are not trained; * stands for any characters, as in \"layers.0.*\"."})
+      .key("timing", &OptimizerConfig::timing,
+           {.doc = "When the update runs: sync is right after the gradients.",
+            .choices = {"sync"},
+            .effect = KeyEffect::execution});
+}
+
+void schedule_keys(KeyRows& rows) {
+  SectionRows(rows, &Config::schedule, "schedule", "The learning rate over the run.")
+      .key("type", &ScheduleConfig::type,
+           {.doc = "Shape after the warm-up; wsd holds the peak and falls at the end.",
+            .choices = {"cosine", "linear", "wsd", "constant"},
+            .aliases = {"lr_scheduler_type", "lr_scheduler", "lr_decay_style"}})
+      .key("warmup", &ScheduleConfig::warmup,
+           {.doc = "Steps in which the rate rises from 0 to its peak.",
+            .unit = "steps",
+            .range = kSteps,
+            .aliases = {"warmup_steps", "lr_warmup_iters", "warmup_iters", "num_warmup_steps"}})
+      .key("decay", &ScheduleConfig::decay,
+           {.doc = "Part of all steps, at the end, in which the rate falls.",
+            .range = between(0, 1),
+            .only_when = {"type", {"wsd"}}})
+      .key("min_lr", &ScheduleConfig::min_lr,
+           {.doc = "The last rate as a part of optimizer.lr.",
+            .range = between(0, 1),
+            .only_when = {"type", {"cosine", "linear", "wsd"}},
+            .aliases = {"min_lr_ratio"}});
+}
+
+void execution_keys(KeyRows& rows) {
+  SectionRows(rows, &Config::precision, "precision", "Number formats.")
+      .key("compute", &PrecisionConfig::compute,
+           {.doc = "Format of weights and activations in matrix products; sums are fp32.",
+            .choices = {"fp32", "bf16"},
+            .aliases = {"dtype", "mixed_precision"}})
+      .key("state", &PrecisionConfig::state,
+           {.doc = "Optimizer state: fp32 (14 bytes per parameter) or split (8: the bf16 weight is the high "
+                   "half of "
+                   "its own master).",
+            .choices = {"fp32", "split"}});
+  SectionRows(rows, &Config::parallel, "parallel", "How work and memory are spread.")
+      .key("recompute", &ParallelConfig::recompute,
+           {.doc = "full keeps only block inputs and computes the rest again in the backward pass.",
+            .choices = {"none", "full"},
+            .effect = KeyEffect::execution});
+  SectionRows(rows, &Config::checkpoint, "checkpoint", "Saving and resuming.")
+      .key("every", &CheckpointConfig::every,
+           {.doc = "Save this often; 0 is only at the end.",
+            .unit = "steps",
+            .range = kSteps,
+            .effect = KeyEffect::execution,
+            .aliases = {"save_steps", "save_interval", "checkpoint_interval"}})
+      .key("keep", &CheckpointConfig::keep,
+           {.doc = "Newest checkpoints kept; older ones are deleted.",
+            .range = between(1, 1e6),
+            .effect = KeyEffect::execution,
+            .aliases = {"save_total_limit", "keep_last", "keep_last_n"}})
+      .key("resume", &CheckpointConfig::resume,
+           {.doc = "auto goes on from the newest checkpoint in run.out, none starts afresh, anything else is "
+                   "the path "
+                   "of a checkpoint.",
+            .effect = KeyEffect::execution,
+            .aliases = {"resume_from_checkpoint", "load_path"}});
+}
+
+void watching_keys(KeyRows& rows) {
+  SectionRows(rows, &Config::eval, "eval", "Loss on the validation text.")
+      .key("every", &EvalConfig::every,
+           {.doc = "Evaluate this often; 0 is never.",
+            .unit = "steps",
+            .range = kSteps,
+            .effect = KeyEffect::execution,
+            .aliases = {"eval_steps", "eval_interval", "val_check_interval"}})
+      .key("tokens", &EvalConfig::tokens,
+           {.doc = "Tokens of one evaluation; 0 is the whole validation text.",
+            .unit = "tokens",
+            .range = between(0, 1e12),
+            .effect = KeyEffect::execution});
+  SectionRows(rows, &Config::log, "log", "What is shown and recorded.")
+      .key("every", &LogConfig::every,
+           {.doc = "Print a line this often when the output is not a terminal; 0 is never.",
+            .unit = "steps",
+            .range = kSteps,
+            .effect = KeyEffect::execution,
+            .aliases = {"logging_steps", "log_interval", "log_freq", "console_every"}})
+      .key("tensorboard", &LogConfig::tensorboard,
+           {.doc = "Write TensorBoard event files.",
+            .effect = KeyEffect::execution,
+            .aliases = {"use_tensorboard"}})
+      .key("trace_steps", &LogConfig::trace_steps,
+           {.doc = "Steps recorded as a Chrome/Perfetto trace; 0 is none.",
+            .unit = "steps",
+            .range = between(0, 1e6),
+            .effect = KeyEffect::execution});
+  SectionRows(rows, &Config::guard, "guard", "What happens when training goes wrong.")
+      .key("nan", &GuardConfig::nan,
+           {.doc = "On a loss or gradient that is not finite: stop the run, or skip the update.",
+            .choices = {"stop", "skip"}})
+      .key("spike", &GuardConfig::spike,
+           {.doc = "Skip the update when the loss lies this many standard deviations above its recent mean.",
+            .unit = "standard deviations",
+            .range = above(0)});
+}
+
+KeyRows all_rows() {
+  KeyRows rows;
+  run_keys(rows);
+  model_keys(rows);
+  data_keys(rows);
+  batch_keys(rows);
+  optimizer_keys(rows);
+  schedule_keys(rows);
+  execution_keys(rows);
+  watching_keys(rows);
+  return rows;
+}
+
+template <typename T, typename Matches>
+const T* find_if(const std::vector<T>& items, Matches matches) {
+  const auto at = std::ranges::find_if(items, matches);
+  return at == items.end() ? nullptr : &*at;
+}
+
+}  // namespace
+
+KeyTable::KeyTable(std::vector<KeySection> sections, std::vector<Key> keys)
+    : sections_(std::move(sections)), keys_(std::move(keys)) {
+  for (const Key& key : keys_) check(section(key.section) != nullptr, "[config] {} has no section", key.path);
+}
+
+const KeySection* KeyTable::section(std::string_view name) const {
+  return find_if(sections_, [&](const KeySection& section) { return section.name == name; });
+}
+
+const Key* KeyTable::find(std::string_view path) const {
+  return find_if(keys_, [&](const Key& key) { return key.path == path; });
+}
+
+const Key* KeyTable::by_alias(std::string_view name) const {
+  std::string normal(name);
+  std::ranges::replace(normal, '-', '_');
+  return find_if(keys_, [&](const Key& key) { return std::ranges::count(key.traits.aliases, normal) != 0; });
+}
+
+const Key* KeyTable::by_name(std::string_view name) const {
+  return find_if(keys_, [&](const Key& key) { return key.name == name; });
+}
+
+const KeyTable& key_table() {
+  static const KeyTable table = [] {
+    KeyRows rows = all_rows();
+    return KeyTable(std::move(rows.sections), std::move(rows.keys));
+  }();
+  return table;
+}
+
+}  // namespace strata

@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "launch/config/refused.h"
+
+#include <algorithm>
+#include <string>
+
+namespace strata {
+namespace {
+
+constexpr std::string_view kOneRank = "runs on several ranks are not available in this version";
+
+// A row leaves this table when its feature enters key_table.cpp.
+constexpr RefusedKey kRefused[] = {
+    {"model.from", "", "starting from a pretrained model is not available in this version",
+     "give the sizes: arch, layers, hidden, heads"},
+    {"base_model", "", "starting from a pretrained model is not available in this version",
+     "give the sizes in [model]: arch, layers, hidden, heads"},
+    {"model_name_or_path", "", "starting from a pretrained model is not available in this version",
+     "give the sizes in [model]: arch, layers, hidden, heads"},
+    {"adapter.*", "", "adapters (LoRA) are not available in this version",
+     "remove [adapter] to train all weights"},
+    {"lora_r", "", "adapters (LoRA) are not available in this version", "remove it to train all weights"},
+    {"lora_target_modules", "", "adapters (LoRA) are not available in this version",
+     "remove it to train all weights"},
+    {"offload.*", "", "offloading state to host memory or NVMe is not available in this version",
+     "remove [offload]; parallel.recompute = \"full\" saves activation memory"},
+    {"precision.recipe", "", "8-bit recipes are not available in this version", "remove it"},
+    {"precision.compute", "fp8", "8-bit matrix products are not available in this version",
+     "precision.compute = \"bf16\""},
+    {"precision.state", "split8", "8-bit optimizer state is not available in this version",
+     "precision.state = \"split\""},
+    {"precision.state", "sr8", "8-bit optimizer state is not available in this version",
+     "precision.state = \"split\""},
+    {"optimizer.timing", "deferred", "deferred updates are not available in this version",
+     "optimizer.timing = \"sync\", which gives the same bits"},
+    {"batch.micro_batch", "auto", "choosing the micro-batch is not available in this version",
+     "batch.micro_batch = 4, then raise it while memory lasts"},
+    {"parallel.tp", "", kOneRank, "remove it"},
+    {"parallel.pp", "", kOneRank, "remove it"},
+    {"parallel.cp", "", kOneRank, "remove it"},
+    {"parallel.ep", "", kOneRank, "remove it"},
+    {"parallel.dp", "", kOneRank, "remove it"},
+    {"parallel.schedule", "", "pipelines are not available in this version", "remove it"},
+    {"parallel.virtual_stages", "", "pipelines are not available in this version", "remove it"},
+    {"parallel.partition", "", kOneRank, "remove it"},
+    {"tensor_model_parallel_size", "", kOneRank, "remove it"},
+    {"pipeline_model_parallel_size", "", kOneRank, "remove it"},
+    {"guard.stall_timeout", "", "the watchdog over ranks is not available in this version", "remove it"},
+    {"gradient_accumulation_steps", "", "the number of micro-batches is derived",
+     "set batch.tokens_per_step to samples x data.seq_len x accumulation steps"},
+    {"gradient_checkpointing", "", "it has another form here", "parallel.recompute = \"full\""},
+    {"activation_checkpointing", "", "it has another form here", "parallel.recompute = \"full\""},
+    {"num_epochs", "", "a run is measured in steps",
+     "run.steps = epochs x training tokens / batch.tokens_per_step"},
+    {"num_train_epochs", "", "a run is measured in steps",
+     "run.steps = epochs x training tokens / batch.tokens_per_step"},
+    {"warmup_ratio", "", "the warm-up is counted in steps", "schedule.warmup = ratio x run.steps"},
+    {"global_batch_size", "", "a step is measured in tokens",
+     "batch.tokens_per_step = global batch size x data.seq_len"},
+    {"adam_beta1", "", "both betas are one key", "optimizer.betas = [0.9, 0.95]"},
+    {"adam_beta2", "", "both betas are one key", "optimizer.betas = [0.9, 0.95]"},
+    {"bf16", "", "number formats are one key", "precision.compute = \"bf16\""},
+    {"fp16", "", "fp16 is not offered: bf16 needs no loss scaling", "precision.compute = \"bf16\""},
+};
+
+std::string_view leaf(std::string_view path) { return path.substr(path.rfind('.') + 1); }
+
+}  // namespace
+
+const RefusedKey* refused_key(std::string_view path) {
+  std::string normal(path);
+  std::ranges::replace(normal, '-', '_');
+  const std::string section = normal.substr(0, normal.find('.')) + ".*";
+  for (const RefusedKey& row : kRefused) {
+    const bool foreign = row.name.find('.') == std::string_view::npos;
+    if (row.value.empty() &&
+        (row.name == normal || row.name == section || (foreign && row.name == leaf(normal))))
+      return &row;
+  }
+  return nullptr;
+}
+
+const RefusedKey* refused_value(std::string_view path, std::string_view value) {
+  for (const RefusedKey& row : kRefused)
+    if (!row.value.empty() && row.name == path && row.value == value) return &row;
+  return nullptr;
+}
+
+}  // namespace strata

@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "launch/train/build.h"
+
+#include "core/base/error.h"
+#include "core/models/architectures.h"
+#include "optim/clip.h"
+#include "optim/optimizer_table.h"
+
+namespace strata {
+
+DType compute_type(const Config& config) {
+  return config.precision.compute == ComputeType::bf16 ? DType::bf16 : DType::f32;
+}
+
+Model build_model(const Config& config, int64_t tokenizer_vocab) {
+  const ModelConfig& m = config.model;
+  if (m.vocab != 0 && m.vocab < tokenizer_vocab)
+    throw Error(Fault::usage, {.what = "model.vocab is smaller than the tokenizer's vocabulary",
+                               .found = fmt::format("model.vocab = {}", m.vocab),
+                               .expected = fmt::format("at least {}", tokenizer_vocab),
+                               .fix = "leave model.vocab out"});
+  ModelSpec spec{.arch = m.arch,
+                 .layers = m.layers,
+                 .hidden = m.hidden,
+                 .heads = m.heads,
+                 .kv_heads = m.kv_heads,
+                 .head_dim = m.head_dim,
+                 .ffn = m.ffn,
+                 .vocab = m.vocab ? m.vocab : tokenizer_vocab,
+                 .max_positions = m.max_positions,
+                 .norm_eps = static_cast<float>(m.norm_eps),
+                 .init_std = static_cast<float>(m.init_std),
+                 .tied = m.tied,
+                 .qk_norm = m.qk_norm,
+                 .qkv_bias = m.qkv_bias,
+                 .rope = {.theta = m.rope_theta,
+                          .llama3_scaling = m.rope_scaling == RopeScalingKind::llama3,
+                          .factor = m.rope_factor,
+                          .low_freq_factor = m.rope_low_freq_factor,
+                          .high_freq_factor = m.rope_high_freq_factor,
+                          .original_positions = static_cast<double>(m.rope_original_positions)}};
+  Model model = make_model(spec, compute_type(config));
+  model.freeze(config.optimizer.frozen);
+  return model;
+}
+
+StepPlanOptions plan_options(const Config& config, const UpdateRule& rule) {
+  const int64_t rows = config.batch.micro_batch, seq_len = config.data.seq_len;
+  return {.geometry = {.rows = rows,
+                       .seq_len = seq_len,
+                       .micro_batches = narrow<int>(div_exact(config.batch.tokens_per_step, rows * seq_len))},
+          .rule = &rule,
+          .recompute = config.parallel.recompute == Recompute::full};
+}
+
+std::unique_ptr<UpdateRule> build_update_rule(const Config& config) {
+  return make_update_rule(
+      config.optimizer.type, config.precision.state == StateFormat::split ? "split" : "fp32",
+      compute_type(config),
+      {.beta1 = config.optimizer.betas[0], .beta2 = config.optimizer.betas[1], .eps = config.optimizer.eps});
+}
+
+ClipRule build_clip_rule(const Config& config, StepGuard& guard, const int64_t& step) {
+  return [max_norm = config.optimizer.grad_clip, &guard, &step](StepScalars& sums) {
+    const Clip clip = clip_by_norm(sums.squares, max_norm);
+    sums.grad_norm = clip.norm;
+    sums.coefficient = clip.gradient_scale;
+    const double loss = sums.loss.nll / static_cast<double>(sums.loss.targets);
+    const StepVerdict verdict = guard.judge(loss, clip.norm);
+    sums.skip = verdict.action == StepAction::skip;
+    if (verdict.action == StepAction::stop)
+      throw Error(Fault::numeric,
+                  {.what = fmt::format("training stopped at step {}: {}", step, verdict.reason),
+                   .found = fmt::format("loss {}, gradient norm {}", loss, clip.norm),
+                   .fix = "lower optimizer.lr, lengthen schedule.warmup, or set guard.nan = \"skip\""});
+  };
+}
+
+}  // namespace strata

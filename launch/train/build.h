@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+// From the configuration to the parts of a run: model, update rule, clip rule.
+#pragma once
+
+#include <memory>
+
+#include "core/nn/model.h"
+#include "core/program/update_rule.h"
+#include "core/step/scalars.h"
+#include "core/step/step_plan.h"
+#include "launch/config/config.h"
+#include "optim/step_guard.h"
+
+namespace strata {
+
+DType compute_type(const Config& config);
+
+// The model of a resolved configuration with `vocab` entries (the tokenizer's when the configuration says 0).
+Model build_model(const Config& config, int64_t tokenizer_vocab);
+
+// What a step of the run looks like. `rule` must outlive the plan made of it.
+StepPlanOptions plan_options(const Config& config, const UpdateRule& rule);
+
+std::unique_ptr<UpdateRule> build_update_rule(const Config& config);
+
+// Norm, clipping and guard in one: what a step does with its gradient. Throws Error(numeric) when the guard
+// stops the run. `guard` must outlive the rule; `step` is read for messages.
+ClipRule build_clip_rule(const Config& config, StepGuard& guard, const int64_t& step);
+
+}  // namespace strata

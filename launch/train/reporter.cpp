@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "launch/train/reporter.h"
+
+#include <fmt/core.h>
+
+#include <chrono>
+#include <iostream>
+
+namespace strata {
+namespace {
+
+double wall_seconds() {
+  return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
+}
+
+// Cuts the file back before it is opened for appending.
+MetricsLog open_metrics(FileSystem& files, const std::string& path, std::optional<int64_t> resumed_after) {
+  cut_back(files, path, resumed_after.value_or(0));
+  return MetricsLog(files, path);
+}
+
+}  // namespace
+
+Reporter::Reporter(FileSystem& files, const RunFolder& folder, const LoadedConfig& loaded, RunSummary summary,
+                   std::optional<int64_t> resumed_after)
+    : files_(files),
+      folder_(folder),
+      summary_(std::move(summary)),
+      // Period in time: the plain line cannot count steps then, so it shows each.
+      status_(std::cout, standard_output_options(std::max<int64_t>(loaded.config.log.every.steps, 1))),
+      metrics_(open_metrics(files, folder.metrics(), resumed_after)),
+      trace_steps_(loaded.config.log.trace_steps) {
+  if (!loaded.config.log.tensorboard) return;
+  make_directories(files, folder.events());
+  events_ = std::make_unique<EventFile>(files, folder.events(), wall_seconds(), resumed_after);
+}
+
+void Reporter::step(const StepRecord& record) {
+  metrics_.write(record);
+  if (events_) events_->write(record, wall_seconds());
+  status_.step(record);
+}
+
+void Reporter::message(const std::string& text) {
+  status_.interrupt();
+  std::cout << text << '\n' << std::flush;
+}
+
+void Reporter::action(const ActionEvent& event, std::string name) {
+  if (event.step >= trace_steps_) return;
+  std::lock_guard lock(trace_mutex_);
+  trace_.events.push_back(
+      {.name = std::move(name),
+       .category = std::string(strata::name(event.lane)),
+       .lane = std::string(strata::name(event.lane)),
+       .start_us = static_cast<double>(event.begin_ns) * 1e-3,
+       .duration_us = static_cast<double>(event.end_ns - event.begin_ns) * 1e-3,
+       .args = {{"step", event.step}, {"waited_us", static_cast<double>(event.wait_ns) * 1e-3}}});
+}
+
+void Reporter::write_page(const std::string& state) {
+  summary_.state = state;
+  write_report(files_, folder_.report(), summary_, read_metrics(files_, folder_.metrics()));
+}
+
+void Reporter::finish(const std::string& state) {
+  status_.finish();
+  write_page(state);
+  if (!trace_.events.empty()) write_trace(files_, folder_.trace(), {&trace_, 1});
+}
+
+}  // namespace strata

@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "launch/train/run_data.h"
+
+#include <fmt/core.h>
+
+#include <filesystem>
+
+#include "core/base/hash.h"
+#include "core/data/tokenize.h"
+
+namespace strata {
+namespace {
+
+std::shared_ptr<const Corpus> open_corpus(const std::vector<std::string>& paths, const std::string& cache,
+                                          const Tokenizer& tokenizer, DocumentEnd document) {
+  const std::vector<std::filesystem::path> files(paths.begin(), paths.end());
+  TokenizeOptions options;
+  options.document.kind =
+      document == DocumentEnd::file ? DocumentSplit::Kind::file : DocumentSplit::Kind::blank_line;
+  return std::make_shared<Corpus>(open_data(files, cache, tokenizer, options));
+}
+
+DataSource source(const std::shared_ptr<const Dataset>& dataset, const Config& config, SampleOrder order,
+                  int64_t vocab) {
+  return DataSource(dataset, {.seed = static_cast<uint64_t>(config.run.seed),
+                              .order = order,
+                              .packing = config.data.packing,
+                              .vocab_size = vocab});
+}
+
+}  // namespace
+
+RunData open_run_data(const Config& config, const std::string& cache) {
+  RunData data;
+  data.tokenizer = make_tokenizer(config.data.tokenizer);
+  const auto corpus = open_corpus(config.data.train, cache, *data.tokenizer, config.data.document);
+  data.fingerprint = hash_combine(corpus->fingerprint(), data.tokenizer->fingerprint());
+  TailSplit split{{0, corpus->num_tokens()}, {}};
+  if (config.data.valid.empty()) {
+    split = split_tail(corpus->num_tokens(), config.data.valid_fraction);
+    if (split.valid.size() > 0)
+      data.valid = std::make_shared<Dataset>(Dataset::Desc{.corpus = corpus,
+                                                           .range = split.valid,
+                                                           .seq_len = config.data.seq_len,
+                                                           .name = "validation data (data.valid_fraction)"});
+  } else {
+    const auto valid = open_corpus(config.data.valid, cache, *data.tokenizer, config.data.document);
+    data.fingerprint = hash_combine(data.fingerprint, valid->fingerprint());
+    data.valid = std::make_shared<Dataset>(Dataset::Desc{.corpus = valid,
+                                                         .range = {0, valid->num_tokens()},
+                                                         .seq_len = config.data.seq_len,
+                                                         .name = "validation data"});
+  }
+  data.train = std::make_shared<Dataset>(
+      Dataset::Desc{.corpus = corpus, .range = split.train, .seq_len = config.data.seq_len});
+  require_step_fits(*data.train, config.batch.tokens_per_step);
+  return data;
+}
+
+DataSource RunData::train_source(const Config& config) const {
+  return source(train, config, SampleOrder::shuffled, tokenizer->vocab_size());
+}
+
+DataSource RunData::valid_source(const Config& config) const {
+  return source(valid, config, SampleOrder::sequential, tokenizer->vocab_size());
+}
+
+std::shared_ptr<const Dataset> open_eval_data(const Config& config, const std::string& path,
+                                              const std::string& cache, const Tokenizer& tokenizer) {
+  const auto corpus = open_corpus({path}, cache, tokenizer, config.data.document);
+  return std::make_shared<Dataset>(Dataset::Desc{
+      .corpus = corpus, .range = {0, corpus->num_tokens()}, .seq_len = config.data.seq_len, .name = path});
+}
+
+}  // namespace strata

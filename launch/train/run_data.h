@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+// The data of a run, opened: tokenizer, training part, validation part.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "core/data/sampler.h"
+#include "core/data/tokenizer.h"
+#include "launch/config/config.h"
+
+namespace strata {
+
+struct RunData {
+  std::shared_ptr<const Tokenizer> tokenizer;
+  std::shared_ptr<const Dataset> train, valid;  // valid may be absent
+  uint64_t fingerprint = 0;                     // of the tokens: a resumed run must find the same
+
+  DataSource train_source(const Config& config) const;
+  DataSource valid_source(const Config& config) const;
+};
+
+// Text is tokenized into `cache` first. Throws Error(data).
+RunData open_run_data(const Config& config, const std::string& cache);
+
+// A text or token file as one evaluation set.
+std::shared_ptr<const Dataset> open_eval_data(const Config& config, const std::string& path,
+                                              const std::string& cache, const Tokenizer& tokenizer);
+
+}  // namespace strata

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "launch/train/run_folder.h"
+
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <array>
+
+#include "core/base/error.h"
+#include "launch/config/fingerprint.h"
+#include "launch/config/print.h"
+
+namespace strata {
+
+RunFolder::RunFolder(FileSystem& files, const LoadedConfig& loaded) : path_(loaded.config.run.out) {
+  const std::string& resume = loaded.config.checkpoint.resume;
+  const auto names = files.list(path_);
+  const bool holds_run = names && std::find(names->begin(), names->end(), "config.toml") != names->end();
+  if (holds_run) {
+    refuse_other_run(files, loaded);
+  } else if (names && !names->empty()) {
+    throw Error(Fault::usage, {.what = "run.out is a folder that holds something else",
+                               .where = path_,
+                               .found = fmt::format("{} entries, '{}' among them, and no config.toml",
+                                                    names->size(), names->front()),
+                               .expected = "an empty or new folder, or that of this run",
+                               .fix = "choose another run.out"});
+  }
+  if (resume == "none") {
+    if (const auto steps = list_checkpoints(files, checkpoints()); !steps.empty())
+      throw Error(Fault::usage,
+                  {.what = "run.out already holds checkpoints of this run",
+                   .where = checkpoints(),
+                   .found = fmt::format("{}, the newest of step {}", steps.size(), steps.back().step),
+                   .expected = "none, because checkpoint.resume = \"none\" starts from the beginning",
+                   .fix = "choose another run.out, or use checkpoint.resume = \"auto\" to continue"});
+  } else if (resume == "auto") {
+    if (const auto steps = list_checkpoints(files, checkpoints()); !steps.empty())
+      resume_from_ = steps.back().path;
+  } else {
+    resume_from_ = resume;
+  }
+  make_directories(files, checkpoints());
+  replace_file(files, path_ + "/config.toml", effective_toml(loaded));
+}
+
+void RunFolder::refuse_other_run(FileSystem& files, const LoadedConfig& loaded) const {
+  const std::string file = path_ + "/config.toml";
+  const LoadedConfig there = parse_config(read_file(files, file), file);
+  if (fingerprint(there.config) == fingerprint(loaded.config)) return;
+  throw Error(
+      Fault::usage,
+      {.what = "run.out holds another run",
+       .where = path_,
+       .found = fmt::format("{}", fmt::join(differences(there.config, loaded.config), "; ")),
+       .expected = "the same values, to continue that run",
+       .fix = "choose another run.out, or start from that run's configuration: strata train " + file});
+}
+
+}  // namespace strata

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+// OUT: what a run writes, and whose it is. A folder belongs to the run whose configuration stands in it;
+// another run is refused before anything is written over.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "checkpoint/local_checkpoint.h"
+#include "core/io/file_system.h"
+#include "launch/config/load.h"
+
+namespace strata {
+
+class RunFolder {
+ public:
+  // Looks at OUT, then makes it (with its parents) or finds it to be this run's. Decides where training
+  // starts: checkpoint.resume "auto" takes the newest checkpoint if there is one, "none" demands a fresh OUT,
+  // a path names one. Throws Error(usage) when OUT holds another run or something else.
+  RunFolder(FileSystem& files, const LoadedConfig& loaded);
+
+  const std::string& path() const { return path_; }
+  std::string checkpoints() const { return path_ + "/checkpoints"; }
+  std::string metrics() const { return path_ + "/metrics.jsonl"; }
+  std::string events() const { return path_ + "/tensorboard"; }
+  std::string report() const { return path_ + "/report.html"; }
+  std::string trace() const { return path_ + "/trace.json"; }
+  std::string cache() const { return path_ + "/data"; }
+
+  // The checkpoint to continue from; nothing: from the beginning.
+  const std::optional<std::string>& resume_from() const { return resume_from_; }
+
+ private:
+  void refuse_other_run(FileSystem& files, const LoadedConfig& loaded) const;
+
+  std::string path_;
+  std::optional<std::string> resume_from_;
+};
+
+}  // namespace strata

@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "launch/train/trained_model.h"
+
+#include "launch/train/build.h"
+#include "launch/train/run_state.h"
+
+namespace strata {
+
+TrainedModel::TrainedModel(const std::string& path, int threads, int64_t rows)
+    : pool_(threads), stream_(pool_), allocator_(make_cpu_allocator()) {
+  const auto files = make_posix_file_system();
+  path_ = find_checkpoint(*files, path);
+  const LocalCheckpoint checkpoint(*files, path_);
+  loaded_ = checkpoint_config(checkpoint);
+  step_ = checkpoint.meta().value("step", int64_t{0});
+  tokenizer_ = make_tokenizer(loaded_.config.data.tokenizer);
+  model_ = build_model(loaded_.config, tokenizer_->vocab_size());
+  plan_ = std::make_unique<StepPlan>(
+      model_, StepPlanOptions{
+                  .geometry = {.rows = rows, .seq_len = loaded_.config.data.seq_len, .micro_batches = 1}});
+  runner_ = std::make_unique<StepRunner>(*plan_, stream_, *allocator_);
+  load_weights(checkpoint, *runner_);
+}
+
+}  // namespace strata
