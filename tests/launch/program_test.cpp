@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: Apache-2.0
+// The program as users meet it: exit codes, what goes to standard output and what to standard error, and that
+// errors are printed once.
+#include <gmock/gmock.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <sstream>
+
+#include "launch/commands/command.h"
+
+namespace strata {
+namespace {
+
+using testing::HasSubstr;
+
+struct Outcome {
+  int code;
+  std::string out;
+  std::string err;
+};
+
+class ProgramTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    std::string pattern = testing::TempDir() + "strata-program-XXXXXX";
+    ASSERT_NE(mkdtemp(pattern.data()), nullptr);
+    folder_ = pattern;
+  }
+  void TearDown() override { std::filesystem::remove_all(folder_); }
+
+  std::string read(const std::string& name) const {
+    std::ifstream stream(folder_ / name, std::ios::binary);
+    std::ostringstream text;
+    text << stream.rdbuf();
+    return text.str();
+  }
+  void write(const std::string& name, const std::string& text) const {
+    std::ofstream(folder_ / name, std::ios::binary) << text;
+  }
+
+  // Runs the program in the folder; `arguments` is quoted for the shell already.
+  Outcome run(const std::string& arguments, const std::string& output = ".out") const {
+    const std::string command = "cd '" + folder_.string() + "' && '" STRATA_PROGRAM "' " + arguments + " >" +
+                                output + " 2>.err </dev/null";
+    const int status = std::system(command.c_str());
+    return {WIFEXITED(status) ? WEXITSTATUS(status) : -1, read(".out"), read(".err")};
+  }
+
+  std::filesystem::path folder_;
+};
+
+size_t count(const std::string& text, const std::string& part) {
+  size_t times = 0;
+  for (size_t at = text.find(part); at != std::string::npos; at = text.find(part, at + 1)) ++times;
+  return times;
+}
+
+TEST_F(ProgramTest, FromARecipeToAPrintThatStartsTheSameRun) {
+  const Outcome init = run("init tiny");
+  EXPECT_EQ(init.code, 0) << init.err;
+  EXPECT_THAT(init.out, HasSubstr("wrote tiny.toml"));
+
+  const Outcome check = run("config check tiny.toml");
+  EXPECT_EQ(check.code, 0) << check.err;
+  EXPECT_THAT(check.out, HasSubstr("tiny.toml: ok, fingerprint "));
+
+  const Outcome show = run("config show tiny.toml learning_rate=1e-4 run.threads=2");
+  EXPECT_EQ(show.code, 0) << show.err;
+  EXPECT_EQ(show.err, "strata: note: learning_rate is read as optimizer.lr (command line)\n");
+  write("again.toml", show.out);
+  const std::string fingerprint = run("config check again.toml").out.substr(10);
+  EXPECT_EQ(fingerprint, run("config check tiny.toml optimizer.lr=1e-4").out.substr(9));
+  EXPECT_NE(fingerprint, check.out.substr(9));
+}
+
+TEST_F(ProgramTest, InitNeverWritesOverAFile) {
+  write("tiny.toml", "mine");
+  const Outcome init = run("init tiny");
+  EXPECT_EQ(init.code, 2);
+  EXPECT_THAT(init.err, HasSubstr("a file of that name"));
+  EXPECT_EQ(read("tiny.toml"), "mine");
+  EXPECT_EQ(run("init tiny -o other.toml").code, 0);
+  EXPECT_EQ(run("init tiny -o -").out, read("other.toml"));
+  EXPECT_EQ(run("init tiny -o no/such/folder/x.toml").code, 5);
+  EXPECT_EQ(run("init tiny -o /dev/full").code, 2);  // exists
+}
+
+TEST_F(ProgramTest, FaultsArePrintedOnceEachOnStandardError) {
+  write("bad.toml", "[run]\nsteps = \"many\"\nseeed = 3\n");
+  const Outcome check = run("config check bad.toml");
+  EXPECT_EQ(check.code, 2);
+  EXPECT_EQ(check.out, "");
+  EXPECT_EQ(count(check.err, "strata: error: "), 6u)
+      << check.err;  // two, and the four required keys that are missing
+  EXPECT_EQ(count(check.err, "run.steps has the wrong type"), 1u);
+  EXPECT_THAT(check.err, HasSubstr("strata: error: unknown key run.seeed\n"
+                                   "  where:    bad.toml:3:1\n"
+                                   "  found:    run.seeed\n"
+                                   "  expected: a key of [run]\n"
+                                   "  fix:      did you mean run.seed?\n"));
+}
+
+TEST_F(ProgramTest, BadCommandLines) {
+  const struct {
+    std::string arguments, what, fix;
+  } cases[] = {
+      {"", "subcommand is required", "strata --help"},
+      {"versoin", "'versoin' is not a command of 'strata'", "did you mean 'strata version'?"},
+      {"frobnicate", "'frobnicate' is not a command", "see 'strata --help'"},
+      {"config", "subcommand is required", "strata config --help"},
+      {"config chekc x.toml", "'chekc' is not a command of 'strata config'",
+       "did you mean 'strata config check'?"},
+      {"config check", "CONFIG is required", "strata config check --help"},
+      {"config check x.toml --optimizer.lr=3", "--optimizer.lr=3", "written without dashes: optimizer.lr=3"},
+      {"config keys optimiser", "no section [optimiser]", "strata config keys optimizer"},
+      {"config keys run model", "model", "strata config keys --help"},
+      {"version --jsn", "--jsn", "did you mean --json?"},
+      {"init", "RECIPE is required", "strata init --help"},
+      {"init tinny", "no recipe 'tinny'", "strata init tiny"},
+      {"config show nothing.toml", "cannot be read", "strata init tiny"},
+  };
+  for (const auto& wrong : cases) {
+    const Outcome outcome = run(wrong.arguments);
+    EXPECT_EQ(outcome.code, 2) << wrong.arguments;
+    EXPECT_EQ(outcome.out, "") << wrong.arguments;
+    EXPECT_EQ(count(outcome.err, "strata: error: "), 1u) << outcome.err;
+    EXPECT_THAT(outcome.err, HasSubstr(wrong.what));
+    EXPECT_THAT(outcome.err, testing::ContainsRegex("fix:      .*"));
+    EXPECT_THAT(outcome.err, HasSubstr(wrong.fix));
+    for (const char* part : {"where: ", "found: ", "expected: "}) EXPECT_THAT(outcome.err, HasSubstr(part));
+  }
+}
+
+TEST_F(ProgramTest, EveryCommandExplainsItself) {
+  const Outcome root = run("--help");
+  EXPECT_EQ(root.code, 0);
+  EXPECT_EQ(root.err, "");
+  EXPECT_THAT(root.out, HasSubstr("Examples:"));
+  for (const Command& command : commands()) {
+    EXPECT_THAT(root.out, HasSubstr(std::string(command.help)));
+    const Outcome help = run(std::string(command.name) + " --help");
+    EXPECT_EQ(help.code, 0);
+    EXPECT_THAT(help.out, HasSubstr("Usage: strata " + std::string(command.name)));
+  }
+  const Outcome check = run("config check --help");
+  EXPECT_THAT(check.out, HasSubstr("strata config check tiny.toml"));
+  EXPECT_THAT(check.out, HasSubstr("optimizer.lr = 0.0003: Peak learning rate"));
+}
+
+TEST_F(ProgramTest, VersionAndKeys) {
+  EXPECT_EQ(run("--version").out, version_line() + "\n");
+  EXPECT_THAT(run("version").out, testing::StartsWith(version_line()));
+  const auto facts = nlohmann::json::parse(run("version --json").out);
+  EXPECT_EQ("strata " + facts.at("version").get<std::string>(), version_line());
+  EXPECT_FALSE(facts.at("instruction_set").get<std::string>().empty());
+  EXPECT_THAT(run("config keys").out, testing::StartsWith("# Configuration keys"));
+}
+
+TEST_F(ProgramTest, OutputThatCannotBeWrittenIsAnError) {
+  // One that fits into the buffer and fails when it is flushed, and one that fails while it is printed.
+  for (const std::string command : {"version", "config keys"}) {
+    const Outcome outcome = run(command, "/dev/full");
+    EXPECT_EQ(outcome.code, 5);
+    EXPECT_EQ(count(outcome.err, "strata: error: "), 1u) << outcome.err;
+    EXPECT_THAT(outcome.err, HasSubstr("No space left on device"));
+  }
+}
+
+}  // namespace
+}  // namespace strata

@@ -1,0 +1,46 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# Builds and runs the tests.
+#   tests/run.sh               release build, all fast tests
+#   tests/run.sh --sanitize    also the passes under AddressSanitizer + UBSan and ThreadSanitizer
+#   tests/run.sh --full        also the long matrices and the tests against other programs from PyPI
+set -euo pipefail
+cd "$(dirname "$0")/.."
+. launch/packages.sh
+sanitize=0 full=0
+for argument in "$@"; do
+  case $argument in
+    --sanitize) sanitize=1 ;;
+    --full) sanitize=1 full=1 ;;
+    *) echo "usage: tests/run.sh [--sanitize] [--full]" >&2; exit 2 ;;
+  esac
+done
+
+install_packages "${BUILD_PACKAGES[@]}" libgtest-dev libgmock-dev libdnnl-dev python3 python3-venv bible-kjv xz-utils
+
+# build PRESET: one line while it works, the compiler's words when it fails.
+build() {
+  mkdir -p build
+  say "building $1 (build/$1)"
+  cmake --preset "$1" >"build/$1.log" 2>&1 || { cat "build/$1.log"; exit 1; }
+  cmake --build "build/$1" >>"build/$1.log" 2>&1 || { grep -E 'error|FAILED' -A4 "build/$1.log" | tail -n 60; exit 1; }
+}
+
+build release
+if [ ! -x build/interop/bin/python ]; then
+  say "installing the readers our files are tested with (build/interop)"
+  python3 -m venv build/interop
+  build/interop/bin/pip install -q --disable-pip-version-check tensorboard
+fi
+export STRATA_INTEROP_PYTHON=$PWD/build/interop/bin/python
+say "testing release"
+ctest --test-dir build/release --output-on-failure -j2 $([ $full = 1 ] || echo "-LE slow")
+
+if [ $sanitize = 1 ]; then
+  build asan
+  say "testing under AddressSanitizer and UndefinedBehaviorSanitizer"
+  ctest --test-dir build/asan --output-on-failure -j2 -LE 'slow|nosan'
+  build tsan
+  say "testing what runs threads under ThreadSanitizer"
+  ctest --test-dir build/tsan --output-on-failure -j2 -L threads
+fi
