@@ -11,6 +11,7 @@
 
 #include "core/base/check.h"
 #include "core/base/error.h"
+#include "core/base/log.h"
 #include "launch/cli.h"
 #include "launch/config/faults.h"
 
@@ -36,6 +37,7 @@ void flush_output() {
 }  // namespace
 
 int main(int argc, char** argv) {
+  strata::log::use_standard_error();
   try {
     const int code = strata::run_command_line({argv + 1, argv + argc});
     flush_output();

@@ -22,11 +22,11 @@ enum class Fault : int {
 
 // The five parts of a message. Only `what` is required; an empty part is left out of the text.
 struct Report {
-  std::string what;      // what is wrong, in one sentence
-  std::string where;     // file:line, key, or rank@host
-  std::string found;     // what was there
-  std::string expected;  // what should have been there
-  std::string fix;       // a value, command or action that mends it
+  std::string what = {};      // what is wrong, in one sentence
+  std::string where = {};     // file:line, key, or rank@host
+  std::string found = {};     // what was there
+  std::string expected = {};  // what should have been there
+  std::string fix = {};       // a value, command or action that mends it
 };
 
 class Error : public std::runtime_error {

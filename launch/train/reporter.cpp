@@ -26,8 +26,9 @@ Reporter::Reporter(FileSystem& files, const RunFolder& folder, const LoadedConfi
     : files_(files),
       folder_(folder),
       summary_(std::move(summary)),
-      // Period in time: the plain line cannot count steps then, so it shows each.
-      status_(std::cout, standard_output_options(std::max<int64_t>(loaded.config.log.every.steps, 1))),
+      terminal_(standard_output_options(1).terminal),
+      line_due_(loaded.config.log.every),
+      status_(std::cout, standard_output_options(1)),
       metrics_(open_metrics(files, folder.metrics(), resumed_after)),
       trace_steps_(loaded.config.log.trace_steps) {
   if (!loaded.config.log.tensorboard) return;
@@ -38,7 +39,9 @@ Reporter::Reporter(FileSystem& files, const RunFolder& folder, const LoadedConfi
 void Reporter::step(const StepRecord& record) {
   metrics_.write(record);
   if (events_) events_->write(record, wall_seconds());
-  status_.step(record);
+  // Plain lines at their period, at the first step and where there is something new to tell.
+  if (terminal_ || line_due_.after(record.step) || record.step == 1 || record.valid_loss)
+    status_.step(record);
 }
 
 void Reporter::message(const std::string& text) {

@@ -14,6 +14,7 @@
 #include "launch/metrics/report.h"
 #include "launch/metrics/status_line.h"
 #include "launch/metrics/trace.h"
+#include "launch/train/due.h"
 #include "launch/train/run_folder.h"
 
 namespace strata {
@@ -43,6 +44,8 @@ class Reporter {
   FileSystem& files_;
   const RunFolder& folder_;
   RunSummary summary_;
+  bool terminal_;
+  Due line_due_;  // of plain lines, when the output is no terminal
   StatusLine status_;
   MetricsLog metrics_;
   std::unique_ptr<EventFile> events_;

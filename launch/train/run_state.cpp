@@ -51,8 +51,10 @@ RunPosition load_run(const LocalCheckpoint& checkpoint, StepRunner& runner, cons
                    .where = checkpoint.path(),
                    .found = meta.at("update_rule").get<std::string>(),
                    .expected = rule.name()});
-    RunPosition position{
-        .step = meta.at("step"), .cursor = meta.at("cursor"), .tokens_seen = meta.at("tokens_seen")};
+    RunPosition position{.step = meta.at("step"),
+                         .updates = meta.at("updates"),
+                         .cursor = meta.at("cursor"),
+                         .tokens_seen = meta.at("tokens_seen")};
     position.guard.losses = meta.at("guard").at("losses").get<std::vector<double>>();
     position.guard.gradient_norms = meta.at("guard").at("gradient_norms").get<std::vector<double>>();
     load_weights(checkpoint, runner);

@@ -85,6 +85,10 @@ const Sizes kSizes[] = {{1, 1, 1},      {1, 5, 3},        {2, 3, 1},      {3, 1,
                         {8, 96, 64},    {17, 50, 31},     {33, 15, 130},  {65, 97, 129}, {3, 20, 0},
                         {3, 130, 1501}, {140, 100, 1029}, {20, 700, 1100}};
 
+// What an output and an addend hold: different at every place nearby, so that a wrong place shows.
+float before(int64_t i, int64_t j) { return static_cast<float>((5 * i + j) % 17 - 8); }
+float addend(int64_t i, int64_t j) { return static_cast<float>((3 * i + 2 * j) % 19 - 9); }
+
 class MatmulTest : public testing::Test {
  protected:
   PackedMatrix packed(Stream& stream, const Tensor& b) {

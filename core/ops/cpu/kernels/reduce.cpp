@@ -48,6 +48,9 @@ constexpr int64_t kCut = -(int64_t{1} << kDropBits);
 constexpr int kGroup = 64;                     // elements between two looks for rare ones
 constexpr double kMagic = 4503599627370496.0;  // 2^52
 
+STRATA_ALWAYS_INLINE int64_t round_up_to_group(int64_t count) {
+  return (count + kGroup - 1) / kGroup * kGroup;
+}
 STRATA_ALWAYS_INLINE int64_t bits_of(double x) { return __builtin_bit_cast(int64_t, x); }
 STRATA_ALWAYS_INLINE int32_t magnitude_of(float x) { return __builtin_bit_cast(int32_t, x) & 0x7FFFFFFF; }
 
@@ -62,13 +65,14 @@ void add_single(float x, SquareBlock* block) {
   block->rare[block->num_rare++] = __builtin_bit_cast(double, bits_of(square) & kCut);
 }
 
-// Sixteen sums of integers: totals[i % 16] += the cut square of x[i] * scale.
-STRATA_ALWAYS_INLINE void add_group(const float* x, double scale, int64_t* totals) {
+// Sixteen sums of integers: totals[i % 16] += the cut square of x[i] * scale, and kMagic's bits four times
+// (kGroup / 16).
+STRATA_ALWAYS_INLINE void add_group(const float* x, double scale, uint64_t* totals) {
   for (int begin = 0; begin < kGroup; begin += kLanes)
     for (int i = 0; i < kLanes; ++i) {
       const double d = static_cast<double>(x[begin + i]) * scale;
       const double cut = __builtin_bit_cast(double, bits_of(d * d) & kCut);
-      totals[i] += bits_of(cut + kMagic) - bits_of(kMagic);
+      totals[i] += static_cast<uint64_t>(bits_of(cut + kMagic));
     }
 }
 
@@ -113,7 +117,7 @@ void square_block_of(const T* x, int64_t count, SquareBlock* block) {
   block->exponent = -2 * k;
   const double scale = __builtin_bit_cast(double, int64_t{1023 + k} << 52);
 
-  alignas(64) int64_t totals[kLanes] = {};
+  alignas(64) uint64_t totals[kLanes] = {};
   for (i = 0; i < count; i += kGroup) {
     alignas(64) float group[kGroup] = {};
     if (i + kGroup <= count)
@@ -133,7 +137,9 @@ void square_block_of(const T* x, int64_t count, SquareBlock* block) {
         }
     add_group(group, scale, totals);
   }
-  for (const int64_t lane_total : totals) block->total += static_cast<uint64_t>(lane_total);
+  // Modulo 2^64: the true sum of a block is below 2^62.
+  for (const uint64_t total : totals) block->total += total;
+  block->total -= static_cast<uint64_t>(round_up_to_group(count)) * static_cast<uint64_t>(bits_of(kMagic));
 }
 
 void square_block(MatrixRef x, int64_t count, SquareBlock* block) {
