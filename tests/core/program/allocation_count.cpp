@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "allocation_count.h"
+#include "tests/core/program/allocation_count.h"
 
 #include <atomic>
 #include <cstdlib>

@@ -6,7 +6,7 @@
 
 #include <map>
 
-#include "random_programs.h"
+#include "tests/core/program/random_programs.h"
 
 namespace strata {
 namespace {

@@ -7,7 +7,7 @@
 
 #include "core/base/check.h"
 #include "core/program/effects.h"
-#include "random_programs.h"
+#include "tests/core/program/random_programs.h"
 
 namespace strata {
 namespace {

@@ -13,12 +13,12 @@
 #include <mutex>
 #include <thread>
 
-#include "allocation_count.h"
 #include "core/base/check.h"
 #include "core/program/passes.h"
 #include "core/program/simulate.h"
-#include "judge.h"
-#include "random_programs.h"
+#include "tests/core/program/allocation_count.h"
+#include "tests/core/program/judge.h"
+#include "tests/core/program/random_programs.h"
 
 namespace strata {
 namespace {

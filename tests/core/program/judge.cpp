@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "judge.h"
+#include "tests/core/program/judge.h"
 
 #include <initializer_list>
 

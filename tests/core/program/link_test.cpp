@@ -15,7 +15,7 @@
 #include "core/program/passes.h"
 #include "core/program/simulate.h"
 #include "core/program/verify.h"
-#include "random_programs.h"
+#include "tests/core/program/random_programs.h"
 
 namespace strata {
 namespace {

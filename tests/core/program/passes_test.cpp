@@ -7,7 +7,7 @@
 #include "core/program/edits.h"
 #include "core/program/grid.h"
 #include "core/program/passes.h"
-#include "judge.h"
+#include "tests/core/program/judge.h"
 
 namespace strata {
 namespace {

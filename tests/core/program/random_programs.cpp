@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "random_programs.h"
+#include "tests/core/program/random_programs.h"
 
 #include <algorithm>
 #include <map>

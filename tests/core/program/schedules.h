@@ -8,8 +8,8 @@
 #include <string>
 
 #include "core/program/link.h"
-#include "judge.h"
-#include "random_programs.h"
+#include "tests/core/program/judge.h"
+#include "tests/core/program/random_programs.h"
 
 namespace strata::judge {
 

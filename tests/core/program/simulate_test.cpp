@@ -7,7 +7,7 @@
 
 #include "core/program/grid.h"
 #include "core/program/passes.h"
-#include "random_programs.h"
+#include "tests/core/program/random_programs.h"
 
 namespace strata {
 namespace {

@@ -5,7 +5,7 @@
 
 #include "core/base/error.h"
 #include "core/program/passes.h"
-#include "random_programs.h"
+#include "tests/core/program/random_programs.h"
 
 namespace strata {
 namespace {

@@ -9,9 +9,9 @@
 #include "core/base/check.h"
 #include "core/base/error.h"
 #include "core/program/passes.h"
-#include "judge.h"
-#include "random_programs.h"
-#include "schedules.h"
+#include "tests/core/program/judge.h"
+#include "tests/core/program/random_programs.h"
+#include "tests/core/program/schedules.h"
 
 namespace strata {
 namespace {
