@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// Scaled dot-product attention with grouped key/value heads, computed tile by tile with a running softmax (Dao 2023,
-// FlashAttention-2), so that no tokens-by-tokens matrix exists. Query head h reads key/value head h / (heads/kv_heads).
+// Scaled dot-product attention with grouped key/value heads, computed tile by tile with a running softmax
+// (Dao 2023, FlashAttention-2), so that no tokens-by-tokens matrix exists. Query head h reads key/value head
+// h / (heads/kv_heads).
 //
-// All token tensors are [tokens, heads * head_dim] matrices, f32 or bf16 alike, unit stride in dim 1, any row stride
-// (q, k and v may be column ranges of one fused matrix). Softmax and sums in f32. Bits do not depend on thread count.
+// All token tensors are [tokens, heads * head_dim] matrices, f32 or bf16 alike, unit stride in dim 1, any row
+// stride (q, k and v may be column ranges of one fused matrix). head_dim is at most 256. Softmax and sums in
+// f32; a device with a dot product of bf16 may round weights to bf16 before they meet bf16 values. Bits do
+// not depend on thread count.
 #pragma once
 
 #include <cstdint>
@@ -14,10 +17,10 @@
 
 namespace strata {
 
-// Queries [q_begin, q_begin + q_count) attend only keys [k_begin, k_begin + k_count). With `causal`, query i of the
-// segment sees key j of the segment iff j <= i + diagonal. A whole document has diagonal 0; a context-parallel rank
-// passes the offset between its queries and the piece of keys it holds. A query that sees no key gives out = 0 and
-// lse = -inf.
+// Queries [q_begin, q_begin + q_count) attend only keys [k_begin, k_begin + k_count). With `causal`, query i
+// of the segment sees key j of the segment iff j <= i + diagonal. A whole document has diagonal 0; a
+// context-parallel rank passes the offset between its queries and the piece of keys it holds. A query that
+// sees no key gives out = 0 and lse = -inf.
 struct AttentionSegment {
   int32_t q_begin = 0, q_count = 0;
   int32_t k_begin = 0, k_count = 0;
@@ -31,7 +34,8 @@ struct AttentionForward {
   int64_t heads = 0, kv_heads = 0;
   float scale = 0;  // usually 1 / sqrt(head_dim)
   bool causal = true;
-  std::span<const AttentionSegment> segments;  // must cover every query exactly once; read before the call returns
+  std::span<const AttentionSegment>
+      segments;  // must cover every query exactly once; read before the call returns
 };
 void attention_forward(Stream& stream, const AttentionForward& args);
 

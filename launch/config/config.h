@@ -16,7 +16,7 @@
 namespace strata {
 
 enum class DeviceChoice { automatic, cpu, cuda };
-enum class RunMode { fast, ordered };
+enum class RunMode { fast };
 enum class DocumentEnd { file, blank_line };
 enum class RopeScalingKind { none, llama3 };
 enum class ComputeType { fp32, bf16 };

@@ -56,9 +56,7 @@ void run_keys(KeyRows& rows) {
             .effect = KeyEffect::execution,
             .aliases = {"num_threads"}})
       .key("mode", &RunConfig::mode,
-           {.doc = "ordered adds gradients in a fixed tree over samples, so that every layout gives the same "
-                   "bits.",
-            .choices = {"fast", "ordered"}});
+           {.doc = "fast repeats its own bits, on any number of threads.", .choices = {"fast"}});
 }
 
 void model_keys(KeyRows& rows) {

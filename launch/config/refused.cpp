@@ -31,6 +31,8 @@ constexpr RefusedKey kRefused[] = {
      "precision.state = \"split\""},
     {"precision.state", "sr8", "8-bit optimizer state is not available in this version",
      "precision.state = \"split\""},
+    {"run.mode", "ordered", "sums in the order that every layout shares are not available in this version",
+     "run.mode = \"fast\", which repeats its own bits"},
     {"optimizer.timing", "deferred", "deferred updates are not available in this version",
      "optimizer.timing = \"sync\", which gives the same bits"},
     {"batch.micro_batch", "auto", "choosing the micro-batch is not available in this version",

@@ -5,7 +5,6 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
-#include <bit>
 #include <cmath>
 
 #include "core/base/check.h"
@@ -115,18 +114,7 @@ void check_batch(const Config& config, Faults& faults) {
                                   tokens, rows, len, micro, tokens / micro, tokens % micro),
                       "tokens_per_step = micro_batch x seq_len x whole number",
                       fmt::format("batch.tokens_per_step = {}", nearest_multiple(tokens, micro))});
-    return;
   }
-  const int64_t micro_batches = tokens / micro;
-  if (config.run.mode == RunMode::ordered && !std::has_single_bit(static_cast<uint64_t>(micro_batches)))
-    faults.push_back(
-        {{"run.mode", "batch.tokens_per_step", "batch.micro_batch", "data.seq_len"},
-         "ordered mode adds gradients in a balanced tree over the micro-batches",
-         fmt::format("tokens_per_step {} / (micro_batch {} x seq_len {}) = {} micro-batches", tokens, rows,
-                     len, micro_batches),
-         "a power of two of micro-batches",
-         fmt::format("batch.tokens_per_step = {}",
-                     micro * static_cast<int64_t>(std::bit_floor(static_cast<uint64_t>(micro_batches))))});
 }
 
 void check_schedule(const Config& config, Faults& faults) {

@@ -98,12 +98,11 @@ TEST(KeyTable, EveryChoiceOfAnEnumIsAnotherEnumerator) {
     }
   // The order of names and enumerators, spelled out once.
   const Config config =
-      load(kGood, {"run.device=cuda", "run.mode=ordered", "data.packing=concat", "data.document=blank_line",
+      load(kGood, {"run.device=cuda", "data.packing=concat", "data.document=blank_line",
                    "model.rope_scaling=llama3", "precision.compute=bf16", "precision.state=split",
                    "parallel.recompute=full", "guard.nan=skip", "optimizer.timing=sync"})
           .config;
   EXPECT_EQ(config.run.device, DeviceChoice::cuda);
-  EXPECT_EQ(config.run.mode, RunMode::ordered);
   EXPECT_EQ(config.data.packing, Packing::concat);
   EXPECT_EQ(config.data.document, DocumentEnd::blank_line);
   EXPECT_EQ(config.model.rope_scaling, RopeScalingKind::llama3);

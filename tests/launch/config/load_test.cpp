@@ -147,7 +147,7 @@ TEST(Load, ThePrintStartsTheSameRun) {
       {},
       {"optimizer.lr=0.1", "optimizer.eps=1e-12", "model.norm_eps=0.30000000000000004", "model.tied=false"},
       {"run.name=a \"quoted\" \\ name\ttab", "data.train=[\"x\", \"ü\", \"\\u0001\"]", "data.valid=v#1.txt"},
-      {"checkpoint.every=1h1min1s", "eval.every=0", "guard.spike=6.5", "guard.nan=skip", "run.mode=ordered"},
+      {"checkpoint.every=1h1min1s", "eval.every=0", "guard.spike=6.5", "guard.nan=skip"},
       {"model.arch=gpt2", "schedule.type=wsd", "schedule.decay=0.25", "precision.state=split"},
       {"model.rope_scaling=llama3", "model.rope_theta=5e5", "model.kv_heads=2", "model.qk_norm=true"},
   };
