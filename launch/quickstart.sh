@@ -11,12 +11,11 @@ out=${1:-runs/tiny}
 install_packages "${BUILD_PACKAGES[@]}" bible-kjv xz-utils
 
 say "building the program (build/program)"
-cmake --preset program >build/program.log 2>&1 || { mkdir -p build; cmake --preset program >build/program.log 2>&1; } ||
-  { cat build/program.log; exit 5; }
+mkdir -p build runs
+cmake --preset program >build/program.log 2>&1 || { cat build/program.log; exit 5; }
 cmake --build build/program >>build/program.log 2>&1 || { tail -n 40 build/program.log; exit 5; }
 strata=build/program/launch/strata
 
-mkdir -p runs
 [ -s runs/kjv.txt ] || { bible -f 'Gen1:1-Rev22:21' >runs/kjv.txt.part && mv runs/kjv.txt.part runs/kjv.txt; }
 [ -s runs/tiny.toml ] || "$strata" init tiny -o runs/tiny.toml >/dev/null
 
