@@ -89,8 +89,7 @@ void save_local_checkpoint(FileSystem& files, const std::string& path, const nlo
 
 void LocalCheckpoint::fail(Report report) const {
   report.where = path_;
-  if (report.fix.empty())
-    report.fix = "resume from another checkpoint of the run (checkpoint.resume = \"PATH\")";
+  if (report.fix.empty()) report.fix = "use another checkpoint of the run";
   throw Error(Fault::model, std::move(report));
 }
 

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <new>
 
+#include "core/base/error.h"
 #include "core/base/hash.h"
 #include "core/ops/elementwise.h"
 #include "core/ops/reduce.h"
@@ -158,7 +159,13 @@ StepScalars StepRunner::train_step(std::span<const Batch> batches, const Scalars
         batches.size(), plan_.geometry().micro_batches);
   int64_t targets = 0;
   for (const Batch& batch : batches) targets += batch.num_targets;
-  check(targets > 0, "[step] no token of the step has a target");
+  if (targets == 0)
+    throw Error(Fault::data,
+                {.what = "a step has nothing to learn from: no token has a target",
+                 .found = fmt::format("{} tokens, all of them the last of their document",
+                                      static_cast<int64_t>(batches.size()) * plan_.geometry().tokens()),
+                 .expected = "documents of two tokens or more",
+                 .fix = "check data.document, or use data.packing = \"concat\""});
   const float loss_scale = static_cast<float>(1.0 / static_cast<double>(targets));
   for (size_t i = 0; i < batches.size(); ++i) bind_batch(batches[i], i, loss_scale);
   update_ = &update;

@@ -47,7 +47,7 @@ class StepRunner {
 
   // One optimizer step over geometry.micro_batches batches. Runs inline on a CPU stream. Returns the step's
   // sums; the clip rule's decision is in them. `update` gives a parameter's scalars from its role and name;
-  // the gradient scale is filled in here.
+  // the gradient scale is filled in here. Error(data) when no token of the step has a target.
   using Scalars = std::function<UpdateScalars(const Parameter& parameter)>;
   StepScalars train_step(std::span<const Batch> batches, const Scalars& update);
 

@@ -41,14 +41,24 @@ Run add_bench(CLI::App& app) {
     return command;
   };
   CLI::App* const gemm = add("gemm", "matrix products beside the instruction peak and another library");
-  gemm->add_option("--rounds", arguments->gemm.rounds, "medians over so many")->capture_default_str();
+  gemm->add_option("--rounds", arguments->gemm.rounds, "medians over so many")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
   CLI::App* const step = add("step", "training steps of GPT-2 124M, and where their time goes");
-  step->add_option("--rows", arguments->step.rows, "sequences per step")->capture_default_str();
-  step->add_option("--seq-len", arguments->step.seq_len, "tokens per sequence")->capture_default_str();
-  step->add_option("--steps", arguments->step.steps, "medians over so many")->capture_default_str();
+  step->add_option("--rows", arguments->step.rows, "sequences per step")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  step->add_option("--seq-len", arguments->step.seq_len, "tokens per sequence")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  step->add_option("--steps", arguments->step.steps, "medians over so many")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
   step->add_option("--state", arguments->step.state, "state format: fp32 or split")->capture_default_str();
   CLI::App* const adam = add("adam", "optimizer updates beside an increment in place");
-  adam->add_option("--rounds", arguments->adam.rounds, "medians over so many")->capture_default_str();
+  adam->add_option("--rounds", arguments->adam.rounds, "medians over so many")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
   app.footer("Example:\n  strata bench step --seq-len 256");
   return [=] {
     WorkerPool pool(arguments->threads);

@@ -331,7 +331,8 @@ void watching_keys(KeyRows& rows) {
            {.doc = "On a loss or gradient that is not finite: stop the run, or skip the update.",
             .choices = {"stop", "skip"}})
       .key("spike", &GuardConfig::spike,
-           {.doc = "Skip the update when the loss lies this many standard deviations above its recent mean.",
+           {.doc = "Skip the update when the loss or the gradient norm lies this many standard deviations "
+                   "above its recent mean.",
             .unit = "standard deviations",
             .range = above(0)});
 }

@@ -17,7 +17,10 @@ RunFolder::RunFolder(FileSystem& files, const LoadedConfig& loaded) : path_(load
   const auto names = files.list(path_);
   const bool holds_run = names && std::find(names->begin(), names->end(), "config.toml") != names->end();
   if (holds_run) {
-    refuse_other_run(files, loaded);
+    // A start that failed before its first step leaves nothing that could be lost.
+    const auto log = files.info(metrics());
+    if ((log && log->bytes > 0) || !list_checkpoints(files, checkpoints()).empty())
+      refuse_other_run(files, loaded);
   } else if (names && !names->empty()) {
     throw Error(Fault::usage, {.what = "run.out is a folder that holds something else",
                                .where = path_,

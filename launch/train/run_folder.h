@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// OUT: what a run writes, and whose it is. A folder belongs to the run whose configuration stands in it;
-// another run is refused before anything is written over.
+// OUT: what a run writes, and whose it is. A folder with steps or checkpoints in it belongs to the run whose
+// configuration stands there; another run is refused before anything is written over.
 #pragma once
 
 #include <optional>

@@ -8,6 +8,7 @@
 #include <cstdlib>
 #include <new>
 
+#include "core/base/error.h"
 #include "core/device/cpu/cpu_stream.h"
 #include "core/models/architectures.h"
 #include "core/step/step_runner.h"
@@ -113,6 +114,38 @@ TEST_P(StepMemory, NothingIsAllocatedAfterTheSecondStep) {
   // The whole of it: the arena and, for rotary models, the table of angles.
   const int64_t angles = model.rotary ? 2 * 32 * 8 * 4 : 0;
   EXPECT_EQ(bytes, plan.arena_bytes() + angles);
+}
+
+// Token files may hold documents of one token: then there is nothing to predict.
+TEST(StepRunner, AStepWithoutTargetsIsAFaultOfTheData) {
+  const Model model = make_model({.arch = "gpt2",
+                                  .layers = 1,
+                                  .hidden = 16,
+                                  .heads = 2,
+                                  .kv_heads = 2,
+                                  .head_dim = 8,
+                                  .ffn = 16,
+                                  .vocab = 90,
+                                  .max_positions = 8,
+                                  .tied = true},
+                                 DType::f32);
+  const auto rule = make_update_rule("adamw", "fp32", DType::f32, {});
+  const StepPlan plan(model, {.geometry = {.rows = 1, .seq_len = 8, .micro_batches = 1}, .rule = rule.get()});
+  WorkerPool pool(1);
+  CpuStream stream(pool);
+  const auto allocator = make_cpu_allocator();
+  StepRunner runner(plan, stream, *allocator, [](StepScalars&) {});
+  runner.initialize(1);
+  Batch batch = counting_batch(1, 8);
+  std::fill(batch.targets.begin(), batch.targets.end(), kNoTarget);
+  batch.num_targets = 0;
+  try {
+    runner.train_step({&batch, 1}, [](const Parameter&) { return UpdateScalars{}; });
+    FAIL() << "nothing was thrown";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.fault(), Fault::data);
+    EXPECT_NE(std::string(error.what()).find("no token has a target"), std::string::npos) << error.what();
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(Models, StepMemory,

@@ -147,6 +147,14 @@ TEST_F(TinyRun, AnotherRunsFolderIsRefusedUntouched) {
   EXPECT_EQ(bytes_of(out("a") / "config.toml"), before);
 }
 
+// A mistake found before step 1 does not claim the folder.
+TEST_F(TinyRun, AFailedStartLeavesTheFolderFree) {
+  const Error error = error_of([&] { train(config("a", {"batch.tokens_per_step=16384"})); });
+  EXPECT_EQ(error.exit_code(), 3);
+  ASSERT_TRUE(std::filesystem::exists(out("a") / "config.toml"));
+  EXPECT_EQ(train(config("a", {"run.steps=10", "optimizer.lr=1e-3"})), 0);
+}
+
 TEST_F(TinyRun, AFolderOfSomethingElseIsRefused) {
   std::filesystem::create_directories(out("photos"));
   std::ofstream(out("photos") / "cat.jpg") << "meow";
