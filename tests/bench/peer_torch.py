@@ -93,7 +93,8 @@ def main():
     arguments.add_argument("--steps", type=int, default=3)
     a = arguments.parse_args()
     peers = [Peer(python, a.threads) for python in a.python or ["/usr/bin/python3"]]
-    times = {}  # (name, shape) -> seconds of every step; Strata: (median, best) of every round
+    times = {}  # (peer, shape) -> seconds of every step
+    ours = {}   # shape -> (medians, bests) of the rounds, as `strata bench step` gives them
     foreign = []
     for _ in range(a.rounds):
         for rows, seq in SHAPES:
@@ -104,7 +105,9 @@ def main():
                                  check=True, capture_output=True, text=True).stdout
             bench = json.loads(out)
             foreign.append(bench["foreign_cores"])
-            times.setdefault(("Strata", (rows, seq)), []).extend([bench["step_ms"] / 1e3, bench["best_ms"] / 1e3])
+            medians, bests = ours.setdefault((rows, seq), ([], []))
+            medians.append(bench["step_ms"] / 1e3)
+            bests.append(bench["best_ms"] / 1e3)
     cpu = next((line.split(":")[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")), "")
     print(f"GPT-2 124M training step, {cpu or platform.processor()}, {a.threads} threads, "
           f"{datetime.date.today()}, foreign load while Strata ran {max(foreign):.2f} cores at most")
@@ -112,11 +115,13 @@ def main():
     print("| shape | program | median ms | best ms | tokens/s | Strata's speed over it, median (best) |")
     print("| --- | --- | --: | --: | --: | --: |")
     for rows, seq in SHAPES:
-        ours = times[("Strata", (rows, seq))]
-        for name in ["Strata"] + [peer.name for peer in peers]:
-            t = times[(name, (rows, seq))]
-            median, best = statistics.median(t), min(t)
-            ratio = "" if name == "Strata" else f"{median / statistics.median(ours):.2f} ({best / min(ours):.2f})"
+        our_median, our_best = statistics.median(ours[(rows, seq)][0]), min(ours[(rows, seq)][1])
+        lines = [("Strata", our_median, our_best)]
+        for peer in peers:
+            t = times[(peer.name, (rows, seq))]
+            lines.append((peer.name, statistics.median(t), min(t)))
+        for name, median, best in lines:
+            ratio = "" if name == "Strata" else f"{median / our_median:.2f} ({best / our_best:.2f})"
             print(f"| B={rows} T={seq} | {name} | {1e3 * median:.0f} | {1e3 * best:.0f} | {rows * seq / median:.0f} | {ratio} |")
 
 
