@@ -96,7 +96,7 @@ TEST_P(StepMemory, NothingIsAllocatedAfterTheSecondStep) {
     return runner.train_step(
         batches, [&](const Parameter&) { return UpdateScalars{.learning_rate = 1e-3F, .step = number}; });
   };
-  const double first = step(1).loss.nll;
+  const double first = step(1).loss.value();
   step(2);
   const int64_t allocations = allocator->total().count;
   const int64_t bytes = allocator->total().bytes;
@@ -104,7 +104,7 @@ TEST_P(StepMemory, NothingIsAllocatedAfterTheSecondStep) {
   largest = 0;
   watching = true;
   double last = 0;
-  for (int64_t number = 3; number <= 6; ++number) last = step(number).loss.nll;
+  for (int64_t number = 3; number <= 6; ++number) last = step(number).loss.value();
   watching = false;
   EXPECT_LE(largest, kSmallChange);
   EXPECT_EQ(allocator->total().count, allocations);
