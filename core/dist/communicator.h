@@ -20,11 +20,19 @@
 #include <string>
 #include <vector>
 
+#include "core/base/error.h"
 #include "core/device/stream.h"
 #include "core/dist/collective.h"
 #include "core/dist/mesh.h"
 
 namespace strata {
+
+// What an operation throws when the job was aborted: the part that aborted it reports the cause, every other
+// only stops.
+class JobAborted : public Error {
+ public:
+  using Error::Error;
+};
 
 // Who takes part, and what for.
 struct GroupSpec {
