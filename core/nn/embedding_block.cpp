@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/nn/embedding_block.h"
 
+#include "core/nn/layers.h"
 #include "core/ops/embedding.h"
 
 namespace strata {
@@ -9,20 +10,10 @@ namespace {
 class EmbeddingBlock final : public Block {
  public:
   explicit EmbeddingBlock(const EmbeddingBlockSpec& spec) : spec_(spec) {
-    parameters_.push_back(
-        {.name = "embedding.weight",
-         .shape = {spec.padded_vocab, spec.hidden},
-         .role = Role::embedding,
-         .pieces = {{"embedding.weight", {spec.vocab, spec.hidden}, {Init::Kind::normal, spec.init_std}, 0}},
-         .multiplied = spec.multiplied});
-    if (spec.positions)
-      parameters_.push_back({.name = "position_embedding.weight",
-                             .shape = {spec.positions, spec.hidden},
-                             .role = Role::embedding,
-                             .pieces = {{"position_embedding.weight",
-                                         {spec.positions, spec.hidden},
-                                         {Init::Kind::normal, spec.position_init_std},
-                                         0}}});
+    ParameterList list(parameters_, "", spec.split);
+    list.vocabulary("embedding", Role::embedding, spec.vocab, spec.padded_vocab, spec.hidden, spec.init_std,
+                    spec.multiplied);
+    if (spec.positions) list.table("position_embedding", spec.positions, spec.hidden, spec.position_init_std);
   }
 
   std::string name() const override { return "embedding"; }
@@ -65,6 +56,6 @@ std::unique_ptr<Block> make_embedding_block(const EmbeddingBlockSpec& spec) {
   return std::make_unique<EmbeddingBlock>(spec);
 }
 
-int64_t padded_vocab(int64_t vocab) { return round_up(vocab, 64); }
+int64_t padded_vocab(int64_t vocab, int parts) { return round_up(vocab, int64_t{64} * parts); }
 
 }  // namespace strata

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "core/nn/block.h"
+#include "core/nn/split.h"
 
 namespace strata {
 
@@ -50,27 +51,41 @@ struct NormLayer {
   void accumulate(Context& ctx, const Gradients& gradients, const NormGradient& gradient) const;
 };
 
-// Adds parameters to a block's list.
+// Along which features the parts of a Split share a linear layer: nowhere, along its outputs
+// (column-parallel: rows of the weight, and the bias) or along its inputs (row-parallel: columns of the
+// weight; the bias stays whole and is added once the partial products are summed).
+enum class Cut { whole, outputs, inputs };
+
+// Adds parameters to a block's list: what the split leaves of each. Sizes given are those of the whole layer.
 class ParameterList {
  public:
-  ParameterList(std::vector<Parameter>& parameters, std::string prefix)
-      : parameters_(parameters), prefix_(std::move(prefix)) {}
+  ParameterList(std::vector<Parameter>& parameters, std::string prefix, const Split& split)
+      : parameters_(parameters), prefix_(std::move(prefix)), split_(split) {}
 
   struct Piece {
     std::string name;  // of the logical layer: "attention.query"
     int64_t rows;
   };
   // One fused matrix [sum of rows, in] named `name`, with a logical "<piece>.weight" (and "<piece>.bias") per
-  // piece.
+  // piece. Every piece is cut on its own.
   LinearLayer linear(const std::string& name, const std::vector<Piece>& pieces, int64_t in, bool bias,
-                     float std);
-  NormLayer norm(NormKind kind, const std::string& name, int64_t width, float eps);
+                     float std, Cut cut);
+  // `gradient` is the placement of its gradients; the values are replicated.
+  NormLayer norm(NormKind kind, const std::string& name, int64_t width, float eps, AxisPlacement gradient);
+  // A table [vocab, width] padded to `padded` rows, of which the parts share the padded ones; the logical
+  // tensor is
+  // "<name>.weight". Returns its place.
+  int vocabulary(const std::string& name, Role role, int64_t vocab, int64_t padded, int64_t width, float std,
+                 bool multiplied);
+  // One that every part holds whole, with the gradient placed like a norm's.
+  int table(const std::string& name, int64_t rows, int64_t width, float std);
 
  private:
   int add(Parameter parameter);
 
   std::vector<Parameter>& parameters_;
   std::string prefix_;
+  Split split_;
 };
 
 }  // namespace strata

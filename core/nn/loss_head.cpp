@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Legend: T tokens, D hidden, C tokens of a chunk, V padded vocabulary.
+// Legend: T tokens, D hidden, C tokens of a chunk, V columns of the vocabulary held here.
 #include "core/nn/loss_head.h"
 
 #include <algorithm>
@@ -12,19 +12,17 @@ namespace {
 
 class LossHead final : public HeadBlock {
  public:
-  explicit LossHead(const LossHeadSpec& spec) : spec_(spec) {
-    ParameterList list(parameters_, "");
-    norm_ = list.norm(spec.norm, "final_norm", spec.hidden, spec.norm_eps);
-    if (!spec.tied) {
-      parameters_.push_back(
-          {.name = "head.weight",
-           .shape = {spec.padded_vocab, spec.hidden},
-           .role = Role::linear,
-           .pieces = {{"head.weight", {spec.vocab, spec.hidden}, {Init::Kind::normal, spec.init_std}, 0}},
-           .multiplied = true});
-    }
+  explicit LossHead(const LossHeadSpec& spec)
+      : spec_(spec),
+        columns_(spec.split.share(spec.padded_vocab)),
+        first_token_(spec.split.part * columns_),
+        vocab_(std::clamp<int64_t>(spec.vocab - first_token_, 0, columns_)) {
+    ParameterList list(parameters_, "", spec.split);
+    norm_ = list.norm(spec.norm, "final_norm", spec.hidden, spec.norm_eps, spec.split.per_row());
     // Own parameters first; a tied table comes right behind them.
-    matrix_.weight = static_cast<int>(parameters_.size()) - (spec.tied ? 0 : 1);
+    matrix_.weight = spec.tied ? static_cast<int>(parameters_.size())
+                               : list.vocabulary("head", Role::linear, spec.vocab, spec.padded_vocab,
+                                                 spec.hidden, spec.init_std, true);
   }
 
   std::string name() const override { return "head"; }
@@ -42,7 +40,7 @@ class LossHead final : public HeadBlock {
 
   Tensor logits(Context& ctx, Weights weights, const Tensor& x_TD) const override {
     const int64_t rows = x_TD.dim(0);
-    const Tensor logits = ctx.output.take(DType::f32, {rows, spec_.padded_vocab});
+    const Tensor logits = ctx.output.take(DType::f32, {rows, columns_});
     const Scratch::Scope scope(ctx.stream.scratch());
     const Tensor normed = ctx.scratch(x_TD.dtype(), x_TD.shape());
     Region stats = Region::temporary(ctx.stream.scratch(), ctx.stream.device());
@@ -66,7 +64,7 @@ class LossHead final : public HeadBlock {
     // The gradient of the normed input replaces dx for the time being: its chunks are written as they come.
     const Tensor nll_T = ctx.scratch(DType::f32, {tokens});
 
-    const int64_t row_bytes = spec_.padded_vocab * size_of(dtype);
+    const int64_t row_bytes = columns_ * size_of(dtype);
     const int64_t chunk =
         std::clamp<int64_t>(spec_.chunk_bytes / row_bytes / 16 * 16, 16, std::max<int64_t>(tokens, 16));
     for (int64_t begin = 0; begin < tokens; begin += chunk)
@@ -85,7 +83,7 @@ class LossHead final : public HeadBlock {
     const Scratch::Scope scope(ctx.stream.scratch());
     const Tensor hidden_CD = hidden_TD.slice(0, begin, rows);
     const Tensor targets_C = ctx.batch.targets.slice(0, begin, rows);
-    const Tensor logits_CV = ctx.scratch(hidden_TD.dtype(), {rows, spec_.padded_vocab});
+    const Tensor logits_CV = ctx.scratch(hidden_TD.dtype(), {rows, columns_});
     matrix_.forward(ctx, weights, hidden_CD, {}, logits_CV);
 
     Tensor max_C = ctx.scratch(DType::f32, {rows});
@@ -93,13 +91,15 @@ class LossHead final : public HeadBlock {
     Tensor target_C = ctx.scratch(DType::f32, {rows});
     softmax_stats(ctx.stream, {.logits = logits_CV,
                                .targets = targets_C,
-                               .vocab = spec_.vocab,
+                               .vocab = vocab_,
+                               .first_token = first_token_,
                                .max = max_C,
                                .sum = sum_C,
                                .target_logit = target_C});
     cross_entropy(ctx.stream, {.logits = logits_CV,
                                .targets = targets_C,
-                               .vocab = spec_.vocab,
+                               .vocab = vocab_,
+                               .first_token = first_token_,
                                .max = max_C,
                                .sum = sum_C,
                                .target_logit = target_C,
@@ -114,6 +114,9 @@ class LossHead final : public HeadBlock {
   }
 
   LossHeadSpec spec_;
+  int64_t columns_;  // of the logits made here; token ids [first_token_, first_token_ + vocab_) are real
+  int64_t first_token_;
+  int64_t vocab_;
   NormLayer norm_;
   LinearLayer matrix_;
 };

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Legend of shape suffixes: T tokens, D hidden, Q = heads * head_dim, K = kv_heads * head_dim, F feed-forward
-// width, U = columns of the up projection (2F with a gate, else F).
+// width, U = columns of the up projection (2F with a gate, else F). Heads and F are those held here.
 #include "core/nn/transformer_block.h"
 
 #include <cmath>
@@ -54,6 +54,7 @@ class TransformerBlock final : public Block {
   void activate_backward(Context& ctx, const Saved& s, const Tensor& dact, const Tensor& dup) const;
 
   TransformerBlockSpec spec_;
+  int64_t heads_, kv_heads_, ffn_;  // held here
   int64_t q_width_, kv_width_, up_width_;
   float scale_;
   NormLayer norm1_, norm2_, q_norm_, k_norm_;
@@ -62,30 +63,36 @@ class TransformerBlock final : public Block {
 
 TransformerBlock::TransformerBlock(const TransformerBlockSpec& spec)
     : spec_(spec),
-      q_width_(spec.heads * spec.head_dim),
-      kv_width_(spec.kv_heads * spec.head_dim),
-      up_width_(spec.activation == Activation::swiglu ? 2 * spec.ffn : spec.ffn),
+      heads_(spec.split.share(spec.heads)),
+      kv_heads_(spec.split.share(spec.kv_heads)),
+      ffn_(spec.split.share(spec.ffn)),
+      q_width_(heads_ * spec.head_dim),
+      kv_width_(kv_heads_ * spec.head_dim),
+      up_width_(spec.activation == Activation::swiglu ? 2 * ffn_ : ffn_),
       scale_(1.0f / std::sqrt(static_cast<float>(spec.head_dim))) {
-  ParameterList list(parameters_, fmt::format("layers.{}.", spec.layer));
-  norm1_ = list.norm(spec.norm, "attention_norm", spec.hidden, spec.norm_eps);
-  qkv_ = list.linear(
-      "attention.qkv",
-      {{"attention.query", q_width_}, {"attention.key", kv_width_}, {"attention.value", kv_width_}},
-      spec.hidden, spec.qkv_bias, spec.init_std);
+  const Split& split = spec.split;
+  const int64_t query = spec.heads * spec.head_dim, key = spec.kv_heads * spec.head_dim;
+  ParameterList list(parameters_, fmt::format("layers.{}.", spec.layer), split);
+  norm1_ = list.norm(spec.norm, "attention_norm", spec.hidden, spec.norm_eps, split.per_row());
+  qkv_ = list.linear("attention.qkv",
+                     {{"attention.query", query}, {"attention.key", key}, {"attention.value", key}},
+                     spec.hidden, spec.qkv_bias, spec.init_std, Cut::outputs);
   if (spec.qk_norm) {
-    q_norm_ = list.norm(NormKind::rms, "attention.query_norm", spec.head_dim, spec.norm_eps);
-    k_norm_ = list.norm(NormKind::rms, "attention.key_norm", spec.head_dim, spec.norm_eps);
+    // One gain for all heads, of which each part sees its own.
+    q_norm_ = list.norm(NormKind::rms, "attention.query_norm", spec.head_dim, spec.norm_eps, split.partial());
+    k_norm_ = list.norm(NormKind::rms, "attention.key_norm", spec.head_dim, spec.norm_eps, split.partial());
   }
-  out_ = list.linear("attention.output", {{"attention.output", spec.hidden}}, q_width_, spec.linear_bias,
-                     spec.residual_init_std);
-  norm2_ = list.norm(spec.norm, "mlp_norm", spec.hidden, spec.norm_eps);
+  out_ = list.linear("attention.output", {{"attention.output", spec.hidden}}, query, spec.linear_bias,
+                     spec.residual_init_std, Cut::inputs);
+  norm2_ = list.norm(spec.norm, "mlp_norm", spec.hidden, spec.norm_eps, split.per_row());
   if (spec.activation == Activation::swiglu)
     up_ = list.linear("mlp.gate_up", {{"mlp.gate", spec.ffn}, {"mlp.up", spec.ffn}}, spec.hidden,
-                      spec.linear_bias, spec.init_std);
+                      spec.linear_bias, spec.init_std, Cut::outputs);
   else
-    up_ = list.linear("mlp.up", {{"mlp.up", spec.ffn}}, spec.hidden, spec.linear_bias, spec.init_std);
+    up_ = list.linear("mlp.up", {{"mlp.up", spec.ffn}}, spec.hidden, spec.linear_bias, spec.init_std,
+                      Cut::outputs);
   down_ = list.linear("mlp.down", {{"mlp.down", spec.hidden}}, spec.ffn, spec.linear_bias,
-                      spec.residual_init_std);
+                      spec.residual_init_std, Cut::inputs);
 }
 
 TransformerBlock::Saved TransformerBlock::take_saved(Context& ctx, DType dtype, int64_t tokens) const {
@@ -93,11 +100,11 @@ TransformerBlock::Saved TransformerBlock::take_saved(Context& ctx, DType dtype, 
   s.norm1 = norm1_.take_stats(ctx.saved_input, tokens);
   s.qkv = ctx.saved_input.take(dtype, {tokens, q_width_ + 2 * kv_width_});
   if (spec_.qk_norm) {
-    s.q_norm = q_norm_.take_stats(ctx.saved_input, tokens * spec_.heads);
-    s.k_norm = k_norm_.take_stats(ctx.saved_input, tokens * spec_.kv_heads);
+    s.q_norm = q_norm_.take_stats(ctx.saved_input, tokens * heads_);
+    s.k_norm = k_norm_.take_stats(ctx.saved_input, tokens * kv_heads_);
     s.qk = ctx.saved_input.take(dtype, {tokens, q_width_ + kv_width_});
   }
-  s.lse_HT = ctx.saved_input.take(DType::f32, {spec_.heads, tokens});
+  s.lse_HT = ctx.saved_input.take(DType::f32, {heads_, tokens});
   s.x1_TD = ctx.saved_input.take(dtype, {tokens, spec_.hidden});
   s.norm2 = norm2_.take_stats(ctx.saved_input, tokens);
   s.up_TU = ctx.saved_input.take(dtype, {tokens, up_width_});
@@ -105,7 +112,7 @@ TransformerBlock::Saved TransformerBlock::take_saved(Context& ctx, DType dtype, 
   s.normed1_TD = ctx.saved_weight.take(dtype, {tokens, spec_.hidden});
   s.mixed_TQ = ctx.saved_weight.take(dtype, {tokens, q_width_});
   s.normed2_TD = ctx.saved_weight.take(dtype, {tokens, spec_.hidden});
-  s.act_TF = ctx.saved_weight.take(dtype, {tokens, spec_.ffn});
+  s.act_TF = ctx.saved_weight.take(dtype, {tokens, ffn_});
   return s;
 }
 
@@ -167,8 +174,8 @@ Tensor TransformerBlock::forward(Context& ctx, Weights weights, const Tensor& x_
                                  .v = kv.v,
                                  .out = s.mixed_TQ,
                                  .lse = s.lse_HT,
-                                 .heads = spec_.heads,
-                                 .kv_heads = spec_.kv_heads,
+                                 .heads = heads_,
+                                 .kv_heads = kv_heads_,
                                  .scale = scale_,
                                  .causal = true,
                                  .segments = ctx.batch.segments});
@@ -192,7 +199,7 @@ Tensor TransformerBlock::backward_input(Context& ctx, Weights weights, const Ten
 
   {
     const Scratch::Scope scope(scratch);
-    const Tensor dact_TF = ctx.scratch(dtype, {tokens, spec_.ffn});
+    const Tensor dact_TF = ctx.scratch(dtype, {tokens, ffn_});
     down_.backward_input(ctx, weights, ctx.boundaries[Point::mlp_out].backward(ctx.stream, dy_TD), dact_TF);
     activate_backward(ctx, s, dact_TF, d.dup_TU);
   }
@@ -219,8 +226,8 @@ Tensor TransformerBlock::backward_input(Context& ctx, Weights weights, const Ten
                                     .dq = dq_TQ,
                                     .dk = dk_TK,
                                     .dv = d.dqkv.slice(1, q_width_ + kv_width_, kv_width_),
-                                    .heads = spec_.heads,
-                                    .kv_heads = spec_.kv_heads,
+                                    .heads = heads_,
+                                    .kv_heads = kv_heads_,
                                     .scale = scale_,
                                     .causal = true,
                                     .segments = ctx.batch.segments});
