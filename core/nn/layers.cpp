@@ -40,9 +40,11 @@ void LinearLayer::forward_residual(Context& ctx, Weights weights, Point point, c
     forward(ctx, weights, x, residual, y);
     return;
   }
-  const Tensor partial = ctx.scratch(x.dtype(), {x.dim(0), y.dim(1)});
-  forward(ctx, weights, x, {}, partial);
+  const Scratch::Scope scope(ctx.stream.scratch());
+  const Tensor no_bias, partial = ctx.scratch(x.dtype(), {x.dim(0), y.dim(1)});
+  ctx.linear.forward(ctx.stream, x, weights[static_cast<size_t>(weight)], no_bias, {}, partial);
   add(ctx.stream, boundary.forward(ctx.stream, partial), residual, y);
+  if (bias != kAbsent) add(ctx.stream, y, weight_of(weights, bias), y);
 }
 
 void LinearLayer::backward_input(Context& ctx, Weights weights, const Tensor& dy, const Tensor& dx) const {
@@ -53,6 +55,16 @@ void LinearLayer::backward_weight(Context& ctx, const Gradients& gradients, cons
                                   const Tensor& x) const {
   if (const Tensor& dweight = gradient_of(gradients, weight))
     ctx.linear.backward_weight(ctx.stream, dy, x, dweight, gradients.write);
+}
+
+void LinearLayer::backward_weight(Context& ctx, const Gradients& gradients, const Tensor& dy, const Tensor& x,
+                                  Point point) const {
+  if (!gradient_of(gradients, weight)) return;  // frozen: nobody need meet
+  const Scratch::Scope scope(ctx.stream.scratch());
+  backward_weight(ctx, gradients, dy, ctx.boundaries[point].forward(ctx.stream, x));
+}
+
+void LinearLayer::backward_bias(Context& ctx, const Gradients& gradients, const Tensor& dy) const {
   if (bias != kAbsent && gradient_of(gradients, bias))
     column_sum(ctx.stream, {.x = dy, .out = gradient_of(gradients, bias), .write = gradients.write});
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Legend: T tokens, D hidden, C tokens of a chunk, V columns of the vocabulary held here.
+// Legend: T tokens, R rows before the boundary (all tokens or some), D hidden, C tokens of a chunk, V columns of the vocabulary held here.
 #include "core/nn/loss_head.h"
 
 #include <algorithm>
@@ -27,54 +27,57 @@ class LossHead final : public HeadBlock {
 
   std::string name() const override { return "head"; }
 
-  Tensor loss(Context& ctx, Weights weights, const Gradients& gradients, const Tensor& x_TD,
+  Tensor loss(Context& ctx, Weights weights, const Gradients& gradients, const Tensor& x_RD,
               LossSum* sum) const override {
-    const Tensor dx_TD = ctx.output.take(x_TD.dtype(), x_TD.shape());
-    run(ctx, weights, &gradients, x_TD, dx_TD, sum);
-    return dx_TD;
+    const Tensor dx_RD = ctx.output.take(x_RD.dtype(), x_RD.shape());
+    run(ctx, weights, &gradients, x_RD, dx_RD, sum);
+    return dx_RD;
   }
 
-  void loss_only(Context& ctx, Weights weights, const Tensor& x_TD, LossSum* sum) const override {
-    run(ctx, weights, nullptr, x_TD, {}, sum);
+  void loss_only(Context& ctx, Weights weights, const Tensor& x_RD, LossSum* sum) const override {
+    run(ctx, weights, nullptr, x_RD, {}, sum);
   }
 
-  Tensor logits(Context& ctx, Weights weights, const Tensor& x_TD) const override {
-    const int64_t rows = x_TD.dim(0);
+  Tensor logits(Context& ctx, Weights weights, const Tensor& x_RD) const override {
+    const int64_t rows = x_RD.dim(0);
     const Tensor logits = ctx.output.take(DType::f32, {rows, columns_});
     const Scratch::Scope scope(ctx.stream.scratch());
-    const Tensor normed = ctx.scratch(x_TD.dtype(), x_TD.shape());
-    Region stats = Region::temporary(ctx.stream.scratch(), ctx.stream.device());
-    norm_.forward(ctx, weights, x_TD, normed, norm_.take_stats(stats, rows));
+    const Tensor normed = ctx.scratch(x_RD.dtype(), x_RD.shape());
+    Region stats = ctx.temporary();
+    norm_.forward(ctx, weights, x_RD, normed, norm_.take_stats(stats, rows));
     matrix_.forward(ctx, weights, normed, {}, logits);
     return logits;
   }
 
  private:
-  void run(Context& ctx, Weights weights, const Gradients* gradients, const Tensor& x_TD, const Tensor& dx_TD,
+  void run(Context& ctx, Weights weights, const Gradients* gradients, const Tensor& x_RD, const Tensor& dx_RD,
            LossSum* sum) const {
-    const int64_t tokens = x_TD.dim(0);
-    const DType dtype = x_TD.dtype();
+    const DType dtype = x_RD.dtype();
     const Scratch::Scope scope(ctx.stream.scratch());
-    Region temporary = Region::temporary(ctx.stream.scratch(), ctx.stream.device());
+    Region temporary = ctx.temporary();
 
-    const Tensor normed_TD = ctx.scratch(dtype, x_TD.shape());
-    const NormStats stats = norm_.take_stats(temporary, tokens);
-    norm_.forward(ctx, weights, x_TD, normed_TD, stats);
-    const Tensor hidden_TD = ctx.boundaries[Point::head_in].forward(ctx.stream, normed_TD);
-    // The gradient of the normed input replaces dx for the time being: its chunks are written as they come.
+    const Tensor normed_RD = ctx.scratch(dtype, x_RD.shape());
+    const NormStats stats = norm_.take_stats(temporary, x_RD.dim(0));
+    norm_.forward(ctx, weights, x_RD, normed_RD, stats);
+    const Boundary& in = ctx.boundaries[Point::head_in];
+    const Tensor hidden_TD = in.forward(ctx.stream, normed_RD);
+    const int64_t tokens = hidden_TD.dim(0);
+    // The gradient of the normed input replaces dx for the time being, where it has as many rows: its chunks are
+    // written as they come.
+    const Tensor dhidden_TD = gradients ? in.after(temporary, dx_RD) : Tensor();
     const Tensor nll_T = ctx.scratch(DType::f32, {tokens});
 
     const int64_t row_bytes = columns_ * size_of(dtype);
     const int64_t chunk =
         std::clamp<int64_t>(spec_.chunk_bytes / row_bytes / 16 * 16, 16, std::max<int64_t>(tokens, 16));
     for (int64_t begin = 0; begin < tokens; begin += chunk)
-      run_chunk(ctx, weights, gradients, hidden_TD, dx_TD, nll_T, begin, std::min(chunk, tokens - begin));
+      run_chunk(ctx, weights, gradients, hidden_TD, dhidden_TD, nll_T, begin, std::min(chunk, tokens - begin));
     sum_losses(ctx.stream, nll_T, ctx.batch.targets, sum);
     if (!gradients) return;
 
-    const Tensor dnormed_TD = ctx.boundaries[Point::head_in].backward(ctx.stream, dx_TD);
+    in.backward(ctx.stream, dhidden_TD, dx_RD);
     const NormGradient gradient = norm_.take_gradient(temporary, spec_.hidden);
-    norm_.backward(ctx, weights, x_TD, stats, dnormed_TD, {}, dx_TD, gradient);
+    norm_.backward(ctx, weights, x_RD, stats, dx_RD, {}, dx_RD, gradient);
     norm_.accumulate(ctx, *gradients, gradient);
   }
 
