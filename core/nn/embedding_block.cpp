@@ -9,7 +9,8 @@ namespace {
 
 class EmbeddingBlock final : public Block {
  public:
-  explicit EmbeddingBlock(const EmbeddingBlockSpec& spec) : spec_(spec) {
+  explicit EmbeddingBlock(const EmbeddingBlockSpec& spec)
+      : spec_(spec), first_id_(spec.split.part * spec.split.share(spec.padded_vocab)) {
     ParameterList list(parameters_, "", spec.split);
     list.vocabulary("embedding", Role::embedding, spec.vocab, spec.padded_vocab, spec.hidden, spec.init_std,
                     spec.multiplied);
@@ -26,7 +27,11 @@ class EmbeddingBlock final : public Block {
     const Scratch::Scope scope(ctx.stream.scratch());
     Region temporary = ctx.temporary();
     const Tensor looked_up_TD = out.before(temporary, y_RD);
-    embedding_forward(ctx.stream, {.table = table, .ids = ctx.batch.ids, .out = looked_up_TD});
+    embedding_forward(ctx.stream, {.table = table,
+                                   .ids = ctx.batch.ids,
+                                   .out = looked_up_TD,
+                                   .first_id = first_id_,
+                                   .num_ids = spec_.padded_vocab});
     out.forward(ctx.stream, looked_up_TD, y_RD);
     if (spec_.positions)
       embedding_forward(ctx.stream, {.table = weights[1].weight,
@@ -46,9 +51,12 @@ class EmbeddingBlock final : public Block {
     if (const Tensor& dtable = gradients.tensors[0]) {
       const Scratch::Scope scope(ctx.stream.scratch());
       const Tensor dout_TD = out.backward(ctx.stream, dy_RD);
-      embedding_backward(
-          ctx.stream,
-          {.ids = ctx.batch.ids, .dout = dout_TD, .dtable = dtable, .write = gradients.write});
+      embedding_backward(ctx.stream, {.ids = ctx.batch.ids,
+                                      .dout = dout_TD,
+                                      .dtable = dtable,
+                                      .write = gradients.write,
+                                      .first_id = first_id_,
+                                      .num_ids = spec_.padded_vocab});
     }
     if (spec_.positions && gradients.tensors[1])
       embedding_backward(ctx.stream, {.ids = positions_of(ctx, out, dy_RD),
@@ -64,6 +72,7 @@ class EmbeddingBlock final : public Block {
   }
 
   EmbeddingBlockSpec spec_;
+  int64_t first_id_;  // of the rows of the table held here
 };
 
 }  // namespace

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Legend: T tokens, R rows before the boundary (all tokens or some), D hidden, C tokens of a chunk, V columns of the vocabulary held here.
+// Legend: T tokens, R rows before the boundary (all tokens or some), D hidden, C tokens of a chunk, V columns
+// of the vocabulary held here.
 #include "core/nn/loss_head.h"
 
 #include <algorithm>
@@ -62,8 +63,8 @@ class LossHead final : public HeadBlock {
     const Boundary& in = ctx.boundaries[Point::head_in];
     const Tensor hidden_TD = in.forward(ctx.stream, normed_RD);
     const int64_t tokens = hidden_TD.dim(0);
-    // The gradient of the normed input replaces dx for the time being, where it has as many rows: its chunks are
-    // written as they come.
+    // The gradient of the normed input replaces dx for the time being, where it has as many rows: its chunks
+    // are written as they come.
     const Tensor dhidden_TD = gradients ? in.after(temporary, dx_RD) : Tensor();
     const Tensor nll_T = ctx.scratch(DType::f32, {tokens});
 
@@ -71,7 +72,8 @@ class LossHead final : public HeadBlock {
     const int64_t chunk =
         std::clamp<int64_t>(spec_.chunk_bytes / row_bytes / 16 * 16, 16, std::max<int64_t>(tokens, 16));
     for (int64_t begin = 0; begin < tokens; begin += chunk)
-      run_chunk(ctx, weights, gradients, hidden_TD, dhidden_TD, nll_T, begin, std::min(chunk, tokens - begin));
+      run_chunk(ctx, weights, gradients, hidden_TD, dhidden_TD, nll_T, begin,
+                std::min(chunk, tokens - begin));
     sum_losses(ctx.stream, nll_T, ctx.batch.targets, sum);
     if (!gradients) return;
 
@@ -89,9 +91,9 @@ class LossHead final : public HeadBlock {
     const Tensor logits_CV = ctx.scratch(hidden_TD.dtype(), {rows, columns_});
     matrix_.forward(ctx, weights, hidden_CD, {}, logits_CV);
 
-    Tensor max_C = ctx.scratch(DType::f32, {rows});
-    Tensor sum_C = ctx.scratch(DType::f32, {rows});
-    Tensor target_C = ctx.scratch(DType::f32, {rows});
+    const Tensor max_C = ctx.scratch(DType::f32, {rows});
+    const Tensor sums_2C = ctx.scratch(DType::f32, {2, rows});
+    const Tensor sum_C = sums_2C.slice(0, 0, 1).view({rows}), target_C = sums_2C.slice(0, 1, 1).view({rows});
     softmax_stats(ctx.stream, {.logits = logits_CV,
                                .targets = targets_C,
                                .vocab = vocab_,
@@ -99,6 +101,7 @@ class LossHead final : public HeadBlock {
                                .max = max_C,
                                .sum = sum_C,
                                .target_logit = target_C});
+    combine(ctx, max_C, sum_C, sums_2C);
     cross_entropy(ctx.stream, {.logits = logits_CV,
                                .targets = targets_C,
                                .vocab = vocab_,
@@ -114,6 +117,17 @@ class LossHead final : public HeadBlock {
     // Only the first chunk of a creating action overwrites the gradient.
     const Gradients chunk{gradients->tensors, begin == 0 ? gradients->write : Write::accumulate};
     matrix_.backward_weight(ctx, chunk, logits_CV, hidden_CD);
+  }
+
+  // Statistics of the columns held here become those of the whole vocabulary.
+  static void combine(Context& ctx, const Tensor& max_C, const Tensor& sum_C, const Tensor& sums_2C) {
+    const Boundary& highest = ctx.boundaries[Point::loss_max];
+    if (highest.identity()) return;
+    const Tensor own_max_C = ctx.scratch(DType::f32, max_C.shape());
+    copy(ctx.stream, max_C, own_max_C);
+    highest.forward(ctx.stream, max_C, max_C);
+    rescale_sums(ctx.stream, own_max_C, max_C, sum_C);
+    ctx.boundaries[Point::loss_sum].forward(ctx.stream, sums_2C, sums_2C);
   }
 
   LossHeadSpec spec_;
