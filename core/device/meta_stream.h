@@ -2,6 +2,7 @@
 // The stream of the meta device: nothing runs on it, but it adds up the work that was asked for.
 #pragma once
 
+#include <array>
 #include <cstdint>
 
 #include "core/device/stream.h"
@@ -13,6 +14,17 @@ struct WorkCount {
   int64_t matmul_flops = 0;
   int64_t attention_flops = 0;  // counted for the causal half only, over the segments as given
   int64_t bytes = 0;            // operands read and written by the other operations
+  // Received from other ranks, by the level of the link (LinkLevel in core/dist/mesh.h).
+  std::array<int64_t, 5> wire_bytes{};
+
+  WorkCount& operator+=(const WorkCount& other) {
+    matmul_flops += other.matmul_flops;
+    attention_flops += other.attention_flops;
+    bytes += other.bytes;
+    for (size_t level = 0; level < wire_bytes.size(); ++level) wire_bytes[level] += other.wire_bytes[level];
+    return *this;
+  }
+  friend WorkCount operator+(WorkCount a, const WorkCount& b) { return a += b; }
 };
 
 class MetaStream : public Stream {

@@ -4,8 +4,9 @@
 //
 // Every operation is enqueued on a stream and may return before it is done: its tensors must live and stay
 // untouched until an Event recorded after it has been waited for. All members call the same operations in the
-// same order with the same sizes. Sums are a balanced binary tree over the members in their order, in f32
-// (bf16 is widened and rounded once): the bits do not depend on transport, placement or timing.
+// same order with the same sizes; one communicator is used by one stream at a time. Sums are a balanced
+// binary tree over the members in their order, in f32 (bf16 is widened and rounded once): the bits do not
+// depend on transport, placement or timing.
 //
 // On a meta stream an operation only checks shapes, takes the working memory it would take and counts the
 // bytes this rank would receive: what is planned is what is used.
@@ -19,30 +20,19 @@
 #include <string>
 #include <vector>
 
+#include "core/base/error.h"
 #include "core/device/stream.h"
+#include "core/dist/collective.h"
 #include "core/dist/mesh.h"
-#include "core/tensor/tensor.h"
 
 namespace strata {
 
-enum class Reduction : uint8_t { sum, max };
-
-// One message of an exchange. `peer` is a place in the communicator's member list.
-struct Message {
-  int peer = 0;
-  Tensor tensor;  // contiguous
+// What an operation throws when the job was aborted: the part that aborted it reports the cause, every other
+// only stops.
+class JobAborted : public Error {
+ public:
+  using Error::Error;
 };
-
-enum class CollectiveKind : uint8_t {
-  all_gather,
-  reduce_scatter,
-  all_reduce,
-  all_to_all,
-  broadcast,
-  exchange,
-  barrier
-};
-std::string_view name(CollectiveKind kind);
 
 // Who takes part, and what for.
 struct GroupSpec {
@@ -61,11 +51,11 @@ class Communicator {
   int rank() const { return rank_; }  // this rank's place in members
   int size() const { return static_cast<int>(spec_.members.size()); }
 
-  // whole[i * n, (i + 1) * n) = part of member i, where n = part.numel(); whole has size() * n elements. `part`
-  // may be this rank's own place in `whole`. Any dtype; contiguous.
+  // whole[i * n, (i + 1) * n) = part of member i, where n = part.numel(); whole has size() * n elements.
+  // `part` may be this rank's own place in `whole`. Any dtype; contiguous.
   void all_gather(Stream& stream, const Tensor& part, const Tensor& whole);
-  // part = sum over members of their whole[rank * n, (rank + 1) * n). f32 or bf16, both alike, contiguous. `part`
-  // may be this rank's own place in `whole`.
+  // part = sum over members of their whole[rank * n, (rank + 1) * n). f32 or bf16, both alike, contiguous.
+  // `part` may be this rank's own place in `whole`.
   void reduce_scatter(Stream& stream, const Tensor& whole, const Tensor& part);
   // In place; f32, bf16 or i64 (sum only).
   void all_reduce(Stream& stream, const Tensor& values, Reduction reduction = Reduction::sum);
@@ -75,31 +65,32 @@ class Communicator {
   // All sends and receives at once, in no order among themselves; between two members messages match in the
   // order of the lists.
   void exchange(Stream& stream, std::span<const Message> sends, std::span<const Message> receives);
-  // Blocks the caller until every member has come.
+  // Blocks the caller until every member has come. Nothing that was enqueued before may be pending.
   void barrier();
+
+  // Any of the operations above, but the barrier, as data: checks it, then plans or runs it.
+  void enqueue(Stream& stream, const Collective& op);
+
+  // What transports implement and decorators wrap; everybody else calls the operations above. `op` was
+  // checked, is of several members and not on a meta stream; `scratch` is scratch_bytes(op) of the stream's
+  // memory. The spans of an exchange end with the call.
+  virtual void run(Stream& stream, const Collective& op, std::byte* scratch) = 0;
+  virtual void run_barrier() = 0;
+  // Working memory on `device` (where the operation runs, or would run when planned).
+  virtual int64_t scratch_bytes(const Collective& op, DeviceKind device) const = 0;
 
  protected:
   Communicator(GroupSpec spec, int rank);
 
-  // The device's part, on tensors that were checked; never called for one member or on a meta stream. `scratch`
-  // of reductions: reduction_scratch() bytes of the stream's.
-  virtual void do_all_gather(Stream& stream, const Tensor& part, const Tensor& whole) = 0;
-  virtual void do_reduce_scatter(Stream& stream, const Tensor& whole, const Tensor& part, std::byte* scratch) = 0;
-  virtual void do_all_reduce(Stream& stream, const Tensor& values, Reduction reduction, std::byte* scratch) = 0;
-  virtual void do_all_to_all(Stream& stream, const Tensor& from, const Tensor& to) = 0;
-  virtual void do_broadcast(Stream& stream, const Tensor& values, int root) = 0;
-  virtual void do_exchange(Stream& stream, std::span<const Message> sends, std::span<const Message> receives) = 0;
-  virtual void do_barrier() = 0;
-  // Working memory of a reduction of `bytes` bytes per member.
-  virtual int64_t reduction_scratch(CollectiveKind kind, int64_t bytes) const = 0;
-
  private:
+  void check_operands(const Stream& stream, const Collective& op) const;
+
   GroupSpec spec_;
-  int rank_;
+  int rank_;  // place in members
 };
 
-// The ranks of a job as one of them sees it. Implementations: one rank alone (here), threads of one process and
-// MPI (parallel/).
+// The ranks of a job as one of them sees it. Implementations: one rank alone (here), threads of one process
+// and MPI (parallel/).
 class World {
  public:
   virtual ~World() = default;
@@ -115,6 +106,13 @@ class World {
   // names the first cause. Callable from any thread, does not block, the first call counts.
   virtual void abort(const std::string& reason) = 0;
 };
+
+// The place of `rank` in the members of a group of a job of `world_size` ranks; throws ContractError when it
+// is not among them, or they are not distinct ranks of the job.
+int place_in(const GroupSpec& spec, int rank, int world_size);
+
+// The name of this machine, for messages.
+std::string host_name();
 
 // A job of one rank: every collective is the identity.
 std::unique_ptr<World> make_solo_world();

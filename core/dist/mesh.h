@@ -32,17 +32,17 @@ struct MeshSizes {
 };
 
 // Which ranks share which links, as nested sizes: ranks r with equal r / pair share a pair, equal r / node a
-// node. 0: one as large as the job. Declared sizes may be virtual: one machine can play many nodes.
+// node. Declared sizes may be virtual: one machine can play many nodes.
 struct Topology {
-  int pair = 0;
-  int node = 0;
+  int pair = 1;  // must divide `node`; 1: no two ranks are closer than a node
+  int node = 0;  // 0: the whole job is one node
 };
 
 class Mesh {
  public:
   Mesh() : Mesh(MeshSizes{}) {}
-  // Throws ContractError when a size is below 1 or the expert view does not divide; a user's numbers are
-  // checked before (parallel/preflight).
+  // Throws ContractError when a size is below 1, or the expert view or the topology does not divide; a user's
+  // numbers are checked before (parallel/preflight).
   explicit Mesh(const MeshSizes& sizes, const Topology& topology = {});
 
   int ranks() const { return ranks_; }
@@ -56,7 +56,7 @@ class Mesh {
     return group(rank, std::span(axes.begin(), axes.size()));
   }
   std::vector<int> group(int rank, std::span<const Axis> axes) const;
-  // The rank at another coordinate of one axis of the dense view.
+  // The rank at another coordinate of one axis; the other coordinates of that axis's view stay.
   int neighbour(int rank, Axis axis, int coordinate) const;
 
   LinkLevel link(int a, int b) const;

@@ -25,13 +25,6 @@ struct MetaBatch {
   TokenBatch batch;
 };
 
-WorkCount operator+(WorkCount a, const WorkCount& b) {
-  a.matmul_flops += b.matmul_flops;
-  a.attention_flops += b.attention_flops;
-  a.bytes += b.bytes;
-  return a;
-}
-
 }  // namespace
 
 ModelCosts::ModelCosts(const Model& model, const Geometry& geometry, const StateLayout& layout,

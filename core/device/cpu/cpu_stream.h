@@ -35,6 +35,7 @@ class CpuStream : public Stream {
       enqueue_threaded(std::forward<Work>(work));
   }
 
+  bool runs_inline() const { return mode_ == Mode::inline_; }
   WorkerPool& pool() const { return pool_; }
   Isa isa() const { return isa_; }
 
