@@ -53,7 +53,8 @@ struct Context {
   Region saved_weight;  // from forward until backward_weight
   Region deferred;      // from backward_input until backward_weight
 
-  // Working memory until the action ends.
+  // Working memory until the action ends, or a Scratch::Scope it is taken in.
+  Region temporary() { return Region::temporary(stream.scratch(), stream.device()); }
   Tensor scratch(DType dtype, Shape shape) {
     return Tensor::borrow(stream.scratch().take(shape.numel() * size_of(dtype)), dtype, shape,
                           stream.device());

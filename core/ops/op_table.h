@@ -31,6 +31,7 @@ struct OpTable {
   void (*attention_forward)(Stream&, const AttentionForward&);
   void (*attention_backward)(Stream&, const AttentionBackward&);
   void (*softmax_stats)(Stream&, const SoftmaxStats&);
+  void (*rescale_sums)(Stream&, const Tensor&, const Tensor&, const Tensor&);
   void (*cross_entropy)(Stream&, const CrossEntropy&);
   void (*embedding_forward)(Stream&, const EmbeddingForward&);
   void (*embedding_backward)(Stream&, const EmbeddingBackward&);

@@ -5,7 +5,7 @@
 #include <new>
 
 #include "core/base/error.h"
-#include "core/base/hash.h"
+#include "core/nn/initial_values.h"
 #include "core/ops/elementwise.h"
 #include "core/ops/reduce.h"
 
@@ -82,12 +82,7 @@ void StepRunner::initialize(uint64_t seed) {
     const ParameterViews& views = views_[static_cast<size_t>(block)];
     for (size_t i = 0; i < parameters.size(); ++i) {
       const Tensor values = make_tensor(*allocator, DType::f32, parameters[i].shape, "initial values");
-      for (const LogicalTensor& piece : parameters[i].pieces) {
-        const Tensor rows = values.slice(0, piece.first_row, piece.shape[0]);
-        if (piece.init.kind == Init::Kind::ones) fill(stream_, rows, 1);
-        if (piece.init.kind == Init::Kind::normal)
-          fill_normal(stream_, rows, {.seed = seed, .stream = hash_name(piece.name)}, 0, piece.init.std);
-      }
+      fill_initial(stream_, parameters[i], values, seed);
       const Tensor& weight = views.weights()[i].weight;
       if (plan_.rule() && parameters[i].trainable)
         plan_.rule()->initialize(stream_, values, weight, views.state(i));
@@ -106,9 +101,10 @@ std::vector<LogicalState> StepRunner::logical_states() const {
     const ParameterViews& views = views_[static_cast<size_t>(block)];
     for (size_t i = 0; i < parameters.size(); ++i)
       for (const LogicalTensor& piece : parameters[i].pieces) {
-        auto rows = [&](const Tensor& whole) { return whole.slice(0, piece.first_row, piece.shape[0]); };
+        auto rows = [&](const Tensor& physical) { return rows_of(piece, physical); };
         LogicalState& state = states.emplace_back(LogicalState{.name = piece.name,
                                                                .shape = piece.shape,
+                                                               .held = piece.held,
                                                                .init = piece.init,
                                                                .role = parameters[i].role,
                                                                .weight = rows(views.weights()[i].weight)});

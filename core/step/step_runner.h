@@ -20,14 +20,16 @@
 
 namespace strata {
 
-// One logical tensor where it lies: the rows of its physical tensor, which are contiguous.
+// What of one logical tensor is held here, where it lies: the rows of its physical tensor, which are
+// contiguous.
 struct LogicalState {
   std::string name;
-  Shape shape;
+  Shape shape;  // of the whole
+  Rect held;    // of the whole; the tensors below have its extent
   Init init;
   Role role = Role::linear;
-  Tensor weight;              // as the model computes with it
-  Tensor gradient;            // f32; absent when frozen or without a rule. Holds it only while the clip rule runs
+  Tensor weight;    // as the model computes with it
+  Tensor gradient;  // f32; absent when frozen or without a rule. Holds it only while the clip rule runs
   std::vector<Tensor> state;  // in the order of the rule's slots; empty without a rule
 };
 

@@ -27,6 +27,7 @@ void gelu_backward(Stream&, const GeluBackward&);
 void attention_forward(Stream&, const AttentionForward&);
 void attention_backward(Stream&, const AttentionBackward&);
 void softmax_stats(Stream&, const SoftmaxStats&);
+void rescale_sums(Stream&, const Tensor& from, const Tensor& to, const Tensor& sum);
 void cross_entropy(Stream&, const CrossEntropy&);
 void embedding_forward(Stream&, const EmbeddingForward&);
 void embedding_backward(Stream&, const EmbeddingBackward&);

@@ -92,6 +92,9 @@ void attention_backward(Stream& stream, const AttentionBackward& args) {
 void softmax_stats(Stream& stream, const SoftmaxStats& args) {
   count_bytes(stream, {args.logits, args.targets, args.max, args.sum, args.target_logit});
 }
+void rescale_sums(Stream& stream, const Tensor& from, const Tensor& to, const Tensor& sum) {
+  count_bytes(stream, {from, to, sum, sum});
+}
 void cross_entropy(Stream& stream, const CrossEntropy& args) {
   count_bytes(stream, {args.targets, args.max, args.sum, args.target_logit, args.nll});
   if (args.gradient) count_bytes(stream, {args.logits, args.logits});
