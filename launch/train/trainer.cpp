@@ -60,7 +60,7 @@ class Trainer {
                 .spike = config_.guard.spike}),
         schedule_(make_schedule(config_)),
         plan_(model_, plan_options(config_, *rule_)),
-        runner_(plan_, stream_, *allocator_, build_clip_rule(config_, guard_, step_), hooks()) {}
+        runner_(plan_, {stream_}, *allocator_, build_clip_rule(config_, guard_, step_), hooks()) {}
 
   int run();
 

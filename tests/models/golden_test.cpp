@@ -57,7 +57,7 @@ class Golden : public testing::TestWithParam<Case> {
                                              .micro_batches = static_cast<int>(2 / GetParam().rows)},
                                 .rule = rule_.get(),
                                 .recompute = GetParam().recompute});
-    runner_ = std::make_unique<StepRunner>(*plan_, stream_, *allocator_, [this](StepScalars& s) { clip(s); });
+    runner_ = std::make_unique<StepRunner>(*plan_, StepStreams{stream_}, *allocator_, [this](StepScalars& s) { clip(s); });
     for (const LogicalState& state : runner_->logical_states()) {
       const std::vector<float>& values = golden_.tensors.at("weight:" + state.name);
       std::copy(values.begin(), values.end(), state.weight.data<float>());

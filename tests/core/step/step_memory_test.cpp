@@ -86,7 +86,7 @@ TEST_P(StepMemory, NothingIsAllocatedAfterTheSecondStep) {
   WorkerPool pool(2);
   CpuStream stream(pool);
   const auto allocator = make_cpu_allocator();
-  StepRunner runner(plan, stream, *allocator, [](StepScalars& sums) {
+  StepRunner runner(plan, {stream}, *allocator, [](StepScalars& sums) {
     sums.grad_norm = clip_by_norm(sums.squares, 0).norm;
     ASSERT_TRUE(std::isfinite(sums.grad_norm));
   });
@@ -134,7 +134,7 @@ TEST(StepRunner, AStepWithoutTargetsIsAFaultOfTheData) {
   WorkerPool pool(1);
   CpuStream stream(pool);
   const auto allocator = make_cpu_allocator();
-  StepRunner runner(plan, stream, *allocator, [](StepScalars&) {});
+  StepRunner runner(plan, {stream}, *allocator, [](StepScalars&) {});
   runner.initialize(1);
   Batch batch = counting_batch(1, 8);
   std::fill(batch.targets.begin(), batch.targets.end(), kNoTarget);
