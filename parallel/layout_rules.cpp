@@ -4,6 +4,9 @@
 #include <fmt/ranges.h>
 
 #include <numeric>
+#include <string_view>
+#include <tuple>
+#include <utility>
 
 #include "core/base/check.h"
 #include "parallel/layout.h"

@@ -281,6 +281,13 @@ TEST(LayoutRefusals, SequenceAndBatch) {
   found:    kv_heads 8 / tp 16 = 0 remainder 8
   expected: tp that divides heads 16, kv_heads 8, ffn 4096 and vocab 50432: 1, 2, 4, 8
   fix:      8192 ranks: no layout of 10240 fits this model and batch)");
+  // Six samples, nothing else to split.
+  EXPECT_EQ(refusal({.ranks = 8, .sizes = {.dp = 0}}, {}, {.tokens_per_step = 6}),
+            R"(the step's tokens are not whole micro-batches for every data-parallel rank
+  where:    batch.tokens_per_step
+  found:    tokens_per_step 6 / (micro_batch 1 x seq_len 1 x dp 8 = 8) = 0 remainder 6
+  expected: tokens_per_step = micro_batch x seq_len x dp x whole number
+  fix:      batch.tokens_per_step = 8, or 6 ranks: no layout of 8 fits this model and batch)");
 }
 
 }  // namespace
