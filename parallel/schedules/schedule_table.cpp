@@ -11,7 +11,6 @@
 #include <vector>
 
 #include "core/base/check.h"
-#include "core/base/error.h"
 #include "core/base/suggest.h"
 
 namespace strata {
@@ -52,12 +51,6 @@ std::vector<std::string> names() {
   return all;
 }
 
-[[noreturn]] void refuse(std::string what, std::string where, std::string found, std::string expected,
-                         std::string fix) {
-  throw Error(Fault::usage,
-              {std::move(what), std::move(where), std::move(found), std::move(expected), std::move(fix)});
-}
-
 }  // namespace
 
 std::span<const ScheduleRow> schedule_table() { return kTable; }
@@ -67,40 +60,53 @@ const ScheduleRow& find_schedule(std::string_view name) {
     if (row.name == name) return row;
   const std::vector<std::string> all = names();
   const std::string meant = nearest(name, all);
-  refuse("there is no such pipeline schedule", "parallel.schedule", std::string(name),
-         fmt::format("{}", fmt::join(all, ", ")),
-         meant.empty() ? "" : fmt::format("parallel.schedule = \"{}\"", meant));
+  throw Error(Fault::usage, {.what = "there is no such pipeline schedule",
+                             .where = "parallel.schedule",
+                             .found = std::string(name),
+                             .expected = fmt::format("{}", fmt::join(all, ", ")),
+                             .fix = meant.empty() ? "" : fmt::format("parallel.schedule = \"{}\"", meant)});
 }
 
-void require_shape(const ScheduleRow& row, const ScheduleShape& shape) {
+std::optional<Report> shape_fault(const ScheduleRow& row, const ScheduleShape& shape) {
   const int p = shape.ranks, v = shape.virtual_stages, m = shape.micro_batches;
-  check(p >= 1 && v >= 1 && m >= 1, "[require_shape] {}: {}", row.name, to_string(shape));
+  check(p >= 1 && v >= 1 && m >= 1, "[shape_fault] {}: {}", row.name, to_string(shape));
   if (row.interleaved && v == 1)
-    refuse(fmt::format("schedule {} needs several stages per rank", row.name), "parallel.virtual_stages", "1",
-           "at least 2", "parallel.virtual_stages = 2, or parallel.schedule = \"1f1b\"");
+    return Report{.what = fmt::format("schedule {} needs several stages per rank", row.name),
+                  .where = "parallel.virtual_stages",
+                  .found = "1",
+                  .expected = "at least 2",
+                  .fix = "parallel.virtual_stages = 2, or parallel.schedule = \"1f1b\""};
   if (!row.interleaved && v > 1)
-    refuse(fmt::format("schedule {} has one stage per rank", row.name), "parallel.virtual_stages",
-           std::to_string(v), "1", "parallel.virtual_stages = 1, or parallel.schedule = \"interleaved\"");
+    return Report{.what = fmt::format("schedule {} has one stage per rank", row.name),
+                  .where = "parallel.virtual_stages",
+                  .found = std::to_string(v),
+                  .expected = "1",
+                  .fix = "parallel.virtual_stages = 1, or parallel.schedule = \"interleaved\""};
   if (m < p)
-    refuse("there are fewer micro-batches than pipeline ranks: some would always idle", "batch.micro_batch",
-           to_string(shape), fmt::format("at least {} micro-batches per step", p),
-           fmt::format("more micro-batches (a smaller batch.micro_batch or larger batch.tokens_per_step), or "
-                       "parallel.pp = {}",
-                       m));
+    return Report{.what = "there are fewer micro-batches than pipeline ranks: some would always idle",
+                  .where = "batch.micro_batch",
+                  .found = to_string(shape),
+                  .expected = fmt::format("at least {} micro-batches per step", p),
+                  .fix = "a smaller batch.micro_batch, or a larger batch.tokens_per_step"};
   if (row.whole_rounds && m % p != 0)
-    refuse(fmt::format("schedule {} takes micro-batches in rounds, one for each rank", row.name),
-           "batch.micro_batch", fmt::format("micro-batches {} / pp {} = {} remainder {}", m, p, m / p, m % p),
-           "micro-batches = pp x whole number",
-           fmt::format("{} or {} micro-batches per step", m / p * p, (m / p + 1) * p));
+    return Report{
+        .what = fmt::format("schedule {} takes micro-batches in rounds, one for each rank", row.name),
+        .where = "batch.micro_batch",
+        .found = fmt::format("micro-batches {} / pp {} = {} remainder {}", m, p, m / p, m % p),
+        .expected = "micro-batches = pp x whole number",
+        .fix = fmt::format("{} or {} micro-batches per step", m / p * p, (m / p + 1) * p)};
   constexpr int kMost = std::numeric_limits<int16_t>::max();
   if (m > kMost || shape.stages() > kMost)
-    refuse("the pipeline is larger than a schedule can name", "parallel.pp", to_string(shape),
-           fmt::format("at most {} micro-batches and {} stages", kMost, kMost), "");
+    return Report{.what = "the pipeline is larger than a schedule can name",
+                  .where = "parallel.pp",
+                  .found = to_string(shape),
+                  .expected = fmt::format("at most {} micro-batches and {} stages", kMost, kMost)};
+  return std::nullopt;
 }
 
 Schedule make_schedule(std::string_view name, const ScheduleShape& shape) {
   const ScheduleRow& row = find_schedule(name);
-  require_shape(row, shape);
+  if (auto fault = shape_fault(row, shape)) throw Error(Fault::usage, std::move(*fault));
   Schedule schedule{.micro_batches = shape.micro_batches, .stage_rank = row.place(shape), .ranks = {}};
   for (int rank = 0; rank < shape.ranks; ++rank) schedule.ranks.push_back(row.make(shape, rank));
   return schedule;

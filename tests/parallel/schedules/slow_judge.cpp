@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tests/parallel/schedules/slow_judge.h"
 
+#include <tuple>
 #include <vector>
 
 namespace strata {
