@@ -28,7 +28,7 @@ StepRunner::StepRunner(const StepPlan& plan, Stream& stream, Allocator& allocato
   bind_views();
 
   const auto micro_batches = static_cast<size_t>(plan.geometry().micro_batches);
-  segments_.resize(micro_batches);
+  visits_.resize(micro_batches);
   batches_.resize(micro_batches);
   ArenaBases bases{};
   bases[kDevice] = arena_->data();
@@ -133,12 +133,8 @@ void StepRunner::bind_batch(const Batch& batch, size_t micro_batch, float loss_s
   check(batch.rows == geometry.rows && batch.seq_len == geometry.seq_len,
         "[step] a batch of {} x {}, planned {} x {}", batch.rows, batch.seq_len, geometry.rows,
         geometry.seq_len);
-  auto& segments = segments_[micro_batch];
-  segments.clear();
-  for (size_t s = 0; s + 1 < batch.segment_begin.size(); ++s) {
-    const int32_t begin = batch.segment_begin[s], count = batch.segment_begin[s + 1] - begin;
-    segments.push_back({.q_begin = begin, .q_count = count, .k_begin = begin, .k_count = count});
-  }
+  auto& visits = visits_[micro_batch];
+  attention_visits(batch, visits);
   // The CPU reads the host's vectors in place.
   auto borrow = [&](const std::vector<int32_t>& values) {
     return Tensor::borrow(const_cast<int32_t*>(values.data()), DType::i32, {geometry.tokens()});
@@ -146,7 +142,8 @@ void StepRunner::bind_batch(const Batch& batch, size_t micro_batch, float loss_s
   batches_[micro_batch] = {.ids = borrow(batch.tokens),
                            .targets = borrow(batch.targets),
                            .positions = borrow(batch.positions),
-                           .segments = segments,
+                           .segments = visits[0],
+                           .visits = std::span(visits).subspan(1),
                            .loss_scale = loss_scale};
 }
 

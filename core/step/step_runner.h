@@ -89,7 +89,8 @@ class StepRunner {
   BoundarySet boundaries_;
   BufferRef arena_;
   std::vector<ParameterViews> views_;
-  std::vector<std::vector<AttentionSegment>> segments_;
+  std::vector<std::vector<std::vector<AttentionSegment>>>
+      visits_;  // of each micro-batch: its own keys, then visitors
   std::vector<TokenBatch> batches_;
   const Scalars* update_ = nullptr;  // of the step that runs
   std::unique_ptr<Executor> train_executor_, evaluate_executor_;
