@@ -14,13 +14,14 @@ namespace strata {
 enum class Point { embed_out, attn_in, attn_out, mlp_in, mlp_out, head_in, loss_max, loss_sum };
 inline constexpr int kNumPoints = 8;
 
-// A boundary may hold more or fewer rows behind it than before it: a rank may keep only some of the tokens between
-// layers and need all of them inside one.
+// A boundary may hold more or fewer rows behind it than before it: a rank may keep only some of the tokens
+// between layers and need all of them inside one.
 class Boundary {
  public:
   virtual ~Boundary() = default;
 
-  // Forward leaves its input as it is: callers may then fuse a residual addition into the product before the point.
+  // Forward leaves its input as it is: callers may then fuse a residual addition into the product before the
+  // point.
   virtual bool identity() const = 0;
   // Rows behind the point for `rows` before it, and the place of the first of them among those.
   virtual int64_t rows(int64_t rows) const { return rows; }
@@ -28,14 +29,17 @@ class Boundary {
   // Rows before the point for `rows` behind it.
   virtual int64_t rows_before(int64_t rows) const { return rows; }
 
-  // Fills y = after(., x) from x, and dx = before(., dy) from dy. Where the rows are as many it is in place: y is x.
+  // Fills y = after(., x) from x, and dx = before(., dy) from dy. Where the rows are as many it is in place:
+  // y is x.
   virtual void forward(Stream& stream, const Tensor& x, const Tensor& y) const = 0;
   virtual void backward(Stream& stream, const Tensor& dy, const Tensor& dx) const = 0;
 
-  // The counterpart behind the point of a tensor before it: the tensor itself where the rows are as many, else memory
-  // of `region`. And the other way round.
+  // The counterpart behind the point of a tensor before it: the tensor itself where the rows are as many,
+  // else memory of `region`. And the other way round.
   Tensor after(Region& region, const Tensor& x) const { return counterpart(region, x, rows(x.dim(0))); }
-  Tensor before(Region& region, const Tensor& y) const { return counterpart(region, y, rows_before(y.dim(0))); }
+  Tensor before(Region& region, const Tensor& y) const {
+    return counterpart(region, y, rows_before(y.dim(0)));
+  }
 
   // Both at once, in the stream's working memory.
   Tensor forward(Stream& stream, const Tensor& x) const {

@@ -16,13 +16,16 @@ struct LinearLayer {
 
   // y = x . W^T + b (+ add)
   void forward(Context& ctx, Weights weights, const Tensor& x, const Tensor& add, const Tensor& y) const;
-  // y = residual + what a boundary makes of the partial product, + b once it is whole. y has the residual's rows.
+  // y = residual + what a boundary makes of the partial product, + b once it is whole. y has the residual's
+  // rows.
   void forward_residual(Context& ctx, Weights weights, Point point, const Tensor& x, const Tensor& residual,
                         const Tensor& y) const;
   void backward_input(Context& ctx, Weights weights, const Tensor& dy, const Tensor& dx) const;
-  // Gradient of the weight; x is what forward multiplied, or what lay before `point`, where forward had it from.
+  // Gradient of the weight; x is what forward multiplied, or what lay before `point`, where forward had it
+  // from.
   void backward_weight(Context& ctx, const Gradients& gradients, const Tensor& dy, const Tensor& x) const;
-  void backward_weight(Context& ctx, const Gradients& gradients, const Tensor& dy, const Tensor& x, Point point) const;
+  void backward_weight(Context& ctx, const Gradients& gradients, const Tensor& dy, const Tensor& x,
+                       Point point) const;
   // Gradient of the bias, if there is one; dy is that of the sum the bias was added to.
   void backward_bias(Context& ctx, const Gradients& gradients, const Tensor& dy) const;
 };

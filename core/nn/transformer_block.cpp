@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// Legend of shape suffixes: T tokens, R rows between layers (all tokens, or this rank's part of them), D hidden, Q = heads * head_dim, K = kv_heads * head_dim, F feed-forward
-// width, U = columns of the up projection (2F with a gate, else F). Heads and F are those held here.
+// Legend of shape suffixes: T tokens, R rows between layers (all tokens, or this rank's part of them), D
+// hidden, Q = heads * head_dim, K = kv_heads * head_dim, F feed-forward width, U = columns of the up
+// projection (2F with a gate, else F). Heads and F are those held here.
 #include "core/nn/transformer_block.h"
 
 #include <cmath>
 
+#include "core/nn/attend.h"
 #include "core/ops/activation.h"
 #include "core/ops/attention.h"
 #include "core/ops/elementwise.h"
@@ -40,7 +42,8 @@ class TransformerBlock final : public Block {
   };
   struct Deferred {
     Tensor dqkv, dx1_RD, dup_TU;
-    Tensor dattn_TD, dmlp_TD;  // dx1 and dy before the boundaries of attention and of the feed-forward network
+    Tensor dattn_TD,
+        dmlp_TD;  // dx1 and dy before the boundaries of attention and of the feed-forward network
     NormGradient norm1, norm2, q_norm, k_norm;
   };
   // q and k as attention reads them.
@@ -179,16 +182,15 @@ Tensor TransformerBlock::forward(Context& ctx, Weights weights, const Tensor& x_
   turn(ctx, q_TQ, k_TK, false);
   KeyValueCache::View kv{k_TK, value(s)};
   if (ctx.cache) kv = ctx.cache->append(ctx.stream, spec_.layer, kv.k, kv.v);
-  attention_forward(ctx.stream, {.q = q_TQ,
-                                 .k = kv.k,
-                                 .v = kv.v,
-                                 .out = s.mixed_TQ,
-                                 .lse = s.lse_HT,
-                                 .heads = heads_,
-                                 .kv_heads = kv_heads_,
-                                 .scale = scale_,
-                                 .causal = true,
-                                 .segments = ctx.batch.segments});
+  attend(ctx, {.q = q_TQ,
+               .k = kv.k,
+               .v = kv.v,
+               .out = s.mixed_TQ,
+               .lse = s.lse_HT,
+               .heads = heads_,
+               .kv_heads = kv_heads_,
+               .scale = scale_,
+               .causal = true});
   out_.forward_residual(ctx, weights, Point::attn_out, s.mixed_TQ, x_RD, s.x1_RD);
 
   norm2_.forward(ctx, weights, s.x1_RD, s.normed2_RD, s.norm2);
@@ -232,20 +234,19 @@ Tensor TransformerBlock::backward_input(Context& ctx, Weights weights, const Ten
     const Tensor dmixed_TQ = ctx.scratch(dtype, {tokens, q_width_});
     ctx.boundaries[Point::attn_out].backward(ctx.stream, d.dx1_RD, d.dattn_TD);
     out_.backward_input(ctx, weights, d.dattn_TD, dmixed_TQ);
-    attention_backward(ctx.stream, {.q = query(s),
-                                    .k = key(s),
-                                    .v = value(s),
-                                    .out = s.mixed_TQ,
-                                    .lse = s.lse_HT,
-                                    .dout = dmixed_TQ,
-                                    .dq = dq_TQ,
-                                    .dk = dk_TK,
-                                    .dv = d.dqkv.slice(1, q_width_ + kv_width_, kv_width_),
-                                    .heads = heads_,
-                                    .kv_heads = kv_heads_,
-                                    .scale = scale_,
-                                    .causal = true,
-                                    .segments = ctx.batch.segments});
+    attend_backward(ctx, {.q = query(s),
+                          .k = key(s),
+                          .v = value(s),
+                          .out = s.mixed_TQ,
+                          .lse = s.lse_HT,
+                          .dout = dmixed_TQ,
+                          .dq = dq_TQ,
+                          .dk = dk_TK,
+                          .dv = d.dqkv.slice(1, q_width_ + kv_width_, kv_width_),
+                          .heads = heads_,
+                          .kv_heads = kv_heads_,
+                          .scale = scale_,
+                          .causal = true});
   }
   turn(ctx, dq_TQ, dk_TK, true);
   if (spec_.qk_norm) {

@@ -30,6 +30,7 @@ struct OpTable {
   void (*gelu_backward)(Stream&, const GeluBackward&);
   void (*attention_forward)(Stream&, const AttentionForward&);
   void (*attention_backward)(Stream&, const AttentionBackward&);
+  void (*attention_merge)(Stream&, const AttentionMerge&);
   void (*softmax_stats)(Stream&, const SoftmaxStats&);
   void (*rescale_sums)(Stream&, const Tensor&, const Tensor&, const Tensor&);
   void (*cross_entropy)(Stream&, const CrossEntropy&);

@@ -34,7 +34,7 @@ StepRunner::StepRunner(const StepPlan& plan, StepStreams streams, Allocator& all
   bind_shards();
 
   const auto micro_batches = static_cast<size_t>(plan.geometry().micro_batches);
-  segments_.resize(micro_batches);
+  visits_.resize(micro_batches);
   batches_.resize(micro_batches);
   ArenaBases bases{};
   bases[kDevice] = arena_->data();
@@ -212,12 +212,8 @@ void StepRunner::bind_batch(const Batch& batch, size_t micro_batch, float loss_s
   check(batch.rows == geometry.rows && batch.seq_len == geometry.seq_len,
         "[step] a batch of {} x {}, planned {} x {}", batch.rows, batch.seq_len, geometry.rows,
         geometry.seq_len);
-  auto& segments = segments_[micro_batch];
-  segments.clear();
-  for (size_t s = 0; s + 1 < batch.segment_begin.size(); ++s) {
-    const int32_t begin = batch.segment_begin[s], count = batch.segment_begin[s + 1] - begin;
-    segments.push_back({.q_begin = begin, .q_count = count, .k_begin = begin, .k_count = count});
-  }
+  auto& visits = visits_[micro_batch];
+  attention_visits(batch, visits);
   // The CPU reads the host's vectors in place.
   auto borrow = [&](const std::vector<int32_t>& values) {
     return Tensor::borrow(const_cast<int32_t*>(values.data()), DType::i32, {geometry.tokens()});
@@ -225,7 +221,8 @@ void StepRunner::bind_batch(const Batch& batch, size_t micro_batch, float loss_s
   batches_[micro_batch] = {.ids = borrow(batch.tokens),
                            .targets = borrow(batch.targets),
                            .positions = borrow(batch.positions),
-                           .segments = segments,
+                           .segments = visits[0],
+                           .visits = std::span(visits).subspan(1),
                            .loss_scale = loss_scale};
 }
 
@@ -282,7 +279,8 @@ Context StepRunner::context(const Invocation& invocation) const {
           .batch = batches_[micro_batch],
           .boundaries = plan_.boundaries(),
           .linear = plan_.linear(),
-          .rope = rope_};
+          .rope = rope_,
+          .keys = plan_.rank().keys};
 }
 
 Region StepRunner::region(const Invocation& invocation, ValueClass cls, int block) const {
@@ -413,6 +411,9 @@ void StepRunner::exchange(const Invocation& invocation) {
       exchange.reduce(stream, a.block, a.level, a.to, a.write, bytes(ValueClass::grad, a.level, a.slot),
                       bytes(ValueClass::grad, a.to, a.slot));
       break;
+    case Kind::complete:
+      exchange.complete(stream, a.block, bytes(ValueClass::grad, info.state_level));
+      break;
     case Kind::fold:
       exchange.fold(stream, a.block, bytes(ValueClass::grad, info.grad_level, a.with),
                     bytes(ValueClass::grad, info.grad_level, a.slot));
@@ -460,7 +461,7 @@ Executor::Handlers StepRunner::handlers() {
     if (scalars().skip && i.find(ValueClass::packed, i.action().block)->access == Access::update) return;
     pack_block(views_->weights(i.position()), i.action().block);
   });
-  for (const Kind kind : {Kind::gather, Kind::send, Kind::receive, Kind::reduce, Kind::fold, Kind::tie,
+  for (const Kind kind : {Kind::gather, Kind::send, Kind::receive, Kind::reduce, Kind::complete, Kind::fold, Kind::tie,
                           Kind::total, Kind::spread})
     handle(kind, [this](const Invocation& i) { exchange(i); });
   return handlers;

@@ -89,6 +89,10 @@ void attention_backward(Stream& stream, const AttentionBackward& args) {
   use_scratch(stream, &ScratchTable::attention_backward, args);
 }
 
+void attention_merge(Stream& stream, const AttentionMerge& args) {
+  count_bytes(stream, {args.out, args.out, args.lse, args.lse, args.part, args.part_lse});
+}
+
 void softmax_stats(Stream& stream, const SoftmaxStats& args) {
   count_bytes(stream, {args.logits, args.targets, args.max, args.sum, args.target_logit});
 }

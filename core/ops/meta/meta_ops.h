@@ -20,6 +20,7 @@ void gelu_forward(Stream&, const GeluForward&);
 void gelu_backward(Stream&, const GeluBackward&);
 void attention_forward(Stream&, const AttentionForward&);
 void attention_backward(Stream&, const AttentionBackward&);
+void attention_merge(Stream&, const AttentionMerge&);
 void softmax_stats(Stream&, const SoftmaxStats&);
 void rescale_sums(Stream&, const Tensor& from, const Tensor& to, const Tensor& sum);
 void cross_entropy(Stream&, const CrossEntropy&);
