@@ -12,8 +12,19 @@
 
 namespace strata {
 
-RunFolder::RunFolder(FileSystem& files, const LoadedConfig& loaded) : path_(loaded.config.run.out) {
+RunFolder::RunFolder(FileSystem& files, const LoadedConfig& loaded, bool leads)
+    : path_(loaded.config.run.out) {
   const std::string& resume = loaded.config.checkpoint.resume;
+  if (leads) take(files, loaded);
+  if (resume == "auto") {
+    if (const auto steps = list_checkpoints(files, checkpoints()); !steps.empty())
+      resume_from_ = steps.back().path;
+  } else if (resume != "none") {
+    resume_from_ = resume;
+  }
+}
+
+void RunFolder::take(FileSystem& files, const LoadedConfig& loaded) const {
   const auto names = files.list(path_);
   const bool holds_run = names && std::find(names->begin(), names->end(), "config.toml") != names->end();
   if (holds_run) {
@@ -29,7 +40,7 @@ RunFolder::RunFolder(FileSystem& files, const LoadedConfig& loaded) : path_(load
                                .expected = "an empty or new folder, or that of this run",
                                .fix = "choose another run.out"});
   }
-  if (resume == "none") {
+  if (loaded.config.checkpoint.resume == "none") {
     if (const auto steps = list_checkpoints(files, checkpoints()); !steps.empty())
       throw Error(Fault::usage,
                   {.what = "run.out already holds checkpoints of this run",
@@ -37,11 +48,6 @@ RunFolder::RunFolder(FileSystem& files, const LoadedConfig& loaded) : path_(load
                    .found = fmt::format("{}, the newest of step {}", steps.size(), steps.back().step),
                    .expected = "none, because checkpoint.resume = \"none\" starts from the beginning",
                    .fix = "choose another run.out, or use checkpoint.resume = \"auto\" to continue"});
-  } else if (resume == "auto") {
-    if (const auto steps = list_checkpoints(files, checkpoints()); !steps.empty())
-      resume_from_ = steps.back().path;
-  } else {
-    resume_from_ = resume;
   }
   make_directories(files, checkpoints());
   replace_file(files, path_ + "/config.toml", effective_toml(loaded));
