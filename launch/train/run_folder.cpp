@@ -5,12 +5,32 @@
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 
 #include "core/base/error.h"
+#include "core/io/io_error.h"
 #include "launch/config/fingerprint.h"
 #include "launch/config/print.h"
 
 namespace strata {
+namespace {
+
+// A path that cannot be, as a report that names the key and another value.
+template <typename Action>
+auto at_run_out(const Config& config, Action action) {
+  try {
+    return action();
+  } catch (const IoError& error) {
+    if (error.code() != ENOENT && error.code() != ENOTDIR) throw;
+    Report report = error.report();
+    report.where = fmt::format("run.out = \"{}\"", config.run.out);
+    report.expected = "a path at which a folder can be made";
+    report.fix = fmt::format("name another folder, for example run.out=runs/{}", config.run.name);
+    throw Error(Fault::usage, report);
+  }
+}
+
+}  // namespace
 
 RunFolder::RunFolder(FileSystem& files, const LoadedConfig& loaded, bool leads)
     : path_(loaded.config.run.out) {
@@ -25,7 +45,7 @@ RunFolder::RunFolder(FileSystem& files, const LoadedConfig& loaded, bool leads)
 }
 
 void RunFolder::take(FileSystem& files, const LoadedConfig& loaded) const {
-  const auto names = files.list(path_);
+  const auto names = at_run_out(loaded.config, [&] { return files.list(path_); });
   const bool holds_run = names && std::find(names->begin(), names->end(), "config.toml") != names->end();
   if (holds_run) {
     // A start that failed before its first step leaves nothing that could be lost.
@@ -49,7 +69,7 @@ void RunFolder::take(FileSystem& files, const LoadedConfig& loaded) const {
                    .expected = "none, because checkpoint.resume = \"none\" starts from the beginning",
                    .fix = "choose another run.out, or use checkpoint.resume = \"auto\" to continue"});
   }
-  make_directories(files, checkpoints());
+  at_run_out(loaded.config, [&] { make_directories(files, checkpoints()); });
   replace_file(files, path_ + "/config.toml", effective_toml(loaded));
 }
 
