@@ -105,6 +105,15 @@ class World {
   // Makes every pending and future operation of every rank of the job end with Error(communication); `reason`
   // names the first cause. Callable from any thread, does not block, the first call counts.
   virtual void abort(const std::string& reason) = 0;
+
+  // Whether this rank is the one to tell the user why the job was aborted: of all that found a cause at about
+  // the same time, one. Call it after abort(); may wait a moment for what others found.
+  virtual bool reports_abort() = 0;
+
+  // The last call on a world whose job was aborted, after the cause was reported: gives the other ranks a
+  // moment to stop, then ends the processes of the job with `code`. Returns only where ranks are not
+  // processes.
+  virtual void terminate(int code) { static_cast<void>(code); }
 };
 
 // The place of `rank` in the members of a group of a job of `world_size` ranks; throws ContractError when it

@@ -32,6 +32,7 @@ class SoloWorld : public World {
     return std::make_unique<SoloCommunicator>(std::move(spec));
   }
   void abort(const std::string&) override {}  // nobody waits for anybody
+  bool reports_abort() override { return true; }
 };
 
 }  // namespace

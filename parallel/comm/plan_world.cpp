@@ -35,6 +35,7 @@ class PlanWorld : public World {
     return std::make_unique<PlanCommunicator>(std::move(spec), place);
   }
   void abort(const std::string&) override {}
+  bool reports_abort() override { return true; }
 
  private:
   int rank_;

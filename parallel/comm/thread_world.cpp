@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "parallel/comm/thread_world.h"
 
+#include <atomic>
 #include <exception>
 #include <mutex>
 #include <thread>
@@ -51,12 +52,16 @@ class ThreadWorld : public World {
       throw Error(Fault::communication, std::move(report));
     }
   }
-  void abort(const std::string& reason) override { job_->abort(reason); }
+  void abort(const std::string& reason) override {
+    if (job_->abort(reason)) reports_abort_ = true;
+  }
+  bool reports_abort() override { return reports_abort_; }
 
  private:
   std::shared_ptr<ThreadJob> job_;
   int rank_;
   int size_;
+  std::atomic<bool> reports_abort_ = false;
 };
 
 }  // namespace
