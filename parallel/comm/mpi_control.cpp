@@ -18,13 +18,6 @@ using std::chrono::steady_clock;
 constexpr std::chrono::milliseconds kPoll{20};
 constexpr size_t kLongestNotice = 8 << 10;
 
-MPI_Comm duplicate_world() {
-  MPI_Comm comm = MPI_COMM_NULL;
-  mpi_check(MPI_Comm_dup(MPI_COMM_WORLD, &comm), "MPI_Comm_dup");
-  mpi_check(MPI_Comm_set_errhandler(comm, MPI_ERRORS_RETURN), "MPI_Comm_set_errhandler");
-  return comm;
-}
-
 }  // namespace
 
 MpiControl::MpiControl(AbortState& abort, std::chrono::milliseconds grace) : abort_(abort), grace_(grace) {

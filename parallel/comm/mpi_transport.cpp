@@ -19,6 +19,13 @@ void mpi_check(int code, const char* call) {
       fmt::format("{}: {}", call, std::string_view(text.data(), static_cast<size_t>(length))));
 }
 
+MPI_Comm duplicate_world() {
+  MPI_Comm comm = MPI_COMM_NULL;
+  mpi_check(MPI_Comm_dup(MPI_COMM_WORLD, &comm), "MPI_Comm_dup");
+  mpi_check(MPI_Comm_set_errhandler(comm, MPI_ERRORS_RETURN), "MPI_Comm_set_errhandler");
+  return comm;
+}
+
 MpiTransport::MpiTransport(MPI_Comm comm, std::vector<int> members, const AbortState& abort,
                            const Options& options)
     : comm_(comm), members_(std::move(members)), abort_(abort), options_(options) {}

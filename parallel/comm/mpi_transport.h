@@ -14,6 +14,9 @@ namespace strata {
 // Throws TransportFailure with MPI's own words when `code` is not success.
 void mpi_check(int code, const char* call);
 
+// A copy of the communicator of all ranks, whose errors return. Collective.
+MPI_Comm duplicate_world();
+
 class MpiTransport : public Transport {
  public:
   struct Options {

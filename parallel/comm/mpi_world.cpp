@@ -12,6 +12,7 @@
 #include "core/device/cpu/cpu_stream.h"
 #include "parallel/comm/launcher_environment.h"
 #include "parallel/comm/mpi_control.h"
+#include "parallel/comm/mpi_notices.h"
 #include "parallel/comm/mpi_transport.h"
 #include "parallel/comm/self_test.h"
 #include "parallel/comm/transport_communicator.h"
@@ -78,7 +79,17 @@ class MpiWorld : public World {
     }
   }
 
+  std::unique_ptr<NoticeChannel> notices() override {
+    try {
+      return std::make_unique<MpiNotices>(size_);
+    } catch (const TransportFailure& failure) {
+      throw Error(Fault::communication, {.what = fmt::format("no channel for notices: {}", failure.what()),
+                                         .where = fmt::format("rank {}@{}", rank_, host())});
+    }
+  }
+
   void abort(const std::string& reason) override { control_->abort(reason); }
+  bool aborted() const override { return abort_.aborted(); }
   bool reports_abort() override { return control_->reports(); }
   void terminate(int code) override { control_->terminate(code); }
 

@@ -60,6 +60,22 @@ void ThreadJob::leave(int rank) {
   wake_all();
 }
 
+void ThreadJob::post(int channel, int from, int to, std::string_view bytes) {
+  constexpr size_t kMost = 64;  // not taken yet, of one receiver and sender on average
+  std::lock_guard lock(mutex_);
+  auto& queue = notices_[{channel, to}];
+  if (queue.size() < kMost * left_.size()) queue.push_back({from, std::string(bytes)});
+}
+
+std::optional<NoticeChannel::Notice> ThreadJob::poll(int channel, int rank) {
+  std::lock_guard lock(mutex_);
+  auto& queue = notices_[{channel, rank}];
+  if (queue.empty()) return std::nullopt;
+  NoticeChannel::Notice notice = std::move(queue.front());
+  queue.pop_front();
+  return notice;
+}
+
 ThreadGroup::ThreadGroup(ThreadJob& job, const GroupSpec& spec) : job_(job), spec_(spec) {
   for (size_t i = 0; i < spec.members.size(); ++i) {
     members_.push_back(std::make_unique<Member>());

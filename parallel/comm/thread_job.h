@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <condition_variable>
+#include <deque>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -27,6 +28,10 @@ class ThreadJob {
   bool abort(const std::string& reason);  // true: this is the first cause
   void leave(int rank);
 
+  // Notices: channel n of every rank belongs to the same conversation.
+  void post(int channel, int from, int to, std::string_view bytes);
+  std::optional<NoticeChannel::Notice> poll(int channel, int rank);
+
   bool aborted() const { return abort_.aborted(); }
   bool has_left(int rank) const { return left_[static_cast<size_t>(rank)].load(std::memory_order_acquire); }
   std::string reason() const { return abort_.reason(); }
@@ -43,6 +48,7 @@ class ThreadJob {
   std::condition_variable changed_;
   std::map<Key, std::shared_ptr<Forming>> forming_;
   std::vector<std::weak_ptr<ThreadGroup>> groups_;
+  std::map<std::pair<int, int>, std::deque<NoticeChannel::Notice>> notices_;  // by (channel, receiver)
   AbortState abort_;
   std::vector<std::atomic<bool>> left_;
 };
