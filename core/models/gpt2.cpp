@@ -13,7 +13,7 @@
 
 namespace strata {
 
-Model make_gpt2(const ModelSpec& spec) {
+Model make_gpt2(const ModelSpec& spec, const Split& split) {
   if (spec.kv_heads != spec.heads || spec.qk_norm)
     throw Error(Fault::usage,
                 {.what = "gpt2 has neither grouped key/value heads nor q/k norm",
@@ -23,11 +23,12 @@ Model make_gpt2(const ModelSpec& spec) {
   Model model;
   model.blocks.push_back(make_embedding_block({.vocab = spec.vocab,
                                                .hidden = spec.hidden,
-                                               .padded_vocab = padded_vocab(spec.vocab),
+                                               .padded_vocab = padded_vocab(spec.vocab, split.parts),
                                                .positions = spec.max_positions,
-                                               .multiplied = spec.tied,
+                                               .multiplied = spec.tied && !split.twin_table,
                                                .init_std = spec.init_std,
-                                               .position_init_std = spec.init_std / 2}));
+                                               .position_init_std = spec.init_std / 2,
+                                               .split = split}));
   for (int layer = 0; layer < spec.layers; ++layer)
     model.blocks.push_back(make_transformer_block(
         {.layer = layer,
@@ -43,14 +44,17 @@ Model make_gpt2(const ModelSpec& spec) {
          .qkv_bias = true,
          .linear_bias = true,
          .init_std = spec.init_std,
-         .residual_init_std = spec.init_std / std::sqrt(2.0f * static_cast<float>(spec.layers))}));
+         .residual_init_std = spec.init_std / std::sqrt(2.0f * static_cast<float>(spec.layers)),
+         .split = split}));
   model.head = make_loss_head({.vocab = spec.vocab,
-                               .padded_vocab = padded_vocab(spec.vocab),
+                               .padded_vocab = padded_vocab(spec.vocab, split.parts),
                                .hidden = spec.hidden,
                                .norm = NormKind::layer,
                                .norm_eps = spec.norm_eps,
-                               .tied = spec.tied,
-                               .init_std = spec.init_std});
+                               .twin = spec.tied && split.twin_table,
+                               .tied = spec.tied && !split.twin_table,
+                               .init_std = spec.init_std,
+                               .split = split});
   return model;
 }
 

@@ -5,6 +5,6 @@
 
 namespace strata {
 
-Model make_gpt2(const ModelSpec& spec);
+Model make_gpt2(const ModelSpec& spec, const Split& split);
 
 }  // namespace strata

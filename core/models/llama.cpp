@@ -9,14 +9,15 @@
 
 namespace strata {
 
-Model make_llama(const ModelSpec& spec) {
+Model make_llama(const ModelSpec& spec, const Split& split) {
   Model model;
   model.rotary = true;
   model.blocks.push_back(make_embedding_block({.vocab = spec.vocab,
                                                .hidden = spec.hidden,
-                                               .padded_vocab = padded_vocab(spec.vocab),
-                                               .multiplied = spec.tied,
-                                               .init_std = spec.init_std}));
+                                               .padded_vocab = padded_vocab(spec.vocab, split.parts),
+                                               .multiplied = spec.tied && !split.twin_table,
+                                               .init_std = spec.init_std,
+                                               .split = split}));
   for (int layer = 0; layer < spec.layers; ++layer)
     model.blocks.push_back(make_transformer_block({.layer = layer,
                                                    .hidden = spec.hidden,
@@ -31,14 +32,17 @@ Model make_llama(const ModelSpec& spec) {
                                                    .qk_norm = spec.qk_norm,
                                                    .qkv_bias = spec.qkv_bias,
                                                    .init_std = spec.init_std,
-                                                   .residual_init_std = spec.init_std}));
+                                                   .residual_init_std = spec.init_std,
+                                                   .split = split}));
   model.head = make_loss_head({.vocab = spec.vocab,
-                               .padded_vocab = padded_vocab(spec.vocab),
+                               .padded_vocab = padded_vocab(spec.vocab, split.parts),
                                .hidden = spec.hidden,
                                .norm = NormKind::rms,
                                .norm_eps = spec.norm_eps,
-                               .tied = spec.tied,
-                               .init_std = spec.init_std});
+                               .twin = spec.tied && split.twin_table,
+                               .tied = spec.tied && !split.twin_table,
+                               .init_std = spec.init_std,
+                               .split = split});
   return model;
 }
 

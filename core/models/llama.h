@@ -5,6 +5,6 @@
 
 namespace strata {
 
-Model make_llama(const ModelSpec& spec);
+Model make_llama(const ModelSpec& spec, const Split& split);
 
 }  // namespace strata

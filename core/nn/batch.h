@@ -6,6 +6,8 @@
 #include <cstdint>
 #include <vector>
 
+#include "core/ops/attention.h"
+
 namespace strata {
 
 // The target of a token that takes no part in the loss.
@@ -21,6 +23,13 @@ struct Batch {
   // last n. Attention never crosses a segment, and every row boundary is a segment boundary.
   std::vector<int32_t> segment_begin;
   int64_t num_targets = 0;  // targets other than kNoTarget
+  // A context-parallel rank's part of a batch only, in place of segment_begin: what its queries see of each
+  // piece of keys, its own first, then in the order in which they visit (KvExchange).
+  std::vector<std::vector<AttentionSegment>> visits;
 };
+
+// What the queries of a batch see of its own keys, and behind it of those that visit. Memory of `visits` is
+// reused.
+void attention_visits(const Batch& batch, std::vector<std::vector<AttentionSegment>>& visits);
 
 }  // namespace strata

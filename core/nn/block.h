@@ -31,8 +31,9 @@ class Block {
   std::span<const Parameter> parameters() const { return parameters_; }
   std::span<Parameter> parameters() { return parameters_; }  // to freeze some before planning
 
-  // Legend: T tokens, D hidden. x, dy and the results are [T, D] in the compute dtype. Results and what is
-  // saved come from the context's regions. The first block ignores x and reads ctx.batch.ids.
+  // Legend: T tokens, D hidden. x, dy and the results are [T, D] in the compute dtype (with sequence parallelism T is
+  // the rows behind Point::embed_out, this rank's part of them). Results and what is saved come from the context's
+  // regions. The first block ignores x and reads ctx.batch.ids.
   virtual Tensor forward(Context& ctx, Weights weights, const Tensor& x) const = 0;
   // dy is the gradient of the result; returns that of x. Not called for the first block.
   virtual Tensor backward_input(Context& ctx, Weights weights, const Tensor& x, const Tensor& dy) const = 0;
@@ -60,7 +61,7 @@ class HeadBlock {
   virtual Tensor loss(Context& ctx, Weights weights, const Gradients& gradients, const Tensor& x,
                       LossSum* sum) const = 0;
   virtual void loss_only(Context& ctx, Weights weights, const Tensor& x, LossSum* sum) const = 0;
-  // Logits of the given rows of x in f32: [rows, padded vocabulary], for sampling.
+  // Logits of the given rows of x in f32: [rows, padded vocabulary held here], for sampling.
   virtual Tensor logits(Context& ctx, Weights weights, const Tensor& x) const = 0;
 
  protected:

@@ -4,8 +4,10 @@
 #pragma once
 
 #include <span>
+#include <vector>
 
 #include "core/nn/boundary.h"
+#include "core/nn/kv_exchange.h"
 #include "core/nn/linear_op.h"
 #include "core/nn/region.h"
 #include "core/ops/attention.h"
@@ -14,10 +16,12 @@ namespace strata {
 
 // One micro-batch on the device. Legend: T = tokens (rows of the micro-batch times its sequence length).
 struct TokenBatch {
-  Tensor ids;        // i32 [T]
-  Tensor targets;    // i32 [T], -1: no loss
-  Tensor positions;  // i32 [T]
-  std::span<const AttentionSegment> segments;
+  Tensor ids;                                  // i32 [T]
+  Tensor targets;                              // i32 [T], -1: no loss
+  Tensor positions;                            // i32 [T]
+  std::span<const AttentionSegment> segments;  // of the queries here against the keys here
+  // Against the pieces of keys that come from other ranks, in the order of their visits.
+  std::span<const std::vector<AttentionSegment>> visits;
   float loss_scale = 1;  // 1 / number of targets of the whole step
 };
 
@@ -43,6 +47,7 @@ struct Context {
   const BoundarySet& boundaries;
   const LinearOp& linear;
   RopeTable rope;
+  const KvExchange* keys = &one_piece();
   KeyValueCache* cache = nullptr;
 
   // The planned values of the action. Forward fills saved_input and saved_weight, backward_input reads the
@@ -53,7 +58,8 @@ struct Context {
   Region saved_weight;  // from forward until backward_weight
   Region deferred;      // from backward_input until backward_weight
 
-  // Working memory until the action ends.
+  // Working memory until the action ends, or a Scratch::Scope it is taken in.
+  Region temporary() { return Region::temporary(stream.scratch(), stream.device()); }
   Tensor scratch(DType dtype, Shape shape) {
     return Tensor::borrow(stream.scratch().take(shape.numel() * size_of(dtype)), dtype, shape,
                           stream.device());

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/nn/embedding_block.h"
 
+#include "core/nn/layers.h"
 #include "core/ops/embedding.h"
 
 namespace strata {
@@ -8,34 +9,36 @@ namespace {
 
 class EmbeddingBlock final : public Block {
  public:
-  explicit EmbeddingBlock(const EmbeddingBlockSpec& spec) : spec_(spec) {
-    parameters_.push_back(
-        {.name = "embedding.weight",
-         .shape = {spec.padded_vocab, spec.hidden},
-         .role = Role::embedding,
-         .pieces = {{"embedding.weight", {spec.vocab, spec.hidden}, {Init::Kind::normal, spec.init_std}, 0}},
-         .multiplied = spec.multiplied});
-    if (spec.positions)
-      parameters_.push_back({.name = "position_embedding.weight",
-                             .shape = {spec.positions, spec.hidden},
-                             .role = Role::embedding,
-                             .pieces = {{"position_embedding.weight",
-                                         {spec.positions, spec.hidden},
-                                         {Init::Kind::normal, spec.position_init_std},
-                                         0}}});
+  explicit EmbeddingBlock(const EmbeddingBlockSpec& spec)
+      : spec_(spec), first_id_(spec.split.part * spec.split.share(spec.padded_vocab)) {
+    ParameterList list(parameters_, "", spec.split);
+    list.vocabulary("embedding", Role::embedding, spec.vocab, spec.padded_vocab, spec.hidden, spec.init_std,
+                    spec.multiplied);
+    if (spec.positions) list.table("position_embedding", spec.positions, spec.hidden, spec.position_init_std);
   }
 
   std::string name() const override { return "embedding"; }
 
   Tensor forward(Context& ctx, Weights weights, const Tensor&) const override {
+    const Boundary& out = ctx.boundaries[Point::embed_out];
     const Tensor& table = weights[0].weight;
-    const Tensor y_TD = ctx.output.take(table.dtype(), {ctx.batch.ids.dim(0), spec_.hidden});
-    embedding_forward(ctx.stream, {.table = table, .ids = ctx.batch.ids, .out = y_TD});
+    const int64_t tokens = ctx.batch.ids.dim(0);
+    const Tensor y_RD = ctx.output.take(table.dtype(), {out.rows(tokens), spec_.hidden});
+    const Scratch::Scope scope(ctx.stream.scratch());
+    Region temporary = ctx.temporary();
+    const Tensor looked_up_TD = out.before(temporary, y_RD);
+    embedding_forward(ctx.stream, {.table = table,
+                                   .ids = ctx.batch.ids,
+                                   .out = looked_up_TD,
+                                   .first_id = first_id_,
+                                   .num_ids = spec_.padded_vocab});
+    out.forward(ctx.stream, looked_up_TD, y_RD);
     if (spec_.positions)
-      embedding_forward(
-          ctx.stream,
-          {.table = weights[1].weight, .ids = ctx.batch.positions, .out = y_TD, .write = Write::accumulate});
-    return ctx.boundaries[Point::embed_out].forward(ctx.stream, y_TD);
+      embedding_forward(ctx.stream, {.table = weights[1].weight,
+                                     .ids = positions_of(ctx, out, y_RD),
+                                     .out = y_RD,
+                                     .write = Write::accumulate});
+    return y_RD;
   }
 
   Tensor backward_input(Context&, Weights, const Tensor&, const Tensor&) const override {
@@ -43,18 +46,33 @@ class EmbeddingBlock final : public Block {
   }
 
   void backward_weight(Context& ctx, const Gradients& gradients, const Tensor&,
-                       const Tensor& dy_TD) const override {
-    const Tensor dout_TD = ctx.boundaries[Point::embed_out].backward(ctx.stream, dy_TD);
-    const Tensor* ids[] = {&ctx.batch.ids, &ctx.batch.positions};
-    for (size_t i = 0; i < parameters_.size(); ++i)
-      if (gradients.tensors[i])
-        embedding_backward(
-            ctx.stream,
-            {.ids = *ids[i], .dout = dout_TD, .dtable = gradients.tensors[i], .write = gradients.write});
+                       const Tensor& dy_RD) const override {
+    const Boundary& out = ctx.boundaries[Point::embed_out];
+    if (const Tensor& dtable = gradients.tensors[0]) {
+      const Scratch::Scope scope(ctx.stream.scratch());
+      const Tensor dout_TD = out.backward(ctx.stream, dy_RD);
+      embedding_backward(ctx.stream, {.ids = ctx.batch.ids,
+                                      .dout = dout_TD,
+                                      .dtable = dtable,
+                                      .write = gradients.write,
+                                      .first_id = first_id_,
+                                      .num_ids = spec_.padded_vocab});
+    }
+    if (spec_.positions && gradients.tensors[1])
+      embedding_backward(ctx.stream, {.ids = positions_of(ctx, out, dy_RD),
+                                      .dout = dy_RD,
+                                      .dtable = gradients.tensors[1],
+                                      .write = gradients.write});
   }
 
  private:
+  // Of the rows behind the boundary, where the learned positions are added.
+  static Tensor positions_of(const Context& ctx, const Boundary& out, const Tensor& y_RD) {
+    return ctx.batch.positions.slice(0, out.first_row(ctx.batch.positions.dim(0)), y_RD.dim(0));
+  }
+
   EmbeddingBlockSpec spec_;
+  int64_t first_id_;  // of the rows of the table held here
 };
 
 }  // namespace
@@ -65,6 +83,6 @@ std::unique_ptr<Block> make_embedding_block(const EmbeddingBlockSpec& spec) {
   return std::make_unique<EmbeddingBlock>(spec);
 }
 
-int64_t padded_vocab(int64_t vocab) { return round_up(vocab, 64); }
+int64_t padded_vocab(int64_t vocab, int parts) { return round_up(vocab, int64_t{64} * parts); }
 
 }  // namespace strata

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/nn/layers.h"
 
+#include <algorithm>
+
 #include "core/ops/elementwise.h"
 #include "core/ops/norm.h"
 #include "core/ops/reduce.h"
@@ -38,9 +40,11 @@ void LinearLayer::forward_residual(Context& ctx, Weights weights, Point point, c
     forward(ctx, weights, x, residual, y);
     return;
   }
-  const Tensor partial = ctx.scratch(x.dtype(), {x.dim(0), y.dim(1)});
-  forward(ctx, weights, x, {}, partial);
+  const Scratch::Scope scope(ctx.stream.scratch());
+  const Tensor no_bias, partial = ctx.scratch(x.dtype(), {x.dim(0), y.dim(1)});
+  ctx.linear.forward(ctx.stream, x, weights[static_cast<size_t>(weight)], no_bias, {}, partial);
   add(ctx.stream, boundary.forward(ctx.stream, partial), residual, y);
+  if (bias != kAbsent) add(ctx.stream, y, weight_of(weights, bias), y);
 }
 
 void LinearLayer::backward_input(Context& ctx, Weights weights, const Tensor& dy, const Tensor& dx) const {
@@ -51,6 +55,16 @@ void LinearLayer::backward_weight(Context& ctx, const Gradients& gradients, cons
                                   const Tensor& x) const {
   if (const Tensor& dweight = gradient_of(gradients, weight))
     ctx.linear.backward_weight(ctx.stream, dy, x, dweight, gradients.write);
+}
+
+void LinearLayer::backward_weight(Context& ctx, const Gradients& gradients, const Tensor& dy, const Tensor& x,
+                                  Point point) const {
+  if (!gradient_of(gradients, weight)) return;  // frozen: nobody need meet
+  const Scratch::Scope scope(ctx.stream.scratch());
+  backward_weight(ctx, gradients, dy, ctx.boundaries[point].forward(ctx.stream, x));
+}
+
+void LinearLayer::backward_bias(Context& ctx, const Gradients& gradients, const Tensor& dy) const {
   if (bias != kAbsent && gradient_of(gradients, bias))
     column_sum(ctx.stream, {.x = dy, .out = gradient_of(gradients, bias), .write = gradients.write});
 }
@@ -124,16 +138,34 @@ int ParameterList::add(Parameter parameter) {
 }
 
 LinearLayer ParameterList::linear(const std::string& name, const std::vector<Piece>& pieces, int64_t in,
-                                  bool bias, float std) {
-  Parameter weight{.name = name + ".weight", .role = Role::linear, .multiplied = true};
-  Parameter offsets{.name = name + ".bias", .role = Role::bias};
+                                  bool bias, float std, Cut cut) {
+  const int8_t dim = cut == Cut::inputs ? 1 : 0;
+  const AxisPlacement placement = cut == Cut::whole ? AxisPlacement{} : split_.sharded(dim);
+  Parameter weight{.name = name + ".weight",
+                   .role = Role::linear,
+                   .multiplied = true,
+                   .value = placement,
+                   .gradient = placement};
+  // The bias goes with the outputs. Where they are whole, what is added to them works on rows between layers.
+  const bool cut_bias = cut == Cut::outputs;
+  Parameter offsets{.name = name + ".bias",
+                    .role = Role::bias,
+                    .value = cut_bias ? placement : AxisPlacement{},
+                    .gradient = cut_bias ? placement : split_.per_row()};
+  auto held = [&](const Shape& shape, bool is_cut) {
+    const Rect whole = Rect::whole(shape);
+    return is_cut ? shard(whole, shape.rank() == 1 ? 0 : dim, split_.parts, split_.part) : whole;
+  };
   int64_t rows = 0;
   for (const Piece& piece : pieces) {
-    weight.pieces.push_back({piece.name + ".weight", {piece.rows, in}, {Init::Kind::normal, std}, rows});
-    offsets.pieces.push_back({piece.name + ".bias", {piece.rows}, {Init::Kind::zeros}, rows});
-    rows += piece.rows;
+    const Shape shape{piece.rows, in}, bias_shape{piece.rows};
+    const Rect rect = held(shape, cut != Cut::whole);
+    weight.pieces.push_back({piece.name + ".weight", shape, {Init::Kind::normal, std}, rows, rect});
+    offsets.pieces.push_back(
+        {piece.name + ".bias", bias_shape, {Init::Kind::zeros}, rows, held(bias_shape, cut_bias)});
+    rows += rect.extent[0];
   }
-  weight.shape = {rows, in};
+  weight.shape = {rows, cut == Cut::inputs ? split_.share(in) : in};
   offsets.shape = {rows};
   LinearLayer layer;
   layer.weight = add(std::move(weight));
@@ -141,18 +173,46 @@ LinearLayer ParameterList::linear(const std::string& name, const std::vector<Pie
   return layer;
 }
 
-NormLayer ParameterList::norm(NormKind kind, const std::string& name, int64_t width, float eps) {
+NormLayer ParameterList::norm(NormKind kind, const std::string& name, int64_t width, float eps,
+                              AxisPlacement gradient) {
+  auto vector = [&](const std::string& full_name, Role role, Init::Kind init) {
+    return add({.name = full_name,
+                .shape = {width},
+                .role = role,
+                .pieces = {{full_name, {width}, {init}, 0, Rect::whole({width})}},
+                .gradient = gradient});
+  };
   NormLayer layer{.kind = kind, .eps = eps};
-  layer.weight = add({.name = name + ".weight",
-                      .shape = {width},
-                      .role = Role::norm,
-                      .pieces = {{name + ".weight", {width}, {Init::Kind::ones}, 0}}});
-  if (kind == NormKind::layer)
-    layer.bias = add({.name = name + ".bias",
-                      .shape = {width},
-                      .role = Role::bias,
-                      .pieces = {{name + ".bias", {width}, {Init::Kind::zeros}, 0}}});
+  layer.weight = vector(name + ".weight", Role::norm, Init::Kind::ones);
+  if (kind == NormKind::layer) layer.bias = vector(name + ".bias", Role::bias, Init::Kind::zeros);
   return layer;
+}
+
+int ParameterList::vocabulary(const std::string& name, Role role, int64_t vocab, int64_t padded,
+                              int64_t width, float std, bool multiplied) {
+  // Of its share of the padded rows, a part holds those that are real.
+  const int64_t rows = split_.share(padded), begin = std::min(vocab, split_.part * rows);
+  const int64_t real = std::clamp<int64_t>(vocab - begin, 0, rows);
+  return add({.name = name + ".weight",
+              .shape = {rows, width},
+              .role = role,
+              .pieces = {{name + ".weight",
+                          {vocab, width},
+                          {Init::Kind::normal, std},
+                          0,
+                          {.begin = {begin, 0}, .extent = {real, width}}}},
+              .multiplied = multiplied,
+              .value = split_.sharded(0),
+              .gradient = split_.sharded(0)});
+}
+
+int ParameterList::table(const std::string& name, int64_t rows, int64_t width, float std) {
+  const Shape shape{rows, width};
+  return add({.name = name + ".weight",
+              .shape = shape,
+              .role = Role::embedding,
+              .pieces = {{name + ".weight", shape, {Init::Kind::normal, std}, 0, Rect::whole(shape)}},
+              .gradient = split_.per_row()});
 }
 
 }  // namespace strata

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "core/nn/block.h"
+#include "core/nn/split.h"
 
 namespace strata {
 
@@ -15,11 +16,18 @@ struct LinearLayer {
 
   // y = x . W^T + b (+ add)
   void forward(Context& ctx, Weights weights, const Tensor& x, const Tensor& add, const Tensor& y) const;
-  // As forward with add = residual, through a boundary that makes partial products whole.
+  // y = residual + what a boundary makes of the partial product, + b once it is whole. y has the residual's
+  // rows.
   void forward_residual(Context& ctx, Weights weights, Point point, const Tensor& x, const Tensor& residual,
                         const Tensor& y) const;
   void backward_input(Context& ctx, Weights weights, const Tensor& dy, const Tensor& dx) const;
+  // Gradient of the weight; x is what forward multiplied, or what lay before `point`, where forward had it
+  // from.
   void backward_weight(Context& ctx, const Gradients& gradients, const Tensor& dy, const Tensor& x) const;
+  void backward_weight(Context& ctx, const Gradients& gradients, const Tensor& dy, const Tensor& x,
+                       Point point) const;
+  // Gradient of the bias, if there is one; dy is that of the sum the bias was added to.
+  void backward_bias(Context& ctx, const Gradients& gradients, const Tensor& dy) const;
 };
 
 enum class NormKind { rms, layer };
@@ -50,27 +58,41 @@ struct NormLayer {
   void accumulate(Context& ctx, const Gradients& gradients, const NormGradient& gradient) const;
 };
 
-// Adds parameters to a block's list.
+// Along which features the parts of a Split share a linear layer: nowhere, along its outputs
+// (column-parallel: rows of the weight, and the bias) or along its inputs (row-parallel: columns of the
+// weight; the bias stays whole and is added once the partial products are summed).
+enum class Cut { whole, outputs, inputs };
+
+// Adds parameters to a block's list: what the split leaves of each. Sizes given are those of the whole layer.
 class ParameterList {
  public:
-  ParameterList(std::vector<Parameter>& parameters, std::string prefix)
-      : parameters_(parameters), prefix_(std::move(prefix)) {}
+  ParameterList(std::vector<Parameter>& parameters, std::string prefix, const Split& split)
+      : parameters_(parameters), prefix_(std::move(prefix)), split_(split) {}
 
   struct Piece {
     std::string name;  // of the logical layer: "attention.query"
     int64_t rows;
   };
   // One fused matrix [sum of rows, in] named `name`, with a logical "<piece>.weight" (and "<piece>.bias") per
-  // piece.
+  // piece. Every piece is cut on its own.
   LinearLayer linear(const std::string& name, const std::vector<Piece>& pieces, int64_t in, bool bias,
-                     float std);
-  NormLayer norm(NormKind kind, const std::string& name, int64_t width, float eps);
+                     float std, Cut cut);
+  // `gradient` is the placement of its gradients; the values are replicated.
+  NormLayer norm(NormKind kind, const std::string& name, int64_t width, float eps, AxisPlacement gradient);
+  // A table [vocab, width] padded to `padded` rows, of which the parts share the padded ones; the logical
+  // tensor is
+  // "<name>.weight". Returns its place.
+  int vocabulary(const std::string& name, Role role, int64_t vocab, int64_t padded, int64_t width, float std,
+                 bool multiplied);
+  // One that every part holds whole, with the gradient placed like a norm's.
+  int table(const std::string& name, int64_t rows, int64_t width, float std);
 
  private:
   int add(Parameter parameter);
 
   std::vector<Parameter>& parameters_;
   std::string prefix_;
+  Split split_;
 };
 
 }  // namespace strata

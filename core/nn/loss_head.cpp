@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Legend: T tokens, D hidden, C tokens of a chunk, V padded vocabulary.
+// Legend: T tokens, R rows before the boundary (all tokens or some), D hidden, C tokens of a chunk, V columns
+// of the vocabulary held here.
 #include "core/nn/loss_head.h"
 
 #include <algorithm>
@@ -12,71 +13,74 @@ namespace {
 
 class LossHead final : public HeadBlock {
  public:
-  explicit LossHead(const LossHeadSpec& spec) : spec_(spec) {
-    ParameterList list(parameters_, "");
-    norm_ = list.norm(spec.norm, "final_norm", spec.hidden, spec.norm_eps);
-    if (!spec.tied) {
-      parameters_.push_back(
-          {.name = "head.weight",
-           .shape = {spec.padded_vocab, spec.hidden},
-           .role = Role::linear,
-           .pieces = {{"head.weight", {spec.vocab, spec.hidden}, {Init::Kind::normal, spec.init_std}, 0}},
-           .multiplied = true});
-    }
+  explicit LossHead(const LossHeadSpec& spec)
+      : spec_(spec),
+        columns_(spec.split.share(spec.padded_vocab)),
+        first_token_(spec.split.part * columns_),
+        vocab_(std::clamp<int64_t>(spec.vocab - first_token_, 0, columns_)) {
+    ParameterList list(parameters_, "", spec.split);
+    norm_ = list.norm(spec.norm, "final_norm", spec.hidden, spec.norm_eps, spec.split.per_row());
     // Own parameters first; a tied table comes right behind them.
-    matrix_.weight = static_cast<int>(parameters_.size()) - (spec.tied ? 0 : 1);
+    matrix_.weight = spec.tied ? static_cast<int>(parameters_.size())
+                               : list.vocabulary(spec.twin ? "embedding" : "head",
+                                                 spec.twin ? Role::embedding : Role::linear, spec.vocab,
+                                                 spec.padded_vocab, spec.hidden, spec.init_std, true);
   }
 
   std::string name() const override { return "head"; }
 
-  Tensor loss(Context& ctx, Weights weights, const Gradients& gradients, const Tensor& x_TD,
+  Tensor loss(Context& ctx, Weights weights, const Gradients& gradients, const Tensor& x_RD,
               LossSum* sum) const override {
-    const Tensor dx_TD = ctx.output.take(x_TD.dtype(), x_TD.shape());
-    run(ctx, weights, &gradients, x_TD, dx_TD, sum);
-    return dx_TD;
+    const Tensor dx_RD = ctx.output.take(x_RD.dtype(), x_RD.shape());
+    run(ctx, weights, &gradients, x_RD, dx_RD, sum);
+    return dx_RD;
   }
 
-  void loss_only(Context& ctx, Weights weights, const Tensor& x_TD, LossSum* sum) const override {
-    run(ctx, weights, nullptr, x_TD, {}, sum);
+  void loss_only(Context& ctx, Weights weights, const Tensor& x_RD, LossSum* sum) const override {
+    run(ctx, weights, nullptr, x_RD, {}, sum);
   }
 
-  Tensor logits(Context& ctx, Weights weights, const Tensor& x_TD) const override {
-    const int64_t rows = x_TD.dim(0);
-    const Tensor logits = ctx.output.take(DType::f32, {rows, spec_.padded_vocab});
+  Tensor logits(Context& ctx, Weights weights, const Tensor& x_RD) const override {
+    const int64_t rows = x_RD.dim(0);
+    const Tensor logits = ctx.output.take(DType::f32, {rows, columns_});
     const Scratch::Scope scope(ctx.stream.scratch());
-    const Tensor normed = ctx.scratch(x_TD.dtype(), x_TD.shape());
-    Region stats = Region::temporary(ctx.stream.scratch(), ctx.stream.device());
-    norm_.forward(ctx, weights, x_TD, normed, norm_.take_stats(stats, rows));
+    const Tensor normed = ctx.scratch(x_RD.dtype(), x_RD.shape());
+    Region stats = ctx.temporary();
+    norm_.forward(ctx, weights, x_RD, normed, norm_.take_stats(stats, rows));
     matrix_.forward(ctx, weights, normed, {}, logits);
     return logits;
   }
 
  private:
-  void run(Context& ctx, Weights weights, const Gradients* gradients, const Tensor& x_TD, const Tensor& dx_TD,
+  void run(Context& ctx, Weights weights, const Gradients* gradients, const Tensor& x_RD, const Tensor& dx_RD,
            LossSum* sum) const {
-    const int64_t tokens = x_TD.dim(0);
-    const DType dtype = x_TD.dtype();
+    const DType dtype = x_RD.dtype();
     const Scratch::Scope scope(ctx.stream.scratch());
-    Region temporary = Region::temporary(ctx.stream.scratch(), ctx.stream.device());
+    Region temporary = ctx.temporary();
 
-    const Tensor normed_TD = ctx.scratch(dtype, x_TD.shape());
-    const NormStats stats = norm_.take_stats(temporary, tokens);
-    norm_.forward(ctx, weights, x_TD, normed_TD, stats);
-    const Tensor hidden_TD = ctx.boundaries[Point::head_in].forward(ctx.stream, normed_TD);
-    // The gradient of the normed input replaces dx for the time being: its chunks are written as they come.
+    const Tensor normed_RD = ctx.scratch(dtype, x_RD.shape());
+    const NormStats stats = norm_.take_stats(temporary, x_RD.dim(0));
+    norm_.forward(ctx, weights, x_RD, normed_RD, stats);
+    const Boundary& in = ctx.boundaries[Point::head_in];
+    const Tensor hidden_TD = in.forward(ctx.stream, normed_RD);
+    const int64_t tokens = hidden_TD.dim(0);
+    // The gradient of the normed input replaces dx for the time being, where it has as many rows: its chunks
+    // are written as they come.
+    const Tensor dhidden_TD = gradients ? in.after(temporary, dx_RD) : Tensor();
     const Tensor nll_T = ctx.scratch(DType::f32, {tokens});
 
-    const int64_t row_bytes = spec_.padded_vocab * size_of(dtype);
+    const int64_t row_bytes = columns_ * size_of(dtype);
     const int64_t chunk =
         std::clamp<int64_t>(spec_.chunk_bytes / row_bytes / 16 * 16, 16, std::max<int64_t>(tokens, 16));
     for (int64_t begin = 0; begin < tokens; begin += chunk)
-      run_chunk(ctx, weights, gradients, hidden_TD, dx_TD, nll_T, begin, std::min(chunk, tokens - begin));
+      run_chunk(ctx, weights, gradients, hidden_TD, dhidden_TD, nll_T, begin,
+                std::min(chunk, tokens - begin));
     sum_losses(ctx.stream, nll_T, ctx.batch.targets, sum);
     if (!gradients) return;
 
-    const Tensor dnormed_TD = ctx.boundaries[Point::head_in].backward(ctx.stream, dx_TD);
+    in.backward(ctx.stream, dhidden_TD, dx_RD);
     const NormGradient gradient = norm_.take_gradient(temporary, spec_.hidden);
-    norm_.backward(ctx, weights, x_TD, stats, dnormed_TD, {}, dx_TD, gradient);
+    norm_.backward(ctx, weights, x_RD, stats, dx_RD, {}, dx_RD, gradient);
     norm_.accumulate(ctx, *gradients, gradient);
   }
 
@@ -85,21 +89,24 @@ class LossHead final : public HeadBlock {
     const Scratch::Scope scope(ctx.stream.scratch());
     const Tensor hidden_CD = hidden_TD.slice(0, begin, rows);
     const Tensor targets_C = ctx.batch.targets.slice(0, begin, rows);
-    const Tensor logits_CV = ctx.scratch(hidden_TD.dtype(), {rows, spec_.padded_vocab});
+    const Tensor logits_CV = ctx.scratch(hidden_TD.dtype(), {rows, columns_});
     matrix_.forward(ctx, weights, hidden_CD, {}, logits_CV);
 
-    Tensor max_C = ctx.scratch(DType::f32, {rows});
-    Tensor sum_C = ctx.scratch(DType::f32, {rows});
-    Tensor target_C = ctx.scratch(DType::f32, {rows});
+    const Tensor max_C = ctx.scratch(DType::f32, {rows});
+    const Tensor sums_2C = ctx.scratch(DType::f32, {2, rows});
+    const Tensor sum_C = sums_2C.slice(0, 0, 1).view({rows}), target_C = sums_2C.slice(0, 1, 1).view({rows});
     softmax_stats(ctx.stream, {.logits = logits_CV,
                                .targets = targets_C,
-                               .vocab = spec_.vocab,
+                               .vocab = vocab_,
+                               .first_token = first_token_,
                                .max = max_C,
                                .sum = sum_C,
                                .target_logit = target_C});
+    combine(ctx, max_C, sum_C, sums_2C);
     cross_entropy(ctx.stream, {.logits = logits_CV,
                                .targets = targets_C,
-                               .vocab = spec_.vocab,
+                               .vocab = vocab_,
+                               .first_token = first_token_,
                                .max = max_C,
                                .sum = sum_C,
                                .target_logit = target_C,
@@ -113,7 +120,21 @@ class LossHead final : public HeadBlock {
     matrix_.backward_weight(ctx, chunk, logits_CV, hidden_CD);
   }
 
+  // Statistics of the columns held here become those of the whole vocabulary.
+  static void combine(Context& ctx, const Tensor& max_C, const Tensor& sum_C, const Tensor& sums_2C) {
+    const Boundary& highest = ctx.boundaries[Point::loss_max];
+    if (highest.identity()) return;
+    const Tensor own_max_C = ctx.scratch(DType::f32, max_C.shape());
+    copy(ctx.stream, max_C, own_max_C);
+    highest.forward(ctx.stream, max_C, max_C);
+    rescale_sums(ctx.stream, own_max_C, max_C, sum_C);
+    ctx.boundaries[Point::loss_sum].forward(ctx.stream, sums_2C, sums_2C);
+  }
+
   LossHeadSpec spec_;
+  int64_t columns_;  // of the logits made here; token ids [first_token_, first_token_ + vocab_) are real
+  int64_t first_token_;
+  int64_t vocab_;
   NormLayer norm_;
   LinearLayer matrix_;
 };

@@ -8,6 +8,7 @@
 
 #include "core/nn/block.h"
 #include "core/nn/rope_table.h"
+#include "core/nn/split.h"
 
 namespace strata {
 
@@ -27,13 +28,16 @@ struct ModelSpec {
 
 struct Model {
   ModelSpec spec;
+  Split split;  // what of every layer is held here
   DType compute = DType::f32;
   std::vector<std::unique_ptr<Block>> blocks;  // embedding first
   std::unique_ptr<HeadBlock> head;             // behind them
   bool rotary = false;
 
   // Parameter 0 of block 0 is also the head's vocabulary matrix.
-  bool tied() const { return spec.tied; }
+  bool tied() const { return spec.tied && !split.twin_table; }
+  // The head's last parameter is another copy of it.
+  bool twin_table() const { return spec.tied && split.twin_table; }
   int num_blocks() const { return static_cast<int>(blocks.size()) + 1; }  // the head included
   std::span<const Parameter> parameters(int block) const {
     return block + 1 < num_blocks() ? blocks[static_cast<size_t>(block)]->parameters() : head->parameters();
@@ -41,9 +45,9 @@ struct Model {
   std::string block_name(int block) const {
     return block + 1 < num_blocks() ? blocks[static_cast<size_t>(block)]->name() : head->name();
   }
-  // Freezes every parameter with a logical tensor whose name matches a pattern ('*' stands for any characters). Returns
-  // the number of logical elements frozen. Throws Error(usage) for a pattern that matches nothing, or only some of the
-  // tensors fused into one matrix.
+  // Freezes every parameter with a logical tensor whose name matches a pattern ('*' stands for any
+  // characters). Returns the number of logical elements frozen. Throws Error(usage) for a pattern that
+  // matches nothing, or only some of the tensors fused into one matrix.
   int64_t freeze(std::span<const std::string> patterns);
 
   // Of the logical tensors: padding and the second use of a tied table are not counted.

@@ -6,7 +6,8 @@
 #include <string>
 #include <vector>
 
-#include "core/tensor/shape.h"
+#include "core/tensor/placement.h"
+#include "core/tensor/rect.h"
 
 namespace strata {
 
@@ -18,22 +19,28 @@ struct Init {
   float std = 0;  // of normal
 };
 
-// A logical tensor and where it lies in the physical one: its rows start at `first_row` there.
+// A logical tensor, what of it is held here, and where that lies in the physical one: rows [first_row,
+// first_row + held.extent[0]), all columns.
 struct LogicalTensor {
   std::string name;  // "layers.3.attention.query.weight"
-  Shape shape;
+  Shape shape;       // of the whole
   Init init;
   int64_t first_row = 0;
+  Rect held;  // of the whole; may be empty (a part of the vocabulary that is all padding)
 };
 
 struct Parameter {
   std::string name;  // within the model; names memory and messages
-  Shape shape;       // physical: [rows, columns] or [rows]; rows no piece covers are padding and stay zero
+  Shape shape;  // physical, here: [rows, columns] or [rows]; rows no piece covers are padding and stay zero
   Role role = Role::linear;
   std::vector<LogicalTensor> pieces;
   // Right operand of matrix products: the step keeps it packed (LinearOp::pack).
   bool multiplied = false;
   bool trainable = true;
+  // Over the tensor axis. A value is replicated or sharded; a partial gradient is an addend that the step
+  // must sum.
+  AxisPlacement value = {};
+  AxisPlacement gradient = {};
 };
 
 // Weight decay applies to matrices; norms and biases are left alone.

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// Legend of shape suffixes: T tokens, D hidden, Q = heads * head_dim, K = kv_heads * head_dim, F feed-forward
-// width, U = columns of the up projection (2F with a gate, else F).
+// Legend of shape suffixes: T tokens, R rows between layers (all tokens, or this rank's part of them), D
+// hidden, Q = heads * head_dim, K = kv_heads * head_dim, F feed-forward width, U = columns of the up
+// projection (2F with a gate, else F). Heads and F are those held here.
 #include "core/nn/transformer_block.h"
 
 #include <cmath>
 
+#include "core/nn/attend.h"
 #include "core/ops/activation.h"
 #include "core/ops/attention.h"
 #include "core/ops/elementwise.h"
@@ -19,11 +21,11 @@ class TransformerBlock final : public Block {
   explicit TransformerBlock(const TransformerBlockSpec& spec);
 
   std::string name() const override { return fmt::format("layer {}", spec_.layer); }
-  Tensor forward(Context& ctx, Weights weights, const Tensor& x_TD) const override;
-  Tensor backward_input(Context& ctx, Weights weights, const Tensor& x_TD,
-                        const Tensor& dy_TD) const override;
-  void backward_weight(Context& ctx, const Gradients& gradients, const Tensor& x_TD,
-                       const Tensor& dy_TD) const override;
+  Tensor forward(Context& ctx, Weights weights, const Tensor& x_RD) const override;
+  Tensor backward_input(Context& ctx, Weights weights, const Tensor& x_RD,
+                        const Tensor& dy_RD) const override;
+  void backward_weight(Context& ctx, const Gradients& gradients, const Tensor& x_RD,
+                       const Tensor& dy_RD) const override;
 
  private:
   // What forward leaves behind: `until_input` is gone after backward_input, the rest after backward_weight.
@@ -33,13 +35,15 @@ class TransformerBlock final : public Block {
     Tensor qkv;     // after bias; with rotary embedding and no q/k norm also turned
     Tensor qk;      // with q/k norm: q and k normalised and turned [T, Q + K]
     Tensor lse_HT;  // of attention
-    Tensor x1_TD;   // the residual stream between the two halves
+    Tensor x1_RD;   // the residual stream between the two halves
     Tensor up_TU;
-    // saved_weight: right operands of the weight gradients
-    Tensor normed1_TD, mixed_TQ, normed2_TD, act_TF;
+    // saved_weight: right operands of the weight gradients, the normed ones as they are before the boundary
+    Tensor normed1_RD, mixed_TQ, normed2_RD, act_TF;
   };
   struct Deferred {
-    Tensor dqkv, dx1_TD, dup_TU;
+    Tensor dqkv, dx1_RD, dup_TU;
+    Tensor dattn_TD,
+        dmlp_TD;  // dx1 and dy before the boundaries of attention and of the feed-forward network
     NormGradient norm1, norm2, q_norm, k_norm;
   };
   // q and k as attention reads them.
@@ -47,13 +51,14 @@ class TransformerBlock final : public Block {
   Tensor key(const Saved& s) const { return (spec_.qk_norm ? s.qk : s.qkv).slice(1, q_width_, kv_width_); }
   Tensor value(const Saved& s) const { return s.qkv.slice(1, q_width_ + kv_width_, kv_width_); }
 
-  Saved take_saved(Context& ctx, DType dtype, int64_t tokens) const;
-  Deferred take_deferred(Context& ctx, DType dtype, int64_t tokens) const;
+  Saved take_saved(Context& ctx, DType dtype, int64_t rows) const;
+  Deferred take_deferred(Context& ctx, const Tensor& dy_RD) const;
   void turn(Context& ctx, const Tensor& q, const Tensor& k, bool inverse) const;
   void activate(Context& ctx, const Saved& s) const;
   void activate_backward(Context& ctx, const Saved& s, const Tensor& dact, const Tensor& dup) const;
 
   TransformerBlockSpec spec_;
+  int64_t heads_, kv_heads_, ffn_;  // held here
   int64_t q_width_, kv_width_, up_width_;
   float scale_;
   NormLayer norm1_, norm2_, q_norm_, k_norm_;
@@ -62,58 +67,69 @@ class TransformerBlock final : public Block {
 
 TransformerBlock::TransformerBlock(const TransformerBlockSpec& spec)
     : spec_(spec),
-      q_width_(spec.heads * spec.head_dim),
-      kv_width_(spec.kv_heads * spec.head_dim),
-      up_width_(spec.activation == Activation::swiglu ? 2 * spec.ffn : spec.ffn),
+      heads_(spec.split.share(spec.heads)),
+      kv_heads_(spec.split.share(spec.kv_heads)),
+      ffn_(spec.split.share(spec.ffn)),
+      q_width_(heads_ * spec.head_dim),
+      kv_width_(kv_heads_ * spec.head_dim),
+      up_width_(spec.activation == Activation::swiglu ? 2 * ffn_ : ffn_),
       scale_(1.0f / std::sqrt(static_cast<float>(spec.head_dim))) {
-  ParameterList list(parameters_, fmt::format("layers.{}.", spec.layer));
-  norm1_ = list.norm(spec.norm, "attention_norm", spec.hidden, spec.norm_eps);
-  qkv_ = list.linear(
-      "attention.qkv",
-      {{"attention.query", q_width_}, {"attention.key", kv_width_}, {"attention.value", kv_width_}},
-      spec.hidden, spec.qkv_bias, spec.init_std);
+  const Split& split = spec.split;
+  const int64_t query = spec.heads * spec.head_dim, key = spec.kv_heads * spec.head_dim;
+  ParameterList list(parameters_, fmt::format("layers.{}.", spec.layer), split);
+  norm1_ = list.norm(spec.norm, "attention_norm", spec.hidden, spec.norm_eps, split.per_row());
+  qkv_ = list.linear("attention.qkv",
+                     {{"attention.query", query}, {"attention.key", key}, {"attention.value", key}},
+                     spec.hidden, spec.qkv_bias, spec.init_std, Cut::outputs);
   if (spec.qk_norm) {
-    q_norm_ = list.norm(NormKind::rms, "attention.query_norm", spec.head_dim, spec.norm_eps);
-    k_norm_ = list.norm(NormKind::rms, "attention.key_norm", spec.head_dim, spec.norm_eps);
+    // One gain for all heads, of which each part sees its own.
+    q_norm_ = list.norm(NormKind::rms, "attention.query_norm", spec.head_dim, spec.norm_eps, split.partial());
+    k_norm_ = list.norm(NormKind::rms, "attention.key_norm", spec.head_dim, spec.norm_eps, split.partial());
   }
-  out_ = list.linear("attention.output", {{"attention.output", spec.hidden}}, q_width_, spec.linear_bias,
-                     spec.residual_init_std);
-  norm2_ = list.norm(spec.norm, "mlp_norm", spec.hidden, spec.norm_eps);
+  out_ = list.linear("attention.output", {{"attention.output", spec.hidden}}, query, spec.linear_bias,
+                     spec.residual_init_std, Cut::inputs);
+  norm2_ = list.norm(spec.norm, "mlp_norm", spec.hidden, spec.norm_eps, split.per_row());
   if (spec.activation == Activation::swiglu)
     up_ = list.linear("mlp.gate_up", {{"mlp.gate", spec.ffn}, {"mlp.up", spec.ffn}}, spec.hidden,
-                      spec.linear_bias, spec.init_std);
+                      spec.linear_bias, spec.init_std, Cut::outputs);
   else
-    up_ = list.linear("mlp.up", {{"mlp.up", spec.ffn}}, spec.hidden, spec.linear_bias, spec.init_std);
+    up_ = list.linear("mlp.up", {{"mlp.up", spec.ffn}}, spec.hidden, spec.linear_bias, spec.init_std,
+                      Cut::outputs);
   down_ = list.linear("mlp.down", {{"mlp.down", spec.hidden}}, spec.ffn, spec.linear_bias,
-                      spec.residual_init_std);
+                      spec.residual_init_std, Cut::inputs);
 }
 
-TransformerBlock::Saved TransformerBlock::take_saved(Context& ctx, DType dtype, int64_t tokens) const {
+TransformerBlock::Saved TransformerBlock::take_saved(Context& ctx, DType dtype, int64_t rows) const {
+  const int64_t tokens = ctx.boundaries[Point::attn_in].rows(rows);
   Saved s;
-  s.norm1 = norm1_.take_stats(ctx.saved_input, tokens);
+  s.norm1 = norm1_.take_stats(ctx.saved_input, rows);
   s.qkv = ctx.saved_input.take(dtype, {tokens, q_width_ + 2 * kv_width_});
   if (spec_.qk_norm) {
-    s.q_norm = q_norm_.take_stats(ctx.saved_input, tokens * spec_.heads);
-    s.k_norm = k_norm_.take_stats(ctx.saved_input, tokens * spec_.kv_heads);
+    s.q_norm = q_norm_.take_stats(ctx.saved_input, tokens * heads_);
+    s.k_norm = k_norm_.take_stats(ctx.saved_input, tokens * kv_heads_);
     s.qk = ctx.saved_input.take(dtype, {tokens, q_width_ + kv_width_});
   }
-  s.lse_HT = ctx.saved_input.take(DType::f32, {spec_.heads, tokens});
-  s.x1_TD = ctx.saved_input.take(dtype, {tokens, spec_.hidden});
-  s.norm2 = norm2_.take_stats(ctx.saved_input, tokens);
+  s.lse_HT = ctx.saved_input.take(DType::f32, {heads_, tokens});
+  s.x1_RD = ctx.saved_input.take(dtype, {rows, spec_.hidden});
+  s.norm2 = norm2_.take_stats(ctx.saved_input, rows);
   s.up_TU = ctx.saved_input.take(dtype, {tokens, up_width_});
 
-  s.normed1_TD = ctx.saved_weight.take(dtype, {tokens, spec_.hidden});
+  s.normed1_RD = ctx.saved_weight.take(dtype, {rows, spec_.hidden});
   s.mixed_TQ = ctx.saved_weight.take(dtype, {tokens, q_width_});
-  s.normed2_TD = ctx.saved_weight.take(dtype, {tokens, spec_.hidden});
-  s.act_TF = ctx.saved_weight.take(dtype, {tokens, spec_.ffn});
+  s.normed2_RD = ctx.saved_weight.take(dtype, {rows, spec_.hidden});
+  s.act_TF = ctx.saved_weight.take(dtype, {tokens, ffn_});
   return s;
 }
 
-TransformerBlock::Deferred TransformerBlock::take_deferred(Context& ctx, DType dtype, int64_t tokens) const {
+TransformerBlock::Deferred TransformerBlock::take_deferred(Context& ctx, const Tensor& dy_RD) const {
+  const DType dtype = dy_RD.dtype();
+  const int64_t rows = dy_RD.dim(0), tokens = ctx.boundaries[Point::attn_in].rows(rows);
   Deferred d;
   d.dqkv = ctx.deferred.take(dtype, {tokens, q_width_ + 2 * kv_width_});
-  d.dx1_TD = ctx.deferred.take(dtype, {tokens, spec_.hidden});
+  d.dx1_RD = ctx.deferred.take(dtype, {rows, spec_.hidden});
   d.dup_TU = ctx.deferred.take(dtype, {tokens, up_width_});
+  d.dattn_TD = ctx.boundaries[Point::attn_out].before(ctx.deferred, d.dx1_RD);
+  d.dmlp_TD = ctx.boundaries[Point::mlp_out].before(ctx.deferred, dy_RD);
   d.norm1 = norm1_.take_gradient(ctx.deferred, spec_.hidden);
   d.norm2 = norm2_.take_gradient(ctx.deferred, spec_.hidden);
   if (spec_.qk_norm) {
@@ -148,12 +164,16 @@ void TransformerBlock::activate_backward(Context& ctx, const Saved& s, const Ten
     gelu_backward(ctx.stream, {.x = s.up_TU, .dy = dact, .dx = dup});
 }
 
-Tensor TransformerBlock::forward(Context& ctx, Weights weights, const Tensor& x_TD) const {
-  const int64_t tokens = x_TD.dim(0);
-  const Saved s = take_saved(ctx, x_TD.dtype(), tokens);
+Tensor TransformerBlock::forward(Context& ctx, Weights weights, const Tensor& x_RD) const {
+  const Saved s = take_saved(ctx, x_RD.dtype(), x_RD.dim(0));
+  Scratch& scratch = ctx.stream.scratch();
 
-  norm1_.forward(ctx, weights, x_TD, s.normed1_TD, s.norm1);
-  qkv_.forward(ctx, weights, ctx.boundaries[Point::attn_in].forward(ctx.stream, s.normed1_TD), {}, s.qkv);
+  norm1_.forward(ctx, weights, x_RD, s.normed1_RD, s.norm1);
+  {
+    const Scratch::Scope scope(scratch);
+    const Tensor normed_TD = ctx.boundaries[Point::attn_in].forward(ctx.stream, s.normed1_RD);
+    qkv_.forward(ctx, weights, normed_TD, {}, s.qkv);
+  }
   const Tensor q_TQ = query(s), k_TK = key(s);
   if (spec_.qk_norm) {
     q_norm_.forward(ctx, weights, s.qkv.slice(1, 0, q_width_), q_TQ, s.q_norm);
@@ -162,93 +182,100 @@ Tensor TransformerBlock::forward(Context& ctx, Weights weights, const Tensor& x_
   turn(ctx, q_TQ, k_TK, false);
   KeyValueCache::View kv{k_TK, value(s)};
   if (ctx.cache) kv = ctx.cache->append(ctx.stream, spec_.layer, kv.k, kv.v);
-  attention_forward(ctx.stream, {.q = q_TQ,
-                                 .k = kv.k,
-                                 .v = kv.v,
-                                 .out = s.mixed_TQ,
-                                 .lse = s.lse_HT,
-                                 .heads = spec_.heads,
-                                 .kv_heads = spec_.kv_heads,
-                                 .scale = scale_,
-                                 .causal = true,
-                                 .segments = ctx.batch.segments});
-  out_.forward_residual(ctx, weights, Point::attn_out, s.mixed_TQ, x_TD, s.x1_TD);
+  attend(ctx, {.q = q_TQ,
+               .k = kv.k,
+               .v = kv.v,
+               .out = s.mixed_TQ,
+               .lse = s.lse_HT,
+               .heads = heads_,
+               .kv_heads = kv_heads_,
+               .scale = scale_,
+               .causal = true});
+  out_.forward_residual(ctx, weights, Point::attn_out, s.mixed_TQ, x_RD, s.x1_RD);
 
-  norm2_.forward(ctx, weights, s.x1_TD, s.normed2_TD, s.norm2);
-  up_.forward(ctx, weights, ctx.boundaries[Point::mlp_in].forward(ctx.stream, s.normed2_TD), {}, s.up_TU);
+  norm2_.forward(ctx, weights, s.x1_RD, s.normed2_RD, s.norm2);
+  {
+    const Scratch::Scope scope(scratch);
+    const Tensor normed_TD = ctx.boundaries[Point::mlp_in].forward(ctx.stream, s.normed2_RD);
+    up_.forward(ctx, weights, normed_TD, {}, s.up_TU);
+  }
   activate(ctx, s);
-  const Tensor y_TD = ctx.output.take(x_TD.dtype(), {tokens, spec_.hidden});
-  down_.forward_residual(ctx, weights, Point::mlp_out, s.act_TF, s.x1_TD, y_TD);
-  return y_TD;
+  const Tensor y_RD = ctx.output.take(x_RD.dtype(), x_RD.shape());
+  down_.forward_residual(ctx, weights, Point::mlp_out, s.act_TF, s.x1_RD, y_RD);
+  return y_RD;
 }
 
-Tensor TransformerBlock::backward_input(Context& ctx, Weights weights, const Tensor& x_TD,
-                                        const Tensor& dy_TD) const {
-  const int64_t tokens = x_TD.dim(0);
-  const DType dtype = x_TD.dtype();
-  const Saved s = take_saved(ctx, dtype, tokens);
-  const Deferred d = take_deferred(ctx, dtype, tokens);
+Tensor TransformerBlock::backward_input(Context& ctx, Weights weights, const Tensor& x_RD,
+                                        const Tensor& dy_RD) const {
+  const DType dtype = x_RD.dtype();
+  const Saved s = take_saved(ctx, dtype, x_RD.dim(0));
+  const Deferred d = take_deferred(ctx, dy_RD);
+  const int64_t tokens = s.qkv.dim(0);
   Scratch& scratch = ctx.stream.scratch();
 
   {
     const Scratch::Scope scope(scratch);
-    const Tensor dact_TF = ctx.scratch(dtype, {tokens, spec_.ffn});
-    down_.backward_input(ctx, weights, ctx.boundaries[Point::mlp_out].backward(ctx.stream, dy_TD), dact_TF);
+    const Tensor dact_TF = ctx.scratch(dtype, {tokens, ffn_});
+    ctx.boundaries[Point::mlp_out].backward(ctx.stream, dy_RD, d.dmlp_TD);
+    down_.backward_input(ctx, weights, d.dmlp_TD, dact_TF);
     activate_backward(ctx, s, dact_TF, d.dup_TU);
   }
   {
     const Scratch::Scope scope(scratch);
-    Tensor dnormed_TD = ctx.scratch(dtype, {tokens, spec_.hidden});
+    const Tensor dnormed_TD = ctx.scratch(dtype, {tokens, spec_.hidden});
     up_.backward_input(ctx, weights, d.dup_TU, dnormed_TD);
-    dnormed_TD = ctx.boundaries[Point::mlp_in].backward(ctx.stream, dnormed_TD);
-    norm2_.backward(ctx, weights, s.x1_TD, s.norm2, dnormed_TD, dy_TD, d.dx1_TD, d.norm2);
+    const Tensor dnormed_RD = ctx.boundaries[Point::mlp_in].backward(ctx.stream, dnormed_TD);
+    norm2_.backward(ctx, weights, s.x1_RD, s.norm2, dnormed_RD, dy_RD, d.dx1_RD, d.norm2);
   }
   const Tensor dq_TQ = d.dqkv.slice(1, 0, q_width_);
   const Tensor dk_TK = d.dqkv.slice(1, q_width_, kv_width_);
   {
     const Scratch::Scope scope(scratch);
     const Tensor dmixed_TQ = ctx.scratch(dtype, {tokens, q_width_});
-    out_.backward_input(ctx, weights, ctx.boundaries[Point::attn_out].backward(ctx.stream, d.dx1_TD),
-                        dmixed_TQ);
-    attention_backward(ctx.stream, {.q = query(s),
-                                    .k = key(s),
-                                    .v = value(s),
-                                    .out = s.mixed_TQ,
-                                    .lse = s.lse_HT,
-                                    .dout = dmixed_TQ,
-                                    .dq = dq_TQ,
-                                    .dk = dk_TK,
-                                    .dv = d.dqkv.slice(1, q_width_ + kv_width_, kv_width_),
-                                    .heads = spec_.heads,
-                                    .kv_heads = spec_.kv_heads,
-                                    .scale = scale_,
-                                    .causal = true,
-                                    .segments = ctx.batch.segments});
+    ctx.boundaries[Point::attn_out].backward(ctx.stream, d.dx1_RD, d.dattn_TD);
+    out_.backward_input(ctx, weights, d.dattn_TD, dmixed_TQ);
+    attend_backward(ctx, {.q = query(s),
+                          .k = key(s),
+                          .v = value(s),
+                          .out = s.mixed_TQ,
+                          .lse = s.lse_HT,
+                          .dout = dmixed_TQ,
+                          .dq = dq_TQ,
+                          .dk = dk_TK,
+                          .dv = d.dqkv.slice(1, q_width_ + kv_width_, kv_width_),
+                          .heads = heads_,
+                          .kv_heads = kv_heads_,
+                          .scale = scale_,
+                          .causal = true});
   }
   turn(ctx, dq_TQ, dk_TK, true);
   if (spec_.qk_norm) {
     q_norm_.backward(ctx, weights, s.qkv.slice(1, 0, q_width_), s.q_norm, dq_TQ, {}, dq_TQ, d.q_norm);
     k_norm_.backward(ctx, weights, s.qkv.slice(1, q_width_, kv_width_), s.k_norm, dk_TK, {}, dk_TK, d.k_norm);
   }
-  const Tensor dx_TD = ctx.output.take(dtype, {tokens, spec_.hidden});
+  const Tensor dx_RD = ctx.output.take(dtype, x_RD.shape());
   const Scratch::Scope scope(scratch);
-  Tensor dnormed_TD = ctx.scratch(dtype, {tokens, spec_.hidden});
+  const Tensor dnormed_TD = ctx.scratch(dtype, {tokens, spec_.hidden});
   qkv_.backward_input(ctx, weights, d.dqkv, dnormed_TD);
-  dnormed_TD = ctx.boundaries[Point::attn_in].backward(ctx.stream, dnormed_TD);
-  norm1_.backward(ctx, weights, x_TD, s.norm1, dnormed_TD, d.dx1_TD, dx_TD, d.norm1);
-  return dx_TD;
+  const Tensor dnormed_RD = ctx.boundaries[Point::attn_in].backward(ctx.stream, dnormed_TD);
+  norm1_.backward(ctx, weights, x_RD, s.norm1, dnormed_RD, d.dx1_RD, dx_RD, d.norm1);
+  return dx_RD;
 }
 
-void TransformerBlock::backward_weight(Context& ctx, const Gradients& gradients, const Tensor& x_TD,
-                                       const Tensor& dy_TD) const {
+void TransformerBlock::backward_weight(Context& ctx, const Gradients& gradients, const Tensor& x_RD,
+                                       const Tensor& dy_RD) const {
   // saved_input is gone by now: the region given is empty bytes, only saved_weight may be read.
-  const Saved s = take_saved(ctx, x_TD.dtype(), x_TD.dim(0));
-  const Deferred d = take_deferred(ctx, x_TD.dtype(), x_TD.dim(0));
-  down_.backward_weight(ctx, gradients, dy_TD, s.act_TF);
-  up_.backward_weight(ctx, gradients, d.dup_TU, s.normed2_TD);
+  const Saved s = take_saved(ctx, x_RD.dtype(), x_RD.dim(0));
+  const Deferred d = take_deferred(ctx, dy_RD);
+  down_.backward_weight(ctx, gradients, d.dmlp_TD, s.act_TF);
+  down_.backward_bias(ctx, gradients, dy_RD);
+  up_.backward_weight(ctx, gradients, d.dup_TU, s.normed2_RD, Point::mlp_in);
+  up_.backward_bias(ctx, gradients, d.dup_TU);
   norm2_.accumulate(ctx, gradients, d.norm2);
-  out_.backward_weight(ctx, gradients, d.dx1_TD, s.mixed_TQ);
-  qkv_.backward_weight(ctx, gradients, d.dqkv, s.normed1_TD);
+  out_.backward_weight(ctx, gradients, d.dattn_TD, s.mixed_TQ);
+  out_.backward_bias(ctx, gradients, d.dx1_RD);
+  qkv_.backward_weight(ctx, gradients, d.dqkv, s.normed1_RD, Point::attn_in);
+  qkv_.backward_bias(ctx, gradients, d.dqkv);
   if (spec_.qk_norm) {
     q_norm_.accumulate(ctx, gradients, d.q_norm);
     k_norm_.accumulate(ctx, gradients, d.k_norm);

@@ -9,6 +9,7 @@ namespace strata {
 
 enum class Activation { swiglu, gelu };
 
+// Sizes are those of the whole layer; heads, kv_heads and ffn must divide by split.parts.
 struct TransformerBlockSpec {
   int layer = 0;  // names the parameters and the slice of the key/value cache
   int64_t hidden = 0, heads = 0, kv_heads = 0, head_dim = 0, ffn = 0;
@@ -21,6 +22,7 @@ struct TransformerBlockSpec {
   bool linear_bias = false;  // of the output, up and down projections
   float init_std = 0.02f;
   float residual_init_std = 0.02f;  // of the two projections that end on the residual path
+  Split split = {};
 };
 
 std::unique_ptr<Block> make_transformer_block(const TransformerBlockSpec& spec);

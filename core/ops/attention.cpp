@@ -29,7 +29,6 @@ void check_inputs(const Operands& operands, std::string_view op, const Args& arg
   operands.rows("q", args.q, args.q.shape(), kFloats);
   operands.rows("k", args.k, key_shape, {type});
   operands.rows("v", args.v, key_shape, {type});
-  operands.rows("out", args.out, args.q.shape(), {type});
   operands.dense("lse", args.lse, {args.heads, args.q.dim(0)}, {DType::f32});
   check(args.scale > 0, "[{}] scale: expected a positive number, got {}", op, args.scale);
 }
@@ -63,6 +62,7 @@ void check_segments(std::string_view op, std::span<const AttentionSegment> segme
 void attention_forward(Stream& stream, const AttentionForward& args) {
   const Operands operands("attention_forward", stream);
   check_inputs(operands, "attention_forward", args);
+  operands.rows("out", args.out, args.q.shape(), {args.q.dtype(), DType::f32});
   check_segments("attention_forward", args.segments, args.q.dim(0), args.k.dim(0));
   op_table(stream.device().kind).attention_forward(stream, args);
 }
@@ -71,12 +71,26 @@ void attention_backward(Stream& stream, const AttentionBackward& args) {
   const Operands operands("attention_backward", stream);
   check_inputs(operands, "attention_backward", args);
   const DType type = args.q.dtype();
+  operands.rows("out", args.out, args.q.shape(), {type});
   operands.rows("dout", args.dout, args.q.shape(), {type});
-  operands.rows("dq", args.dq, args.q.shape(), {type});
-  operands.rows("dk", args.dk, args.k.shape(), {type});
-  operands.rows("dv", args.dv, args.k.shape(), {type});
+  operands.rows("dq", args.dq, args.q.shape(), {type, DType::f32});
+  operands.rows("dk", args.dk, args.k.shape(), {type, DType::f32});
+  operands.rows("dv", args.dv, args.k.shape(), {type, DType::f32});
   check_segments("attention_backward", args.segments, args.q.dim(0), args.k.dim(0));
   op_table(stream.device().kind).attention_backward(stream, args);
+}
+
+void attention_merge(Stream& stream, const AttentionMerge& args) {
+  const Operands operands("attention_merge", stream);
+  operands.present("out", args.out, 2);
+  operands.present("lse", args.lse, 2);
+  operands.dense("out", args.out, args.out.shape(), {DType::f32});
+  operands.dense("part", args.part, args.out.shape(), {DType::f32});
+  operands.dense("lse", args.lse, {args.lse.dim(0), args.out.dim(0)}, {DType::f32});
+  operands.dense("part_lse", args.part_lse, args.lse.shape(), {DType::f32});
+  check(args.out.dim(1) % args.lse.dim(0) == 0,
+        "[attention_merge] out: expected {} heads of equal size, got {}", args.lse.dim(0), args.out.shape());
+  op_table(stream.device().kind).attention_merge(stream, args);
 }
 
 }  // namespace strata

@@ -29,7 +29,7 @@ struct AttentionSegment {
 
 struct AttentionForward {
   Tensor q, k, v;
-  Tensor out;  // like q
+  Tensor out;  // like q, or f32: to be merged
   Tensor lse;  // f32 [heads, tokens of q]: log sum over seen keys of exp(scale * q.k)
   int64_t heads = 0, kv_heads = 0;
   float scale = 0;  // usually 1 / sqrt(head_dim)
@@ -41,12 +41,20 @@ void attention_forward(Stream& stream, const AttentionForward& args);
 
 struct AttentionBackward {
   Tensor q, k, v, out, lse, dout;
-  Tensor dq, dk, dv;  // overwritten; keys that no query sees get 0
+  Tensor dq, dk, dv;  // overwritten; keys that no query sees get 0. Each like its operand, or f32
   int64_t heads = 0, kv_heads = 0;
   float scale = 0;
   bool causal = true;
   std::span<const AttentionSegment> segments;
 };
 void attention_backward(Stream& stream, const AttentionBackward& args);
+
+// Attention over two disjoint sets of keys from attention over each: outputs weighted by exp(lse). Backward
+// needs no such thing: with `out` and `lse` of all keys, the gradients of the sets add up.
+struct AttentionMerge {
+  Tensor out, lse;        // f32 [tokens, heads * head_dim], [heads, tokens]: of one set; become those of both
+  Tensor part, part_lse;  // like them: of the other
+};
+void attention_merge(Stream& stream, const AttentionMerge& args);
 
 }  // namespace strata

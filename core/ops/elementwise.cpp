@@ -25,7 +25,8 @@ void fill(Stream& stream, const Tensor& x, float value) {
 void add(Stream& stream, const Tensor& a, const Tensor& b, const Tensor& out) {
   const Operands operands("add", stream);
   operands.dense("a", a, a.shape(), kFloats);
-  operands.dense("b", b, a.shape(), {a.dtype()});
+  const bool to_rows = a && b && a.rank() == 2 && b.rank() == 1;
+  operands.dense("b", b, to_rows ? Shape{a.dim(1)} : a.shape(), {a.dtype()});
   operands.dense("out", out, a.shape(), {a.dtype()});
   op_table(stream.device().kind).add(stream, a, b, out);
 }

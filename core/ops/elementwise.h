@@ -16,7 +16,8 @@ void copy(Stream& stream, const Tensor& from, const Tensor& to);
 // Every element becomes `value`. f32 or bf16, contiguous.
 void fill(Stream& stream, const Tensor& x, float value);
 
-// out = a + b; f32 or bf16 alike, contiguous; out may be a or b.
+// out = a + b; f32 or bf16 alike, contiguous; out may be a or b. b may also be a vector that is added to every row of a
+// matrix.
 void add(Stream& stream, const Tensor& a, const Tensor& b, const Tensor& out);
 
 // x (op)= s * x for f32, contiguous.

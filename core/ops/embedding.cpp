@@ -5,6 +5,16 @@
 #include "core/ops/operands.h"
 
 namespace strata {
+namespace {
+
+template <typename Args>
+void check_ids_of(std::string_view op, const Args& args, const Tensor& table) {
+  check(args.first_id >= 0 &&
+            (args.num_ids == 0 ? args.first_id == 0 : args.first_id + table.dim(0) <= args.num_ids),
+        "[{}] a table of ids [{}, {}) of {}", op, args.first_id, args.first_id + table.dim(0), args.num_ids);
+}
+
+}  // namespace
 
 void embedding_forward(Stream& stream, const EmbeddingForward& args) {
   const Operands operands("embedding_forward", stream);
@@ -12,6 +22,7 @@ void embedding_forward(Stream& stream, const EmbeddingForward& args) {
   operands.present("ids", args.ids, 1);
   operands.rows("table", args.table, args.table.shape(), kFloats);
   operands.dense("ids", args.ids, args.ids.shape(), {DType::i32});
+  check_ids_of("embedding_forward", args, args.table);
   operands.rows("out", args.out, {args.ids.dim(0), args.table.dim(1)}, {args.table.dtype()});
   op_table(stream.device().kind).embedding_forward(stream, args);
 }
@@ -22,6 +33,7 @@ void embedding_backward(Stream& stream, const EmbeddingBackward& args) {
   operands.present("dtable", args.dtable, 2);
   operands.dense("ids", args.ids, args.ids.shape(), {DType::i32});
   operands.dense("dtable", args.dtable, args.dtable.shape(), {DType::f32});
+  check_ids_of("embedding_backward", args, args.dtable);
   operands.rows("dout", args.dout, {args.ids.dim(0), args.dtable.dim(1)}, kFloats);
   op_table(stream.device().kind).embedding_backward(stream, args);
 }

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Rows of a table by index, and the gradient of that: a scatter-add whose result does not depend on thread count.
+//
+// A table may be part of a larger one: it has the rows of ids [first_id, first_id + its rows) of num_ids; an id of the
+// other parts gives zeros, and adds nothing to the gradient. num_ids 0: there are no more than its own.
 #pragma once
 
 #include "core/device/stream.h"
@@ -8,21 +11,23 @@
 
 namespace strata {
 
-// out[t] (op)= table[ids[t]]. Ids must be in [0, rows of table): an id outside is Error(data) naming it.
+// out[t] (op)= table[ids[t] - first_id]. Ids must be in [0, num_ids): an id outside is Error(data) naming it.
 struct EmbeddingForward {
   Tensor table;  // [rows, width], f32 or bf16
   Tensor ids;    // i32 [tokens]
   Tensor out;    // [tokens, width], dtype of table
   Write write = Write::overwrite;
+  int64_t first_id = 0, num_ids = 0;
 };
 void embedding_forward(Stream& stream, const EmbeddingForward& args);
 
-// dtable[ids[t]] += dout[t], tokens in increasing order for each row. Write::overwrite zeroes dtable first.
+// dtable[ids[t] - first_id] += dout[t], tokens in increasing order for each row. Write::overwrite zeroes dtable first.
 struct EmbeddingBackward {
   Tensor ids;     // i32 [tokens]
   Tensor dout;    // [tokens, width], f32 or bf16
   Tensor dtable;  // f32 [rows, width]
   Write write = Write::accumulate;
+  int64_t first_id = 0, num_ids = 0;
 };
 void embedding_backward(Stream& stream, const EmbeddingBackward& args);
 

@@ -13,11 +13,15 @@ namespace strata {
 struct SoftmaxStats {
   Tensor logits;   // [rows, padded], f32 or bf16, unit stride in dim 1
   Tensor targets;  // i32 [rows], global token ids, -1: ignored
-  int64_t vocab = 0;        // real columns; columns from `vocab` on are padding and take no part
+  int64_t vocab = 0;        // real columns; columns from `vocab` on are padding and take no part. 0: max is -inf
   int64_t first_token = 0;  // token id of column 0
   Tensor max, sum, target_logit;  // f32 [rows]
 };
 void softmax_stats(Stream& stream, const SoftmaxStats& args);
+
+// States sums of exponentials taken against the maxima `from` against the maxima `to` instead, which are at least as
+// large: sum *= exp(from - to). f32 [rows] each.
+void rescale_sums(Stream& stream, const Tensor& from, const Tensor& to, const Tensor& sum);
 
 // nll = max + log(sum) - target_logit (0 for ignored rows); with `gradient`, logits become
 // scale * (softmax - onehot(target)), 0 in padding columns and ignored rows.

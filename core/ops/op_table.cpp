@@ -11,22 +11,23 @@ namespace {
 
 // The entries that have the same name in every device's namespace.
 #define STRATA_OPS(device)                                                                                  \
+  .pack = device::pack, .pack_both = device::pack_both, .matmul = device::matmul,                           \
   .rms_norm_forward = device::rms_norm_forward, .rms_norm_backward = device::rms_norm_backward,             \
   .layer_norm_forward = device::layer_norm_forward, .layer_norm_backward = device::layer_norm_backward,     \
   .rope = device::rope, .swiglu_forward = device::swiglu_forward,                                           \
   .swiglu_backward = device::swiglu_backward, .gelu_forward = device::gelu_forward,                         \
   .gelu_backward = device::gelu_backward, .attention_forward = device::attention_forward,                   \
-  .attention_backward = device::attention_backward, .softmax_stats = device::softmax_stats,                 \
+  .attention_backward = device::attention_backward, .attention_merge = device::attention_merge,             \
+  .softmax_stats = device::softmax_stats, .rescale_sums = device::rescale_sums,                             \
   .cross_entropy = device::cross_entropy, .embedding_forward = device::embedding_forward,                   \
   .embedding_backward = device::embedding_backward, .column_sum = device::column_sum,                       \
   .sum_of_squares = device::sum_of_squares, .copy = device::copy, .fill = device::fill, .add = device::add, \
   .scale = device::scale, .fill_normal = device::fill_normal
 
-const OpTable kCpuOps{
-    .packed_bytes = cpu::packed_bytes, .pack = cpu::pack, .matmul = cpu::matmul, STRATA_OPS(cpu)};
+const OpTable kCpuOps{.packed_bytes = cpu::packed_bytes, STRATA_OPS(cpu)};
 
 // The meta device has no layout of its own: packed_bytes() asks the row of the stream's target.
-const OpTable kMetaOps{.packed_bytes = nullptr, .pack = meta::pack, .matmul = meta::matmul, STRATA_OPS(meta)};
+const OpTable kMetaOps{.packed_bytes = nullptr, STRATA_OPS(meta)};
 
 #undef STRATA_OPS
 

@@ -18,6 +18,7 @@ namespace strata {
 struct OpTable {
   int64_t (*packed_bytes)(const Stream&, DType dtype, int64_t k, int64_t n);  // of the device's stream, or meta
   void (*pack)(Stream&, const Tensor&, const PackedMatrix&);
+  void (*pack_both)(Stream&, const Tensor&, const PackedMatrix&, const PackedMatrix&);
   void (*matmul)(Stream&, const Matmul&);
   void (*rms_norm_forward)(Stream&, const RmsNormForward&);
   void (*rms_norm_backward)(Stream&, const RmsNormBackward&);
@@ -30,7 +31,9 @@ struct OpTable {
   void (*gelu_backward)(Stream&, const GeluBackward&);
   void (*attention_forward)(Stream&, const AttentionForward&);
   void (*attention_backward)(Stream&, const AttentionBackward&);
+  void (*attention_merge)(Stream&, const AttentionMerge&);
   void (*softmax_stats)(Stream&, const SoftmaxStats&);
+  void (*rescale_sums)(Stream&, const Tensor&, const Tensor&, const Tensor&);
   void (*cross_entropy)(Stream&, const CrossEntropy&);
   void (*embedding_forward)(Stream&, const EmbeddingForward&);
   void (*embedding_backward)(Stream&, const EmbeddingBackward&);

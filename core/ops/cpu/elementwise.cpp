@@ -53,6 +53,13 @@ void add(Stream& stream, const Tensor& a, const Tensor& b, const Tensor& out) {
   CpuStream& cpu = cpu_stream(stream);
   cpu.enqueue([&cpu, a, b, out] {
     const PointwiseKernels& kernels = STRATA_SELECT_ISA(cpu.isa(), pointwise_kernels);
+    if (b.rank() != a.rank()) {
+      for_rows(cpu.pool(), a.dim(0), a.dim(1) * size_of(a.dtype()), [&](Range range) {
+        for (int64_t r = range.begin; r < range.end; ++r)
+          kernels.add(offset(ref(a), r * a.stride(0)), ref(b), offset(ref(out), r * out.stride(0)), a.dim(1));
+      });
+      return;
+    }
     for_pieces(cpu.pool(), a.numel(), piece_of(a), [&](Range range) {
       kernels.add(offset(ref(a), range.begin), offset(ref(b), range.begin), offset(ref(out), range.begin),
                   range.end - range.begin);

@@ -15,12 +15,14 @@
 namespace strata::cpu {
 namespace {
 
-void check_ids(std::span<const int32_t> ids, int64_t rows) {
+// `num_ids` as the operations give it: 0 where the table of `rows` rows is all there is.
+void check_ids(std::span<const int32_t> ids, int64_t num_ids, int64_t rows) {
+  if (num_ids == 0) num_ids = rows;
   for (size_t t = 0; t < ids.size(); ++t)
-    if (ids[t] < 0 || ids[t] >= rows)
+    if (ids[t] < 0 || ids[t] >= num_ids)
       throw Error(Fault::data, {.what = "a token id is outside the vocabulary",
                                 .found = fmt::format("id {} at token {} of the micro-batch", ids[t], t),
-                                .expected = fmt::format("0 to {}", rows - 1),
+                                .expected = fmt::format("0 to {}", num_ids - 1),
                                 .fix = "tokenize the data with the tokenizer of this model"});
 }
 
@@ -33,15 +35,20 @@ void embedding_forward(Stream& stream, const EmbeddingForward& args) {
   CpuStream& cpu = cpu_stream(stream);
   cpu.enqueue([&cpu, args] {
     const std::span<const int32_t> ids = args.ids.span<int32_t>();
-    check_ids(ids, args.table.dim(0));
+    const int64_t rows = args.table.dim(0);
+    check_ids(ids, args.num_ids, rows);
     const PointwiseKernels& kernels = STRATA_SELECT_ISA(cpu.isa(), pointwise_kernels);
     const int64_t width = args.table.dim(1), row_bytes = width * size_of(args.table.dtype());
     const MatrixRef table = ref(args.table), out = ref(args.out);
     for_rows(cpu.pool(), args.ids.dim(0), row_bytes, [&](Range range) {
       for (int64_t t = range.begin; t < range.end; ++t) {
-        const MatrixRef from = offset(table, ids[static_cast<size_t>(t)] * table.stride);
+        const int64_t row = ids[static_cast<size_t>(t)] - args.first_id;
+        const bool here = row >= 0 && row < rows;
+        const MatrixRef from = offset(table, here ? row * table.stride : 0);
         const MatrixRef to = offset(out, t * out.stride);
-        if (args.write == Write::accumulate)
+        if (!here) {
+          if (args.write == Write::overwrite) std::memset(to.data, 0, static_cast<size_t>(row_bytes));
+        } else if (args.write == Write::accumulate)
           kernels.add(to, from, to, width);
         else
           std::memcpy(to.data, from.data, static_cast<size_t>(row_bytes));
@@ -61,16 +68,21 @@ void embedding_backward(Stream& stream, const EmbeddingBackward& args) {
   if (args.write == Write::overwrite) cpu::fill(stream, args.dtable, 0.0f);
   cpu.enqueue([&cpu, args, memory] {
     const std::span<const int32_t> ids = args.ids.span<int32_t>();
-    const int64_t rows = args.dtable.dim(0), tokens = args.ids.dim(0), width = args.dtable.dim(1);
-    check_ids(ids, rows);
-    // first[id] is where the tokens of `id` begin in `order`; while placing, where its next one goes.
+    const int64_t rows = args.dtable.dim(0), ids_count = args.ids.dim(0), width = args.dtable.dim(1);
+    check_ids(ids, args.num_ids, rows);
+    // The row of token t; outside [0, rows) it belongs to another part of the table.
+    const auto row_of = [&](int64_t t) { return ids[static_cast<size_t>(t)] - args.first_id; };
+    const auto here = [&](int64_t row) { return row >= 0 && row < rows; };
+    // first[row] is where the tokens of `row` begin in `order`; while placing, where its next one goes.
     int32_t* const first = memory;
     int32_t* const order = memory + rows + 1;
     std::fill(first, first + rows + 1, 0);
-    for (const int32_t id : ids) ++first[id + 1];
+    for (int64_t t = 0; t < ids_count; ++t)
+      if (here(row_of(t))) ++first[row_of(t) + 1];
     for (int64_t r = 0; r < rows; ++r) first[r + 1] += first[r];
-    for (int64_t t = 0; t < tokens; ++t)
-      order[first[ids[static_cast<size_t>(t)]]++] = static_cast<int32_t>(t);
+    const int64_t tokens = first[rows];
+    for (int64_t t = 0; t < ids_count; ++t)
+      if (here(row_of(t))) order[first[row_of(t)]++] = static_cast<int32_t>(t);
 
     const ReduceKernels& kernels = STRATA_SELECT_ISA(cpu.isa(), reduce_kernels);
     const MatrixRef dout = ref(args.dout);
@@ -81,13 +93,13 @@ void embedding_backward(Stream& stream, const EmbeddingBackward& args) {
       const int64_t begin = item / column_pieces * kTokenPiece, end = std::min(tokens, begin + kTokenPiece);
       const int64_t column = item % column_pieces * kColumnPiece;
       const Range columns{column, std::min(width, column + kColumnPiece)};
-      const auto id_at = [&](int64_t i) { return ids[static_cast<size_t>(order[i])]; };
+      const auto row_at = [&](int64_t i) { return row_of(order[i]); };
       int64_t i = begin;
-      while (i > 0 && i < end && id_at(i) == id_at(i - 1)) ++i;
+      while (i > 0 && i < end && row_at(i) == row_at(i - 1)) ++i;
       while (i < end) {
         int64_t run_end = i + 1;
-        while (run_end < tokens && id_at(run_end) == id_at(i)) ++run_end;
-        kernels.add_rows(dout, order + i, run_end - i, columns, dtable + id_at(i) * width);
+        while (run_end < tokens && row_at(run_end) == row_at(i)) ++run_end;
+        kernels.add_rows(dout, order + i, run_end - i, columns, dtable + row_at(i) * width);
         i = run_end;
       }
     });

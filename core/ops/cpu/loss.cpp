@@ -32,6 +32,17 @@ void softmax_stats(Stream& stream, const SoftmaxStats& args) {
   });
 }
 
+void rescale_sums(Stream& stream, const Tensor& from, const Tensor& to, const Tensor& sum) {
+  CpuStream& cpu = cpu_stream(stream);
+  cpu.enqueue([&cpu, from, to, sum] {
+    const LossKernels& kernels = STRATA_SELECT_ISA(cpu.isa(), loss_kernels);
+    for_pieces(cpu.pool(), sum.numel(), kPieceBytes / size_of(DType::f32), [&](Range range) {
+      kernels.rescale_sums(from.data<float>() + range.begin, to.data<float>() + range.begin,
+                           sum.data<float>() + range.begin, range.end - range.begin);
+    });
+  });
+}
+
 void cross_entropy(Stream& stream, const CrossEntropy& args) {
   CpuStream& cpu = cpu_stream(stream);
   const CrossEntropyRows rows{.softmax = softmax_rows(args),

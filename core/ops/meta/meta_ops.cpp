@@ -31,6 +31,11 @@ void pack(Stream& stream, const Tensor& b, const PackedMatrix& packed) {
   count_bytes(stream, {b, packed.bytes});
 }
 
+void pack_both(Stream& stream, const Tensor& weight, const PackedMatrix& transposed,
+               const PackedMatrix& plain) {
+  count_bytes(stream, {weight, transposed.bytes, plain.bytes});
+}
+
 void matmul(Stream& stream, const Matmul& args) {
   meta_stream(stream).count.matmul_flops += 2 * args.out.numel() * args.a.dim(1);
   use_scratch(stream, &ScratchTable::matmul, args);
@@ -89,8 +94,15 @@ void attention_backward(Stream& stream, const AttentionBackward& args) {
   use_scratch(stream, &ScratchTable::attention_backward, args);
 }
 
+void attention_merge(Stream& stream, const AttentionMerge& args) {
+  count_bytes(stream, {args.out, args.out, args.lse, args.lse, args.part, args.part_lse});
+}
+
 void softmax_stats(Stream& stream, const SoftmaxStats& args) {
   count_bytes(stream, {args.logits, args.targets, args.max, args.sum, args.target_logit});
+}
+void rescale_sums(Stream& stream, const Tensor& from, const Tensor& to, const Tensor& sum) {
+  count_bytes(stream, {from, to, sum, sum});
 }
 void cross_entropy(Stream& stream, const CrossEntropy& args) {
   count_bytes(stream, {args.targets, args.max, args.sum, args.target_logit, args.nll});

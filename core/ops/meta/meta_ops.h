@@ -8,6 +8,7 @@
 namespace strata::meta {
 
 void pack(Stream&, const Tensor&, const PackedMatrix&);
+void pack_both(Stream&, const Tensor&, const PackedMatrix&, const PackedMatrix&);
 void matmul(Stream&, const Matmul&);
 void rms_norm_forward(Stream&, const RmsNormForward&);
 void rms_norm_backward(Stream&, const RmsNormBackward&);
@@ -20,7 +21,9 @@ void gelu_forward(Stream&, const GeluForward&);
 void gelu_backward(Stream&, const GeluBackward&);
 void attention_forward(Stream&, const AttentionForward&);
 void attention_backward(Stream&, const AttentionBackward&);
+void attention_merge(Stream&, const AttentionMerge&);
 void softmax_stats(Stream&, const SoftmaxStats&);
+void rescale_sums(Stream&, const Tensor& from, const Tensor& to, const Tensor& sum);
 void cross_entropy(Stream&, const CrossEntropy&);
 void embedding_forward(Stream&, const EmbeddingForward&);
 void embedding_backward(Stream&, const EmbeddingBackward&);

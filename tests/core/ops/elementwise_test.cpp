@@ -83,6 +83,25 @@ TEST(Elementwise, FillAddScale) {
       EXPECT_TRUE(bytes_of(got[0]) == bytes_of(got[1])) << "in place";
       for (const double v : to_matrix(got[2]).values) ASSERT_EQ(v, 0.75);
     }
+  for (const DType type : {DType::f32, DType::bf16}) {
+    constexpr int64_t kRows = 30, kColumns = 37;
+    TestTensors t;
+    const auto make = [&](TestTensors& from) {
+      return std::pair{from.normal(type, {kRows * kColumns}).view({kRows, kColumns}),
+                       from.normal(type, {kColumns})};
+    };
+    const auto [x, bias] = make(t);
+    Matrix sum = to_matrix(x);
+    const Matrix added = to_matrix(bias);
+    for (int64_t i = 0; i < kRows; ++i)
+      for (int64_t j = 0; j < kColumns; ++j) sum(i, j) += added(0, j);
+    const auto rows = run_everywhere([&](Stream& stream, TestTensors& tensors) {
+      const auto [a, b] = make(tensors);
+      add(stream, a, b, a);
+      return std::vector{a};
+    });
+    expect_close(rows[0], sum, {.sums = 1}, "add to every row");
+  }
   const auto got = run_everywhere([&](Stream& stream, TestTensors& tensors) {
     const Tensor x = tensors.filled(DType::f32, {77}, 3.0f);
     scale(stream, x, -0.1f);

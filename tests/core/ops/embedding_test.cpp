@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "core/base/error.h"
+#include "core/ops/elementwise.h"
 #include "core/ops/op_table.h"
 #include "tests/support/matrix.h"
 #include "tests/support/test_tensors.h"
@@ -84,6 +85,56 @@ TEST(Embedding, BackwardAddsRowsInOrderOfTokens) {
       });
       EXPECT_EQ(to_matrix(got[0]).values, expected.values) << text(c);
     }
+}
+
+// The parts of a table give disjoint rows of the whole's result, zeros elsewhere, and their own rows of its
+// gradient.
+TEST(Embedding, PartsOfATable) {
+  constexpr int64_t kTokens = 200, kIds = 21, kWidth = 40, kParts = 3;
+  for (const Write write : {Write::overwrite, Write::accumulate}) {
+    TestTensors t;
+    const Tensor table = t.normal(DType::bf16, {kIds, kWidth}), ids = t.random_ids(kTokens, kIds);
+    const Tensor old = t.normal(DType::bf16, {kTokens, kWidth}),
+                 dout = t.normal(DType::f32, {kTokens, kWidth});
+    const Tensor dold = t.normal(DType::f32, {kIds * kWidth}).view({kIds, kWidth});
+    WorkerPool pool(2);
+    CpuStream stream(pool);
+    const Tensor out = t.clone(old), dtable = t.normal(DType::f32, {kIds * kWidth}).view({kIds, kWidth});
+    copy(stream, dold, dtable);
+    embedding_forward(stream, {.table = table, .ids = ids, .out = out, .write = write});
+    embedding_backward(stream, {.ids = ids, .dout = dout, .dtable = dtable, .write = write});
+    const Matrix whole = to_matrix(out), before = to_matrix(old), numbers = to_matrix(ids);
+    constexpr int64_t kRows = kIds / kParts;
+    for (int64_t part = 0; part < kParts; ++part) {
+      const Tensor part_out = t.clone(old), part_dtable = dold.slice(0, part * kRows, kRows);
+      // A part's rows alone, so that reading beyond them would show.
+      const Tensor part_table = t.clone(table.slice(0, part * kRows, kRows));
+      embedding_forward(stream, {.table = part_table,
+                                 .ids = ids,
+                                 .out = part_out,
+                                 .write = write,
+                                 .first_id = part * kRows,
+                                 .num_ids = kIds});
+      embedding_backward(stream, {.ids = ids,
+                                  .dout = dout,
+                                  .dtable = part_dtable,
+                                  .write = write,
+                                  .first_id = part * kRows,
+                                  .num_ids = kIds});
+      const Matrix got = to_matrix(part_out);
+      for (int64_t i = 0; i < kTokens; ++i)
+        for (int64_t j = 0; j < kWidth; ++j) {
+          const bool here = static_cast<int64_t>(numbers(0, i)) / kRows == part;
+          const double rest = write == Write::accumulate ? before(i, j) : 0;
+          ASSERT_EQ(got(i, j), here ? whole(i, j) : rest) << part << " " << i << " " << j;
+        }
+      EXPECT_TRUE(bytes_of(part_dtable) == bytes_of(dtable.slice(0, part * kRows, kRows))) << part;
+    }
+    EXPECT_THROW(
+        embedding_forward(
+            stream, {.table = table, .ids = t.ids({0, kIds}), .out = out.slice(0, 0, 2), .num_ids = kIds}),
+        Error);
+  }
 }
 
 TEST(Embedding, AnIdOutsideTheTableIsNamed) {

@@ -32,7 +32,7 @@ void forward_tile(const AttentionHead& head, const AttentionTile& tile) {
     tile_product<FloatUnits, true>(d, groups * kLanes, all_keys, tile_a(keys, 1, width), {scores, kTile},
                                    {out_t, kTile});
   }
-  write_out<T>(head, tile, groups, softmax, out_t, queries_t);
+  write_out(head, tile, groups, softmax, out_t, queries_t);
 }
 
 template <typename T>
@@ -76,7 +76,7 @@ void backward_tile(const AttentionHead& head, const AttentionTile& tile) {
     tile_product<FloatUnits, true>(tile.q_count, width, keys_of, tile_a(dscores, 1, kTile), {keys, width},
                                    {dqueries, width});
   }
-  write_rows<T>(head.dq, tile, d, dqueries);
+  write_rows(head.dq, tile, d, dqueries);
 }
 
 void forward(const AttentionHead& head, const AttentionTile& tile) {

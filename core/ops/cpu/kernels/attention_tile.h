@@ -35,14 +35,15 @@ STRATA_ALWAYS_INLINE void load_tile(MatrixRef from, int64_t first, int rows, int
 }
 
 // The tile's rows of `to`, from rows [kTile, padded(columns)].
-template <typename T>
 STRATA_ALWAYS_INLINE void write_rows(MatrixRef to, const AttentionTile& tile, int columns,
                                      const float* rows) {
   const int width = padded(columns);
-  for (int i = 0; i < tile.q_count; ++i) {
-    T* row = to.row<T>(tile.q_begin + i);
-    for_lanes(columns, [&](int64_t c, auto lanes) { store(row + c, load(rows + i * width + c), lanes); });
-  }
+  with_type(to.dtype, [&]<typename T>(Type<T>) {
+    for (int i = 0; i < tile.q_count; ++i) {
+      T* row = to.row<T>(tile.q_begin + i);
+      for_lanes(columns, [&](int64_t c, auto lanes) { store(row + c, load(rows + i * width + c), lanes); });
+    }
+  });
 }
 
 // The keys of one step of the loop over key tiles: `count` from offset `begin` of the tile's keys.
@@ -126,7 +127,6 @@ struct RunningSoftmax {
 
 // Finishes a tile of the forward pass: out_t becomes rows of `out` by way of `rows` [kTile,
 // padded(head_dim)].
-template <typename T>
 STRATA_ALWAYS_INLINE void write_out(const AttentionHead& head, const AttentionTile& tile, int groups,
                                     const RunningSoftmax& softmax, float* out_t, float* rows) {
   const int d = head.head_dim, width = padded(d);
@@ -134,7 +134,7 @@ STRATA_ALWAYS_INLINE void write_out(const AttentionHead& head, const AttentionTi
   for (int g = 0; g < groups; ++g) store(lse + g * kLanes, softmax.finish(head, g, out_t));
   __builtin_memcpy(head.lse + tile.q_begin, lse, sizeof(float) * static_cast<size_t>(tile.q_count));
   transpose(d, groups * kLanes, out_t, kTile, rows, width);
-  write_rows<T>(head.out, tile, d, rows);
+  write_rows(head.out, tile, d, rows);
 }
 
 // What the backward pass needs of each query beside its rows.

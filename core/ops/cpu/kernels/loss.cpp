@@ -30,6 +30,12 @@ void softmax_stats(const SoftmaxRows& args, Range rows) {
   });
 }
 
+void rescale_sums(const float* from, const float* to, float* sum, int64_t count) {
+  for_lanes(count, [&](int64_t i, auto lanes) {
+    store(sum + i, load(sum + i, lanes) * exp(load(from + i, lanes) - load(to + i, lanes)), lanes);
+  });
+}
+
 STRATA_ALWAYS_INLINE float log(float x) { return log(broadcast(x)).part[0][0]; }
 
 void cross_entropy(const CrossEntropyRows& args, Range rows) {
@@ -64,6 +70,6 @@ void cross_entropy(const CrossEntropyRows& args, Range rows) {
 
 }  // namespace
 
-const LossKernels loss_kernels{.softmax_stats = softmax_stats, .cross_entropy = cross_entropy};
+const LossKernels loss_kernels{.softmax_stats = softmax_stats, .rescale_sums = rescale_sums, .cross_entropy = cross_entropy};
 
 }  // namespace strata::cpu::STRATA_ISA_NAMESPACE

@@ -23,6 +23,7 @@ struct CrossEntropyRows {
 
 struct LossKernels {
   void (*softmax_stats)(const SoftmaxRows&, Range rows);
+  void (*rescale_sums)(const float* from, const float* to, float* sum, int64_t count);
   void (*cross_entropy)(const CrossEntropyRows&, Range rows);
 };
 STRATA_DECLARE_PER_ISA(const LossKernels loss_kernels);

@@ -90,7 +90,7 @@ void forward(const AttentionHead& head, const AttentionTile& tile) {
     interleave_rows(head.v, tile.k_begin + begin, step.count, d, values);
     tile_product<PairUnits, true>(d, lanes, all_keys, tile_a(values, 1, d), {weights, kTile}, {out_t, kTile});
   }
-  write_out<bf16>(head, tile, groups, softmax, out_t, rows);
+  write_out(head, tile, groups, softmax, out_t, rows);
 }
 
 void backward(const AttentionHead& head, const AttentionTile& tile) {
@@ -140,7 +140,7 @@ void backward(const AttentionHead& head, const AttentionTile& tile) {
     tile_product<PairUnits, true>(tile.q_count, d, keys_of, tile_a(dscore_pairs, 1, kTile), {keys, d},
                                   {dqueries, d});
   }
-  write_rows<bf16>(head.dq, tile, d, dqueries);
+  write_rows(head.dq, tile, d, dqueries);
 }
 
 }  // namespace

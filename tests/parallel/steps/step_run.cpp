@@ -1,0 +1,242 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tests/parallel/steps/step_run.h"
+
+#include <algorithm>
+#include <cmath>
+#include <mutex>
+
+#include "core/base/hash.h"
+#include "core/device/cpu/cpu_stream.h"
+#include "core/models/architectures.h"
+#include "core/step/step_runner.h"
+#include "core/tensor/bf16.h"
+#include "optim/clip.h"
+#include "optim/optimizer_table.h"
+#include "optim/parameter_group.h"
+#include "parallel/comm/thread_world.h"
+#include "parallel/schedules/schedule_table.h"
+
+namespace strata {
+namespace {
+
+// Sample `index` of a step: two documents a row, every ninth token without a target.
+Batch sample_batch(const StepRun& run, int64_t step, int64_t index) {
+  const int64_t n = run.rows * run.seq_len;
+  Batch batch{.rows = run.rows, .seq_len = run.seq_len};
+  const int64_t cut = run.seq_len * 5 / 8;
+  for (int64_t i = 0; i < n; ++i) {
+    const int64_t t = i % run.seq_len;
+    const auto token = [&](int64_t at) {
+      return static_cast<int32_t>(
+          hash_combine(static_cast<uint64_t>(step * 1000 + index), static_cast<uint64_t>(at) / 2) %
+          static_cast<uint64_t>(run.spec.vocab));
+    };
+    batch.tokens.push_back(token(i));
+    const bool last = t + 1 == run.seq_len || t + 1 == cut;
+    batch.targets.push_back(last || i % 9 == 4 ? kNoTarget : token(i + 1));
+    batch.positions.push_back(static_cast<int32_t>(t < cut ? t : t - cut));
+    if (t == 0 || t == cut) batch.segment_begin.push_back(static_cast<int32_t>(i));
+    batch.num_targets += batch.targets.back() != kNoTarget ? 1 : 0;
+  }
+  batch.segment_begin.push_back(static_cast<int32_t>(n));
+  return batch;
+}
+
+std::vector<float> values_of(const Tensor& tensor) {
+  std::vector<float> values;
+  for (int64_t i = 0; i < tensor.numel(); ++i)
+    values.push_back(tensor.dtype() == DType::bf16 ? to_float(tensor.data<const bf16>()[i])
+                                                   : tensor.data<const float>()[i]);
+  return values;
+}
+
+void put(StepOutcome::Tensors& tensors, const LogicalState& state, const Tensor& part) {
+  std::vector<float>& whole = tensors[state.name];
+  whole.resize(static_cast<size_t>(state.shape.numel()), std::nanf(""));
+  const std::vector<float> values = values_of(part);
+  const bool matrix = state.shape.rank() == 2;
+  const int64_t width = matrix ? state.held.extent[1] : state.held.numel();
+  for (int64_t i = 0; i < state.held.numel(); ++i) {
+    const int64_t at =
+        matrix ? (state.held.begin[0] + i / width) * state.shape[1] + state.held.begin[1] + i % width
+               : state.held.begin[0] + i;
+    whole[static_cast<size_t>(at)] = values[static_cast<size_t>(i)];
+  }
+}
+
+class RankRun {
+ public:
+  RankRun(World& world, const StepRun& run, const StepLayout& layout, StepOutcome& outcome, std::mutex& mutex)
+      : run_(run),
+        world_(world),
+        outcome_(outcome),
+        mutex_(mutex),
+        place_(world, place_options(run, layout), run.spec.tied),
+        model_(make_model(run.spec, run.compute, place_.split())),
+        rule_(
+            make_update_rule("adamw", run.state, run.compute, {.beta1 = 0.9f, .beta2 = 0.95f, .eps = 1e-4f})),
+        plan_(model_, {.geometry = {.rows = run.rows,
+                                    .seq_len = place_.local_seq_len(run.seq_len),
+                                    .micro_batches = place_.options().micro_batches},
+                       .rule = rule_.get(),
+                       .recompute = layout.recompute,
+                       .rank = place_.rank_options(model_)}),
+        pool_(layout.threads),
+        stream_(pool_),
+        alone_(1),
+        communication_(alone_),
+        allocator_(make_cpu_allocator()),
+        runner_(plan_, {stream_, &communication_}, *allocator_, [this](StepScalars& sums) { clip(sums); },
+                {.max_delay_us = layout.max_delay_us, .delay_seed = static_cast<uint64_t>(world.rank())}) {}
+
+  void run() {
+    runner_.initialize(1234);
+    collect(outcome_.initial, false);
+    for (step_ = 0; step_ < run_.steps; ++step_) {
+      const StepScalars sums = runner_.train_step(batches(step_), [&](const Parameter& parameter) {
+        return UpdateScalars{
+            .learning_rate = 1e-2f, .weight_decay = weight_decay_of(parameter, 0.1f), .step = step_ + 1};
+      });
+      if (world_.rank() > 0) continue;
+      outcome_.losses.push_back(sums.loss.mean());
+      outcome_.norms.push_back(sums.grad_norm);
+    }
+    collect(outcome_.parameters, false);
+    if (run_.evaluate) {
+      LossSum all;
+      for (const Batch& batch : batches(run_.steps - 1)) all.add(runner_.evaluate(batch));
+      if (world_.rank() == 0) outcome_.valid_loss = all.mean();
+    }
+    const std::lock_guard lock(mutex_);
+    outcome_.arena_bytes[static_cast<size_t>(world_.rank())] = plan_.arena_bytes();
+  }
+
+ private:
+  static PlaceOptions place_options(const StepRun& run, const StepLayout& layout) {
+    const int micro_batches = static_cast<int>(div_exact(run.samples, layout.mesh.dp));
+    return {.mesh = layout.mesh,
+            .sequence = layout.sequence,
+            .partition = layout.partition,
+            .schedule =
+                layout.mesh.pp == 1 && layout.virtual_stages == 1
+                    ? Schedule{}
+                    : make_schedule(layout.schedule, {layout.mesh.pp, layout.virtual_stages, micro_batches}),
+            .order = layout.tree ? SumOrder::tree : SumOrder::ascending,
+            .gather_ahead = layout.gather_ahead,
+            .micro_batches = micro_batches};
+  }
+
+  std::vector<Batch> batches(int64_t step) const {
+    std::vector<Batch> batches;
+    for (int i = 0; i < place_.options().micro_batches; ++i)
+      batches.push_back(place_.part_of(sample_batch(run_, step, place_.sample(i))));
+    return batches;
+  }
+
+  void clip(StepScalars& sums) {
+    if (step_ == 0) collect(outcome_.gradients, true);
+    const Clip clip = clip_by_norm(sums.squares, run_.grad_clip);
+    sums.grad_norm = clip.norm;
+    sums.coefficient = clip.gradient_scale;
+  }
+
+  void collect(StepOutcome::Tensors& tensors, bool gradients) {
+    const std::lock_guard lock(mutex_);
+    for (const LogicalState& state : runner_.logical_states())
+      if (state.speaks && (!gradients || state.gradient))
+        put(tensors, state, gradients ? state.gradient : state.weight);
+  }
+
+  const StepRun& run_;
+  World& world_;
+  StepOutcome& outcome_;
+  std::mutex& mutex_;
+  RankPlace place_;
+  Model model_;
+  std::unique_ptr<UpdateRule> rule_;
+  StepPlan plan_;
+  WorkerPool pool_;
+  CpuStream stream_;
+  WorkerPool alone_;
+  CpuStream communication_;
+  std::shared_ptr<Allocator> allocator_;
+  int64_t step_ = 0;
+  StepRunner runner_;
+};
+
+double norm(const std::vector<float>& x) {
+  double sum = 0;
+  for (const float v : x) sum += static_cast<double>(v) * v;
+  return std::sqrt(sum);
+}
+
+}  // namespace
+
+std::string to_string(const StepLayout& layout) {
+  const auto& m = layout.mesh;
+  return fmt::format("pp{}x{} dp{} cp{} tp{}{} {} partition {}/{}/{}{}{} ahead {}", m.pp,
+                     layout.virtual_stages, m.dp, m.cp, m.tp, layout.sequence ? "+sp" : "", layout.schedule,
+                     layout.partition.weights, layout.partition.gradients, layout.partition.state,
+                     layout.tree ? " tree" : "", layout.recompute ? " recompute" : "", layout.gather_ahead);
+}
+
+ModelSpec small_llama(bool tied) {
+  return {.arch = "llama",
+          .layers = 4,
+          .hidden = 32,
+          .heads = 4,
+          .kv_heads = 4,
+          .head_dim = 8,
+          .ffn = 48,
+          .vocab = 100,
+          .max_positions = 32,
+          .tied = tied};
+}
+
+ModelSpec small_gpt2() {
+  return {.arch = "gpt2",
+          .layers = 4,
+          .hidden = 32,
+          .heads = 4,
+          .kv_heads = 4,
+          .head_dim = 8,
+          .ffn = 64,
+          .vocab = 100,
+          .max_positions = 32,
+          .tied = true};
+}
+
+StepOutcome run_steps(const StepRun& run, const StepLayout& layout) {
+  StepOutcome outcome;
+  outcome.arena_bytes.resize(static_cast<size_t>(layout.ranks()));
+  std::mutex mutex;
+  run_ranks(layout.ranks(), [&](World& world) { RankRun(world, run, layout, outcome, mutex).run(); });
+  return outcome;
+}
+
+double farthest(const StepOutcome::Tensors& a, const StepOutcome::Tensors& b) {
+  double largest = 0, worst = 0;
+  for (const auto& [name, values] : b) largest = std::max(largest, norm(values));
+  if (a.size() != b.size()) return INFINITY;
+  for (const auto& [name, values] : b) {
+    const auto other = a.find(name);
+    if (other == a.end() || other->second.size() != values.size()) return INFINITY;
+    std::vector<float> difference(values.size());
+    for (size_t i = 0; i < values.size(); ++i) difference[i] = other->second[i] - values[i];
+    const double distance = norm(difference) / std::max(norm(values), largest / 100);
+    worst = std::isnan(distance) ? INFINITY : std::max(worst, distance);
+  }
+  return worst;
+}
+
+double farthest_change(const StepOutcome& a, const StepOutcome& b) {
+  const auto change = [](const StepOutcome& outcome) {
+    StepOutcome::Tensors changes = outcome.parameters;
+    for (auto& [name, values] : changes)
+      for (size_t i = 0; i < values.size(); ++i) values[i] -= outcome.initial.at(name)[i];
+    return changes;
+  };
+  return farthest(change(a), change(b));
+}
+
+}  // namespace strata
