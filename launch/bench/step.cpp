@@ -15,6 +15,7 @@
 #include "launch/bench/busy_neighbour.h"
 #include "launch/bench/foreign_load.h"
 #include "launch/bench/matmul_peak.h"
+#include "launch/bench/median.h"
 #include "optim/clip.h"
 #include "optim/optimizer_table.h"
 #include "optim/parameter_group.h"
@@ -26,11 +27,6 @@ using Clock = std::chrono::steady_clock;
 
 double ms_since(Clock::time_point begin) {
   return std::chrono::duration<double, std::milli>(Clock::now() - begin).count();
-}
-
-double median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  return values[values.size() / 2];
 }
 
 // Adds up the time of the products that pass through it. On an inline stream a call returns when its work is

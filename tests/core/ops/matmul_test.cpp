@@ -17,18 +17,12 @@
 #include "core/device/meta_stream.h"
 #include "core/ops/cpu/matmul.h"
 #include "tests/support/reference_matmul.h"
+#include "tests/support/test_tensors.h"
 
 namespace strata {
 namespace {
 
 constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
-
-std::vector<Isa> isas_here() {
-  std::vector<Isa> isas;
-  for (const Isa isa : {Isa::portable, Isa::avx2, Isa::avx512, Isa::avx512_bf16})
-    if (isa <= machine_isa()) isas.push_back(isa);
-  return isas;
-}
 
 void set(const Tensor& x, int64_t i, int64_t j, float value) {
   const int64_t at = i * x.stride(0) + j * x.stride(1);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Run under mpirun by mpi_jobs_test: jobs that go wrong in one way each, ended as a program ends them.
 #include <fmt/core.h>
+#include <signal.h>
 #include <unistd.h>
 
 #include <cstdlib>
@@ -12,13 +13,15 @@
 
 #include "core/device/cpu/cpu_stream.h"
 #include "parallel/comm/mpi_world.h"
+#include "parallel/watchdog.h"
 
 namespace strata {
 namespace {
 
 class Job {
  public:
-  explicit Job(World& world) : world_(world) {
+  Job(World& world, const FlightRecorder& recorder)
+      : world_(world), watchdog_(world, progress, &recorder, std::chrono::seconds(5)) {
     GroupSpec spec{.purpose = "data", .members = std::vector<int>(static_cast<size_t>(world.size()))};
     std::iota(spec.members.begin(), spec.members.end(), 0);
     comm_ = world.group(std::move(spec));
@@ -37,13 +40,26 @@ class Job {
   }
   Tensor tensor(int64_t n) { return make_tensor(*allocator_, DType::f32, {n}, "values"); }
 
+  Progress progress;
+
  private:
   World& world_;
   std::shared_ptr<Allocator> allocator_ = make_cpu_allocator();
   WorkerPool pool_{1};
   CpuStream stream_{pool_};
   std::unique_ptr<Communicator> comm_;
+  Watchdog watchdog_;
 };
+
+void send_itself(Job& job, int rank, int signal) {
+  for (int step = 1; step < 20; ++step) {
+    job.progress.enter(step, "forward");
+    job.all_reduce();
+    if (job.rank() != rank || step != 12) continue;
+    std::this_thread::sleep_for(std::chrono::milliseconds(600));  // two heartbeats
+    kill(getpid(), signal);
+  }
+}
 
 const std::map<std::string, std::function<void(Job&)>> kScenarios = {
     {"fine", [](Job& job) { job.all_reduce(); }},
@@ -79,6 +95,15 @@ const std::map<std::string, std::function<void(Job&)>> kScenarios = {
        job.exchange({{other, job.tensor(4)}}, {});
        job.exchange({}, {{other, job.tensor(4)}});
      }},
+    {"stopped-0", [](Job& job) { send_itself(job, 0, SIGSTOP); }},
+    {"stopped-2", [](Job& job) { send_itself(job, 2, SIGSTOP); }},
+    {"killed-1", [](Job& job) { send_itself(job, 1, SIGKILL); }},
+    {"hangs",
+     [](Job& job) {
+       job.progress.enter(4, "optimizer");
+       if (job.rank() == 1) std::this_thread::sleep_for(std::chrono::minutes(5));
+       job.all_reduce();
+     }},
 };
 
 }  // namespace
@@ -89,11 +114,12 @@ int main(int argc, char** argv) {
   const std::string scenario = argc > 1 ? argv[1] : "";
   MpiOptions options{.grace = std::chrono::milliseconds(1000)};
   options.synchronous_sends = argc > 2 && std::string(argv[2]) == "--synchronous";
+  FlightRecorder recorder;
   std::unique_ptr<World> world;
   int code = 0;
   try {
-    world = make_mpi_world(options);
-    Job job(*world);
+    world = record_flight(make_mpi_world(options), recorder);
+    Job job(*world, recorder);
     kScenarios.at(scenario)(job);
   } catch (const Error& error) {
     // A rank that only heard of another's failure says nothing.
