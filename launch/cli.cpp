@@ -8,8 +8,8 @@
 #include <algorithm>
 
 #include "core/base/error.h"
+#include "core/base/suggest.h"
 #include "launch/commands/command.h"
-#include "launch/config/suggest.h"
 
 namespace strata {
 namespace {

@@ -25,7 +25,7 @@ Model make_gpt2(const ModelSpec& spec, const Split& split) {
                                                .hidden = spec.hidden,
                                                .padded_vocab = padded_vocab(spec.vocab, split.parts),
                                                .positions = spec.max_positions,
-                                               .multiplied = spec.tied,
+                                               .multiplied = spec.tied && !split.twin_table,
                                                .init_std = spec.init_std,
                                                .position_init_std = spec.init_std / 2,
                                                .split = split}));
@@ -51,7 +51,8 @@ Model make_gpt2(const ModelSpec& spec, const Split& split) {
                                .hidden = spec.hidden,
                                .norm = NormKind::layer,
                                .norm_eps = spec.norm_eps,
-                               .tied = spec.tied,
+                               .twin = spec.tied && split.twin_table,
+                               .tied = spec.tied && !split.twin_table,
                                .init_std = spec.init_std,
                                .split = split});
   return model;

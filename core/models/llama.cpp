@@ -15,7 +15,7 @@ Model make_llama(const ModelSpec& spec, const Split& split) {
   model.blocks.push_back(make_embedding_block({.vocab = spec.vocab,
                                                .hidden = spec.hidden,
                                                .padded_vocab = padded_vocab(spec.vocab, split.parts),
-                                               .multiplied = spec.tied,
+                                               .multiplied = spec.tied && !split.twin_table,
                                                .init_std = spec.init_std,
                                                .split = split}));
   for (int layer = 0; layer < spec.layers; ++layer)
@@ -39,7 +39,8 @@ Model make_llama(const ModelSpec& spec, const Split& split) {
                                .hidden = spec.hidden,
                                .norm = NormKind::rms,
                                .norm_eps = spec.norm_eps,
-                               .tied = spec.tied,
+                               .twin = spec.tied && split.twin_table,
+                               .tied = spec.tied && !split.twin_table,
                                .init_std = spec.init_std,
                                .split = split});
   return model;

@@ -22,8 +22,9 @@ class LossHead final : public HeadBlock {
     norm_ = list.norm(spec.norm, "final_norm", spec.hidden, spec.norm_eps, spec.split.per_row());
     // Own parameters first; a tied table comes right behind them.
     matrix_.weight = spec.tied ? static_cast<int>(parameters_.size())
-                               : list.vocabulary("head", Role::linear, spec.vocab, spec.padded_vocab,
-                                                 spec.hidden, spec.init_std, true);
+                               : list.vocabulary(spec.twin ? "embedding" : "head",
+                                                 spec.twin ? Role::embedding : Role::linear, spec.vocab,
+                                                 spec.padded_vocab, spec.hidden, spec.init_std, true);
   }
 
   std::string name() const override { return "head"; }

@@ -12,6 +12,7 @@ struct LossHeadSpec {
   int64_t vocab = 0, padded_vocab = 0, hidden = 0;  // of the whole; the parts share the padded rows
   NormKind norm = NormKind::rms;
   float norm_eps = 1e-5f;
+  bool twin = false;  // the matrix is a second copy of the embedding table, with its name and role
   bool tied = false;  // the matrix is the embedding table, handed in behind the head's own parameters
   float init_std = 0.02f;
   int64_t chunk_bytes = int64_t{64} << 20;  // of logits at most, but always a few rows

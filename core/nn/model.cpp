@@ -49,6 +49,7 @@ int64_t Model::num_parameters() const {
   for (int block = 0; block < num_blocks(); ++block)
     for (const Parameter& parameter : parameters(block))
       for (const LogicalTensor& piece : parameter.pieces) count += piece.shape.numel();
+  if (twin_table()) count -= parameters(num_blocks() - 1).back().pieces[0].shape.numel();
   return count;
 }
 

@@ -35,7 +35,9 @@ struct Model {
   bool rotary = false;
 
   // Parameter 0 of block 0 is also the head's vocabulary matrix.
-  bool tied() const { return spec.tied; }
+  bool tied() const { return spec.tied && !split.twin_table; }
+  // The head's last parameter is another copy of it.
+  bool twin_table() const { return spec.tied && split.twin_table; }
   int num_blocks() const { return static_cast<int>(blocks.size()) + 1; }  // the head included
   std::span<const Parameter> parameters(int block) const {
     return block + 1 < num_blocks() ? blocks[static_cast<size_t>(block)]->parameters() : head->parameters();

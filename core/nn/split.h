@@ -16,6 +16,9 @@ struct Split {
   // The rows between layers are cut as well (sequence parallelism): a parameter that every part holds whole
   // then sees only some of the tokens on each.
   bool sequence = false;
+  // Embedding and head each hold a tied table, because they lie on different ranks or their gradients are
+  // summed apart; the step adds the gradients of the two and updates both alike.
+  bool twin_table = false;
 
   // This part's share of `whole` heads, features or rows, which must divide.
   int64_t share(int64_t whole) const { return div_exact(whole, parts); }

@@ -27,7 +27,9 @@ void BinnedSum::add(const BinnedSum& other) {
   carry();
 }
 
-void BinnedSum::add(uint64_t integer, int exponent) {
+void BinnedSum::add(uint64_t integer, int exponent) { add(integer, exponent, false); }
+
+void BinnedSum::add(uint64_t integer, int exponent, bool negative) {
   if (integer == 0) return;
   // Drop trailing zeros, so that only bits that matter must lie in the range.
   const int zeros = std::countr_zero(integer);
@@ -36,29 +38,36 @@ void BinnedSum::add(uint64_t integer, int exponent) {
   check(position >= 0 && position + std::bit_width(integer) < kBins * kLimb,
         "[binned_sum] {} * 2^{} is outside the range of the sum", integer, exponent + zeros);
   const int bin = position / kLimb, shift = position % kLimb;
-  // Three limbs of integer << shift, each added with its carry at once: bins stay canonical.
+  // Three limbs of integer << shift, each added or taken away with its carry at once: bins stay canonical.
   const uint64_t low = (integer << shift) & kLimbMask;
   const uint64_t rest = shift == 0 ? integer >> kLimb : integer >> (kLimb - shift);
-  uint64_t add_to[3] = {low, rest & kLimbMask, rest >> kLimb};
-  uint64_t carry_in = 0;
+  const uint64_t limbs[3] = {low, rest & kLimbMask, rest >> kLimb};
+  int64_t carry_in = 0;  // -1, 0 or 1
   for (int i = bin; i < kBins && (i < bin + 3 || carry_in != 0); ++i) {
-    const uint64_t total = static_cast<uint64_t>(bins[i]) + (i < bin + 3 ? add_to[i - bin] : 0) + carry_in;
-    bins[i] = static_cast<int64_t>(i + 1 < kBins ? total & kLimbMask : total);
-    carry_in = i + 1 < kBins ? total >> kLimb : 0;
+    const auto limb = static_cast<int64_t>(i < bin + 3 ? limbs[i - bin] : 0);
+    const int64_t total = bins[i] + (negative ? -limb : limb) + carry_in;
+    const bool highest = i + 1 == kBins;
+    bins[i] = highest ? total : total & static_cast<int64_t>(kLimbMask);
+    carry_in = highest ? 0 : total >> kLimb;  // arithmetic shift, as in carry()
   }
 }
 
 void BinnedSum::add(double x) {
-  check(std::isfinite(x) && x >= 0, "[binned_sum] expected a finite number of at least 0, got {}", x);
+  check(std::isfinite(x), "[binned_sum] expected a finite number, got {}", x);
   const auto bits = std::bit_cast<uint64_t>(x);
   const uint64_t fraction = bits & ((uint64_t{1} << 52) - 1);
-  const int exponent = static_cast<int>(bits >> 52);
-  add(exponent == 0 ? fraction : fraction | uint64_t{1} << 52, std::max(exponent, 1) - 1075);
+  const int exponent = static_cast<int>(bits >> 52 & 0x7FF);
+  add(exponent == 0 ? fraction : fraction | uint64_t{1} << 52, std::max(exponent, 1) - 1075, std::signbit(x));
 }
 
 double BinnedSum::value() const {
   BinnedSum sum = *this;
   sum.carry();
+  const bool negative = sum.bins[kBins - 1] < 0;
+  if (negative) {
+    for (int64_t& bin : sum.bins) bin = -bin;
+    sum.carry();
+  }
   int top = kBins - 1;
   while (top > 0 && sum.bins[top] == 0) --top;
   // The 64 leading bits, the last of them set when anything below is: rounding them to 53 rounds the whole
@@ -83,7 +92,8 @@ double BinnedSum::value() const {
   }
   // With 64 bits used there are 11 beyond the double's 53: the last can stand for all that is below.
   if (below) head |= 1;
-  return std::ldexp(static_cast<double>(head), exponent);
+  const double magnitude = std::ldexp(static_cast<double>(head), exponent);
+  return negative ? -magnitude : magnitude;
 }
 
 }  // namespace strata

@@ -24,7 +24,7 @@ void column_sum(Stream& stream, const ColumnSum& args);
 // associative (in place of the rounding bins of Demmel and Nguyen, "Parallel reproducible summation", 2015:
 // every square of a float fits whole). Bin i counts units of 2^(32 i - 320). Adding two of them bin by bin
 // adds the sets, also as the integer sum of an all-reduce (fewer than 2^31 ranks); zero-initialised is the
-// empty set.
+// empty set. The highest bin holds the sign, as in two's complement.
 struct BinnedSum {
   static constexpr int kBins = 20;
   static constexpr int kLowestExponent = -320;
@@ -34,12 +34,13 @@ struct BinnedSum {
   void add(const BinnedSum& other);
   // Adds integer * 2^exponent; its bits must lie in [2^-320, 2^319).
   void add(uint64_t integer, int exponent);
-  // Adds a finite x >= 0 whose bits lie in that range.
+  // Adds a finite x, of either sign, whose bits lie in that range.
   void add(double x);
   // The exact sum rounded once, to nearest even: depends on the sum alone, not on how it was made.
   double value() const;
 
  private:
+  void add(uint64_t integer, int exponent, bool negative);
   void carry();  // brings every bin but the highest into [0, 2^32): one form per sum
 };
 

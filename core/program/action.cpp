@@ -26,18 +26,26 @@ Value freed_value(const Action& action) {
 
 const KindInfo& info(Kind kind) {
   static constexpr std::array<KindInfo, kNumKinds> table{{
-      {.name = "begin", .block = false, .micro_batch = false, .keep = false, .write = false},
-      {.name = "forward", .block = true, .micro_batch = true, .keep = true, .write = false},
-      {.name = "recompute", .block = true, .micro_batch = true, .keep = false, .write = false},
-      {.name = "backward_input", .block = true, .micro_batch = true, .keep = false, .write = false},
-      {.name = "backward_weight", .block = true, .micro_batch = true, .keep = false, .write = true},
-      {.name = "loss", .block = true, .micro_batch = true, .keep = false, .write = true},
-      {.name = "loss_only", .block = true, .micro_batch = true, .keep = false, .write = false},
-      {.name = "norm", .block = true, .micro_batch = false, .keep = false, .write = false},
-      {.name = "clip", .block = false, .micro_batch = false, .keep = false, .write = false},
-      {.name = "update", .block = true, .micro_batch = false, .keep = false, .write = false},
-      {.name = "pack", .block = true, .micro_batch = false, .keep = false, .write = false},
-      {.name = "free", .block = true, .micro_batch = true, .keep = false, .write = false},
+      {.name = "begin"},
+      {.name = "gather", .block = true},
+      {.name = "forward", .block = true, .micro_batch = true, .keep = true},
+      {.name = "recompute", .block = true, .micro_batch = true},
+      {.name = "backward_input", .block = true, .micro_batch = true},
+      {.name = "backward_weight", .block = true, .micro_batch = true, .write = true, .slot = true},
+      {.name = "loss", .block = true, .micro_batch = true, .write = true, .slot = true},
+      {.name = "loss_only", .block = true, .micro_batch = true},
+      {.name = "send", .block = true, .micro_batch = true, .cls = true, .peer = true},
+      {.name = "receive", .block = true, .micro_batch = true, .cls = true, .peer = true},
+      {.name = "reduce", .block = true, .write = true, .slot = true, .levels = true},
+      {.name = "fold", .block = true, .slot = true, .with = true},
+      {.name = "tie", .block = true, .peer = true},
+      {.name = "norm", .block = true},
+      {.name = "total"},
+      {.name = "clip"},
+      {.name = "update", .block = true},
+      {.name = "spread", .block = true},
+      {.name = "pack", .block = true},
+      {.name = "free", .block = true, .micro_batch = true},
   }};
   return table[static_cast<size_t>(kind)];
 }
@@ -53,8 +61,13 @@ std::string to_string(const Action& action) {
   const KindInfo& kind = info(action.kind);
   std::string text(kind.name);
   if (action.kind == Kind::free) return fmt::format("{} {}", kind.name, to_string(freed_value(action)));
+  if (kind.cls) text.append(" ").append(name(action.cls));
   if (kind.block) text += fmt::format(" {}", action.block);
   if (kind.micro_batch) text += fmt::format(" mb={}", action.micro_batch);
+  if (kind.levels) text += fmt::format(" level={} to={}", action.level, action.to);
+  if (kind.peer && action.peer >= 0) text += fmt::format(" peer={}", action.peer);
+  if (kind.slot && action.slot >= 0) text += fmt::format(" slot={}", action.slot);
+  if (kind.with) text += fmt::format(" with={}", action.with);
   if (kind.keep) text.append(" ").append(name(action.keep));
   if (kind.write) text.append(" ").append(name(action.write));
   return text;
@@ -94,18 +107,46 @@ Action parse_action(std::string_view text) {
   const KindInfo& fields = info(*kind);
   size_t at = 1;
   const auto next = [&] { return at < all.size() ? all[at++] : std::string_view{}; };
+  // The number of "key=", which must be there.
+  const auto required = [&]<typename Int>(std::string_view key, Int& into, std::string_view expected) {
+    const std::string_view word = next();
+    const auto value = field<Int>(word, key);
+    if (!value || *value < 0) refuse(text, word, expected);
+    into = *value;
+  };
+  const auto optional = [&](std::string_view key, int16_t& into) {
+    if (at >= all.size()) return;
+    const auto value = field<int16_t>(all[at], key);
+    if (!value) return;
+    if (*value < 0) refuse(text, all[at], "a number of at least 0");
+    into = *value;
+    ++at;
+  };
+  if (fields.cls) {
+    const std::string_view word = next();
+    const auto cls = enumerator<ValueClass>(word, 2);
+    if (!cls) refuse(text, word, "x or dx");
+    action.cls = *cls;
+  }
   if (fields.block) {
     const std::string_view word = next();
     const auto block = number<int16_t>(word);
     if (!block || *block < 0) refuse(text, word, "a block number");
     action.block = *block;
   }
-  if (fields.micro_batch) {
-    const std::string_view word = next();
-    const auto mb = field<int16_t>(word, "mb");
-    if (!mb || *mb < 0) refuse(text, word, "mb=<micro-batch>");
-    action.micro_batch = *mb;
+  if (fields.micro_batch) required("mb", action.micro_batch, "mb=<micro-batch>");
+  if (fields.levels) {
+    required("level", action.level, "level=<level>");
+    required("to", action.to, "to=<level>");
   }
+  if (fields.peer) {
+    if (*kind == Kind::tie)
+      optional("peer", action.peer);
+    else
+      required("peer", action.peer, "peer=<pipeline rank>");
+  }
+  if (fields.slot) optional("slot", action.slot);
+  if (fields.with) required("with", action.with, "with=<micro-batch>");
   if (fields.keep) {
     const std::string_view word = next();
     if (word != name(Keep::save) && word != name(Keep::discard)) refuse(text, word, "save or discard");

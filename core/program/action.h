@@ -16,19 +16,27 @@ namespace strata {
 
 enum class Kind : uint8_t {
   begin,            // start of a step or evaluation: resets the accumulators
+  gather,           // a block's whole weights from the shards of its weight group
   forward,          // block b of a micro-batch
   recompute,        // forward again, for what it saves
   backward_input,   // gradient of the block's input
   backward_weight,  // gradient of the block's parameters
   loss,             // the head: forward and both backwards in one, because the logits never exist as a whole
   loss_only,        // the head of an evaluation
+  send,             // x or dx at the edge of a pipeline stage, to the stage's neighbour
+  receive,          // the same, from it
+  reduce,           // sums gradients over the ranks between two levels of the partition
+  fold,             // adds one of this rank's gradient sums to another
+  tie,              // adds up the gradients of a parameter that two blocks hold copies of
   norm,             // adds a block's gradients to the gradient norm
+  total,            // adds up the scalars of all ranks
   clip,             // decides the clip coefficient, or to skip the step
-  update,           // optimizer step of a block
+  update,           // optimizer step of a block's state shard and of the weights under it
+  spread,           // brings updated weights from the shards of the state to those of the weights
   pack,             // packed weights from weights
   free,             // ends a value's life; no work, on no lane
 };
-inline constexpr int kNumKinds = 12;
+inline constexpr int kNumKinds = 20;
 
 // What forward does with what the backwards would need.
 enum class Keep : uint8_t { save, discard };
@@ -37,11 +45,15 @@ struct Action {
   Kind kind = Kind::begin;
   int16_t block = -1;
   int16_t micro_batch = -1;
+  int16_t peer = -1;                // send, receive, tie: the pipeline rank met; tie: -1 is this one
+  int16_t slot = -1;                // which gradient sum: backward_weight, loss, reduce, fold (see Value)
+  int16_t with = -1;                // fold: the sum that is added
   Keep keep = Keep::save;           // forward
-  Write write = Write::accumulate;  // backward_weight and loss: overwrite creates the gradients
-  ValueClass cls = ValueClass::x;   // free: the value that ends
+  Write write = Write::accumulate;  // backward_weight, loss, reduce: overwrite creates the gradients
+  ValueClass cls = ValueClass::x;   // send, receive: x or dx; free: the value that ends
   Tier tier = Tier::device;         // free: its tier
-  uint8_t level = 0;                // free: its level
+  uint8_t level = 0;                // reduce: the level it reads; free: the value's level
+  uint8_t to = 0;                   // reduce: the level it adds to; the same level sums over its replicas
 
   friend bool operator==(const Action&, const Action&) = default;
 };
@@ -53,12 +65,14 @@ Value freed_value(const Action& action);
 // Which fields a kind has; the others keep their defaults.
 struct KindInfo {
   std::string_view name;
-  bool block, micro_batch, keep, write;
+  bool block = false, micro_batch = false, keep = false, write = false;
+  bool cls = false, peer = false, slot = false, with = false, levels = false;
 };
 const KindInfo& info(Kind kind);
 inline std::string_view name(Kind kind) { return info(kind).name; }
 
-// "forward 3 mb=1 discard", "backward_weight 3 mb=1 accumulate", "free saved_input 3 mb=1", "clip".
+// "forward 3 mb=1 discard", "backward_weight 3 mb=1 accumulate", "send dx 4 mb=1 peer=0",
+// "reduce 3 level=0 to=2 overwrite", "free saved_input 3 mb=1", "clip".
 std::string to_string(const Action& action);
 // The inverse. Throws Error(usage) naming the word that does not fit.
 Action parse_action(std::string_view text);

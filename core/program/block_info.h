@@ -14,6 +14,18 @@ struct BlockInfo {
   bool saves_weight = true;    // forward makes saved_weight
   bool defers = true;          // backward_input makes deferred
   int16_t tied_to = -1;        // the head only: the block whose weight, packed and grad it also works on
+  int16_t twin = -1;           // the block with another copy of a parameter of this one; both name each other
+  bool here = true;            // this rank holds the block
+
+  // Where the block's shards live. Level 0 is whole; a higher level is cut into more shards, each nested in
+  // one of the level below. weight_level <= state_level and grad_level <= state_level.
+  uint8_t weight_level = 0;  // of the weights between their uses
+  uint8_t grad_level = 0;    // of the sum over micro-batches
+  uint8_t state_level = 0;   // of the optimizer state, and of the gradient as the update reads it
+  bool replicated = false;   // several ranks hold each shard of the state: gradients are summed over them too
+
+  bool holds_weights() const { return here && has_parameters; }
+  bool trains() const { return here && trainable; }
 
   friend bool operator==(const BlockInfo&, const BlockInfo&) = default;
 };

@@ -21,8 +21,13 @@ class Collector {
   EffectList collect() {
     switch (action_.kind) {
       case Kind::begin:
+      case Kind::total:
       case Kind::clip:
         scalars(update);
+        break;
+      case Kind::gather:
+        persistent(ValueClass::weight, b_, read, block().weight_level);
+        persistent(ValueClass::weight, b_, create);
         break;
       case Kind::forward:
         input(read);
@@ -62,19 +67,46 @@ class Collector {
         weights();
         scalars(update);
         break;
+      case Kind::send:
+        activation(action_.cls, b_, read);
+        break;
+      case Kind::receive:
+        activation(action_.cls, b_, create);
+        break;
+      case Kind::reduce:
+        if (action_.to != action_.level) gradient(b_, action_.slot, action_.level, read);
+        gradient(b_, action_.slot, action_.to,
+                 action_.to == action_.level         ? update
+                 : action_.write == Write::overwrite ? create
+                                                     : Access::accumulate);
+        break;
+      case Kind::fold:
+        check(action_.slot != action_.with, "[effects] `{}` adds a sum to itself", action_);
+        gradient(b_, action_.slot, block().grad_level, Access::accumulate);
+        gradient(b_, action_.with, block().grad_level, read);
+        break;
+      case Kind::tie:
+        gradient(b_, -1, block().state_level, update);
+        if (action_.peer < 0 && block().twin >= 0)
+          gradient(block().twin, -1, blocks_[static_cast<size_t>(block().twin)].state_level, update);
+        break;
       case Kind::norm:
-        persistent(ValueClass::grad, b_, read);
+        gradient(b_, -1, block().state_level, read);
         scalars(update);
         break;
       case Kind::update:
         scalars(read);
-        persistent(ValueClass::grad, b_, read);
-        persistent(ValueClass::weight, b_, update);
-        persistent(ValueClass::state, b_, update);
+        gradient(b_, -1, block().state_level, read);
+        persistent(ValueClass::weight, b_, update, block().weight_level);
+        persistent(ValueClass::state, b_, update, block().state_level);
+        break;
+      case Kind::spread:
+        persistent(ValueClass::weight, b_, update, block().weight_level);
         break;
       case Kind::pack:
         persistent(ValueClass::weight, b_, read);
-        persistent(ValueClass::packed, b_, update);
+        // Packed weights last as long as what they are made from.
+        persistent(ValueClass::packed, b_, block().weight_level == 0 ? update : create);
         break;
       case Kind::free:
         list_.add(freed_value(action_), Access::free);
@@ -89,8 +121,13 @@ class Collector {
   void activation(ValueClass cls, int b, Access access) {
     list_.add({.cls = cls, .block = static_cast<int16_t>(b), .micro_batch = action_.micro_batch}, access);
   }
-  void persistent(ValueClass cls, int b, Access access) {
-    list_.add({.cls = cls, .block = static_cast<int16_t>(b)}, access);
+  void persistent(ValueClass cls, int b, Access access, uint8_t level = 0) {
+    list_.add({.cls = cls, .block = static_cast<int16_t>(b), .level = level}, access);
+  }
+  void gradient(int b, int16_t slot, uint8_t level, Access access) {
+    list_.add(
+        {.cls = ValueClass::grad, .block = static_cast<int16_t>(b), .micro_batch = slot, .level = level},
+        access);
   }
   void scalars(Access access) { list_.add({.cls = ValueClass::scalars}, access); }
   void input(Access access) {
@@ -119,7 +156,7 @@ class Collector {
   void gradients() {
     with_tied([&](int b) {
       if (blocks_[static_cast<size_t>(b)].trainable)
-        persistent(ValueClass::grad, b, action_.write == Write::overwrite ? create : Access::accumulate);
+        gradient(b, action_.slot, 0, action_.write == Write::overwrite ? create : Access::accumulate);
     });
   }
 

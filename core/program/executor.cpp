@@ -28,6 +28,12 @@ const Operand& Invocation::operand(ValueClass cls, int block, Tier tier) const {
   return *found;
 }
 
+const Operand& Invocation::operand(const Value& value) const {
+  for (const Operand& operand : operands_)
+    if (operand.value == value) return operand;
+  fail_contract(fmt::format("[executor] `{}` has no operand `{}`", action_, value));
+}
+
 OperandBytes Invocation::bytes_of(const Operand& operand) const {
   std::byte* base = bases_[static_cast<size_t>(operand.value.tier)];
   return {base ? base + operand.offset : nullptr, operand.bytes};
@@ -150,8 +156,8 @@ struct Executor::Impl {
     const Action& action = linked.program.list[static_cast<size_t>(position)];
     const ScratchRegion& region = linked.scratch[lane];
     std::byte* scratch = bases[static_cast<size_t>(region.tier)];
-    const Invocation invocation(action, static_cast<Lane>(lane), step, linked.operands_of(position), bases,
-                                {scratch ? scratch + region.offset : nullptr, region.bytes});
+    const Invocation invocation(action, position, static_cast<Lane>(lane), step, linked.operands_of(position),
+                                bases, {scratch ? scratch + region.offset : nullptr, region.bytes});
     const int64_t begin_ns = options.trace ? now_ns() : 0;
     handlers[static_cast<size_t>(action.kind)](invocation);
     if (options.trace)

@@ -26,27 +26,38 @@ using ArenaBases = std::array<std::byte*, kNumTiers>;
 // What a handler is given. Valid during the call.
 class Invocation {
  public:
-  Invocation(const Action& action, Lane lane, int64_t step, std::span<const Operand> operands,
-             const ArenaBases& bases, OperandBytes scratch)
-      : action_(action), lane_(lane), step_(step), operands_(operands), bases_(bases), scratch_(scratch) {}
+  Invocation(const Action& action, int32_t position, Lane lane, int64_t step,
+             std::span<const Operand> operands, const ArenaBases& bases, OperandBytes scratch)
+      : action_(action),
+        position_(position),
+        lane_(lane),
+        step_(step),
+        operands_(operands),
+        bases_(bases),
+        scratch_(scratch) {}
 
   const Action& action() const { return action_; }
+  int32_t position() const { return position_; }  // in the list
   Lane lane() const { return lane_; }
   int64_t step() const { return step_; }  // counted from 0 by the executor
   std::span<const Operand> operands() const { return operands_; }
   OperandBytes scratch() const { return scratch_; }  // of the lane; the same in every call
 
-  // The operand of that class and block on that tier; null when the action has none.
+  // The operand of that class and block on that tier, of an action that has at most one such; null when it
+  // has none. An action between levels (gather, reduce, fold) is asked for the exact value.
   const Operand* find(ValueClass cls, int block, Tier tier = Tier::device) const;
   // The same; throws ContractError when the action has none.
   const Operand& operand(ValueClass cls, int block, Tier tier = Tier::device) const;
+  const Operand& operand(const Value& value) const;
   OperandBytes bytes_of(const Operand& operand) const;
+  OperandBytes bytes_of(const Value& value) const { return bytes_of(operand(value)); }
   OperandBytes bytes_of(ValueClass cls, int block, Tier tier = Tier::device) const {
     return bytes_of(operand(cls, block, tier));
   }
 
  private:
   const Action& action_;
+  int32_t position_;
   Lane lane_;
   int64_t step_;
   std::span<const Operand> operands_;

@@ -103,6 +103,8 @@ Program expand_stages(const Grid& grid, const std::vector<Stage>& stages, std::v
     check(0 <= stage.begin && stage.begin < stage.end && stage.end <= program.num_blocks(),
           "[expand_stages] stage {} holds blocks [{}, {}) of {}", cell.stage, stage.begin, stage.end,
           program.num_blocks());
+    check(program.blocks[static_cast<size_t>(stage.begin)].here,
+          "[expand_stages] cell {} of a stage that another rank holds", to_string(Grid{cell}));
     expansion.add(cell, stage);
   }
   return program;

@@ -11,8 +11,20 @@ std::string_view name(Lane lane) {
   return names[static_cast<size_t>(lane)];
 }
 
-// Every kind so far is work of the device itself.
-Lane default_lane(const Action&) { return Lane::compute; }
+Lane default_lane(const Action& action) {
+  switch (action.kind) {
+    case Kind::gather:
+    case Kind::send:
+    case Kind::receive:
+    case Kind::reduce:
+    case Kind::tie:
+    case Kind::total:
+    case Kind::spread:
+      return Lane::communication;
+    default:
+      return Lane::compute;
+  }
+}
 
 Tier scratch_tier(Lane lane) {
   return lane == Lane::compute || lane == Lane::communication ? Tier::device : Tier::host;

@@ -18,10 +18,23 @@ void check_blocks(const Program& program) {
     const BlockInfo& block = program.blocks[static_cast<size_t>(b)];
     check(block.has_parameters || (!block.trainable && !block.packed),
           "[program] block {} has no parameters to train or to pack", b);
+    check(block.weight_level <= block.state_level && block.grad_level <= block.state_level,
+          "[program] block {}: weights on level {}, gradients on {}, state on {}, which must be the highest",
+          b, block.weight_level, block.grad_level, block.state_level);
+    if (block.twin >= 0) {
+      const bool mutual =
+          block.twin < n && block.twin != b && program.blocks[static_cast<size_t>(block.twin)].twin == b;
+      check(mutual, "[program] block {} is a twin of block {}, which does not name it", b, block.twin);
+      check(block.trainable == program.blocks[static_cast<size_t>(block.twin)].trainable,
+            "[program] of the twins {} and {} one is frozen", b, block.twin);
+    }
     if (block.tied_to < 0) continue;
     check(b == program.head(), "[program] block {} is tied, only the head can be", b);
+    check(block.twin < 0, "[program] the head is tied and has a twin");
     check(block.tied_to < b && program.blocks[static_cast<size_t>(block.tied_to)].has_parameters,
           "[program] the head is tied to block {}, which has no parameters", block.tied_to);
+    check(block.here == program.blocks[static_cast<size_t>(block.tied_to)].here,
+          "[program] the head is tied to block {}, which another rank holds", block.tied_to);
   }
 }
 
@@ -41,12 +54,12 @@ std::vector<Value> persistent_values(const Program& program) {
   std::vector<Value> values{{.cls = ValueClass::scalars}};
   for (int b = 0; b < program.num_blocks(); ++b) {
     const BlockInfo& block = program.blocks[static_cast<size_t>(b)];
-    const auto add = [&](bool exists, ValueClass cls) {
-      if (exists) values.push_back({.cls = cls, .block = static_cast<int16_t>(b)});
+    const auto add = [&](bool exists, ValueClass cls, uint8_t level) {
+      if (exists) values.push_back({.cls = cls, .block = static_cast<int16_t>(b), .level = level});
     };
-    add(block.has_parameters, ValueClass::weight);
-    add(block.has_parameters && block.packed, ValueClass::packed);
-    add(block.trainable, ValueClass::state);
+    add(block.holds_weights(), ValueClass::weight, block.weight_level);
+    add(block.holds_weights() && block.packed && block.weight_level == 0, ValueClass::packed, 0);
+    add(block.trains(), ValueClass::state, block.state_level);
   }
   return values;
 }

@@ -19,9 +19,14 @@ namespace strata {
 enum class Goal : uint8_t { train, evaluate };
 std::string_view name(Goal goal);
 
+// Which order of a sum over micro-batches is part of a program's meaning. `tree`: the balanced binary tree
+// over them, the same bits for every number of ranks that they are dealt to (DESIGN section 9).
+enum class SumOrder : uint8_t { any, ascending, tree };
+
 struct Program {
   Goal goal = Goal::train;
   int micro_batches = 1;
+  int ranks = 1;                  // of the job: several add up their scalars
   std::vector<BlockInfo> blocks;  // 0 is the embedding, the last one the head with the loss
   std::vector<Action> list;
   std::vector<Value> initial;  // values that exist before the list; the same ones exist after it
@@ -36,11 +41,12 @@ struct Program {
 using Pass = std::function<void(Program&)>;
 
 // Throws ContractError when the blocks contradict themselves: fewer than two, a tied block that is not the
-// head or is tied to one without parameters, a trainable block without parameters, a first block that saves
-// for backward_input.
+// head or is tied to one without parameters or on another rank, a trainable block without parameters, a first
+// block that saves for backward_input, twins that do not name each other, levels out of order.
 void check_blocks(const Program& program);
 
-// Weights, packed weights, optimizer state of every block that has them, and the scalars.
+// Weights, packed weights, optimizer state of every block of this rank that has them, and the scalars.
+// Gathered weights are not among them: they are made for their uses.
 std::vector<Value> persistent_values(const Program& program);
 
 // The lowest block that is trained: backwards end there. The number of blocks when there is none.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The text form of a program:
-//   program train micro_batches=2
-//   block 0 parameters trainable packed saves_weight
+//   program train micro_batches=2 ranks=8
+//   block 0 parameters trainable packed saves_weight weight_level=1 state_level=1
 //   block 1 ...
 //   initial weight 0
 //   begin
@@ -20,21 +20,35 @@ struct Property {
   std::string_view name;
   bool BlockInfo::*field;
 };
-constexpr std::array<Property, 6> kProperties{{{"parameters", &BlockInfo::has_parameters},
+constexpr std::array<Property, 7> kProperties{{{"parameters", &BlockInfo::has_parameters},
                                                {"trainable", &BlockInfo::trainable},
                                                {"packed", &BlockInfo::packed},
                                                {"saves_input", &BlockInfo::saves_input},
                                                {"saves_weight", &BlockInfo::saves_weight},
-                                               {"defers", &BlockInfo::defers}}};
+                                               {"defers", &BlockInfo::defers},
+                                               {"replicated", &BlockInfo::replicated}}};
+
+struct Level {
+  std::string_view name;
+  uint8_t BlockInfo::*field;
+};
+constexpr std::array<Level, 3> kLevels{{{"weight_level", &BlockInfo::weight_level},
+                                        {"grad_level", &BlockInfo::grad_level},
+                                        {"state_level", &BlockInfo::state_level}}};
 
 void parse_header(std::string_view line, const std::vector<std::string_view>& all, Program& program) {
   if (all.size() < 2) words::refuse(line, "", "train or evaluate");
   const auto goal = words::enumerator<Goal>(all[1], 2);
   if (!goal) words::refuse(line, all[1], "train or evaluate");
-  const auto micro_batches = all.size() == 3 ? words::field<int>(all[2], "micro_batches") : std::nullopt;
-  if (!micro_batches) words::refuse(line, all.size() < 3 ? "" : all.back(), "micro_batches=<count>");
+  const auto micro_batches = all.size() >= 3 ? words::field<int>(all[2], "micro_batches") : std::nullopt;
+  if (!micro_batches) words::refuse(line, all.size() < 3 ? "" : all[2], "micro_batches=<count>");
   program.goal = *goal;
   program.micro_batches = *micro_batches;
+  if (all.size() == 3) return;
+  const auto ranks = words::field<int>(all[3], "ranks");
+  if (!ranks || *ranks < 2 || all.size() > 4)
+    words::refuse(line, all.back(), "ranks=<count>, or the end of the line");
+  program.ranks = *ranks;
 }
 
 void parse_block(std::string_view line, const std::vector<std::string_view>& all, Program& program) {
@@ -49,8 +63,19 @@ void parse_block(std::string_view line, const std::vector<std::string_view>& all
       if (all[i] != property.name) continue;
       block.*property.field = known = true;
     }
-    if (const auto tied = words::field<int16_t>(all[i], "tied_to"); tied && *tied >= 0) {
-      block.tied_to = *tied;
+    for (const Level& level : kLevels)
+      if (const auto value = words::field<uint8_t>(all[i], level.name)) {
+        block.*level.field = *value;
+        known = true;
+      }
+    for (auto [name, field] :
+         {std::pair{"tied_to", &BlockInfo::tied_to}, std::pair{"twin", &BlockInfo::twin}})
+      if (const auto other = words::field<int16_t>(all[i], name); other && *other >= 0) {
+        block.*field = *other;
+        known = true;
+      }
+    if (all[i] == "elsewhere") {
+      block.here = false;
       known = true;
     }
     if (!known) words::refuse(line, all[i], "a property of a block");
@@ -64,13 +89,19 @@ std::string_view name(Goal goal) { return goal == Goal::train ? "train" : "evalu
 
 std::string to_string(const Program& program) {
   std::string text = "program ";
-  text.append(name(program.goal)).append(" micro_batches=" + std::to_string(program.micro_batches) + "\n");
+  text.append(name(program.goal)).append(" micro_batches=" + std::to_string(program.micro_batches));
+  if (program.ranks > 1) text += fmt::format(" ranks={}", program.ranks);
+  text += "\n";
   for (int b = 0; b < program.num_blocks(); ++b) {
     const BlockInfo& block = program.blocks[static_cast<size_t>(b)];
     text += "block " + std::to_string(b);
     for (const Property& property : kProperties)
       if (block.*property.field) text.append(" ").append(property.name);
-    if (block.tied_to >= 0) text += " tied_to=" + std::to_string(block.tied_to);
+    for (const Level& level : kLevels)
+      if (block.*level.field > 0) text += fmt::format(" {}={}", level.name, block.*level.field);
+    if (block.tied_to >= 0) text += fmt::format(" tied_to={}", block.tied_to);
+    if (block.twin >= 0) text += fmt::format(" twin={}", block.twin);
+    if (!block.here) text += " elsewhere";
     text += "\n";
   }
   for (const Value& value : program.initial) text += "initial " + to_string(value) + "\n";

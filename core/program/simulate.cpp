@@ -5,7 +5,7 @@
 
 #include "core/base/check.h"
 #include "core/device/buffer.h"
-#include "core/program/lane_walk.h"
+#include "core/program/job_walk.h"
 
 namespace strata {
 
@@ -64,40 +64,72 @@ void measure_live(const LinkedProgram& linked, int steps, const std::vector<Time
 
 }  // namespace
 
-Timeline simulate(const LinkedProgram& linked, const CostModel& costs, int steps) {
+JobTimeline simulate_job(std::span<const LinkedProgram> programs, const CostModel& costs, int steps) {
   check(steps >= 1, "[simulate] {} steps", steps);
-  Timeline timeline;
-  const size_t length = linked.actions.size();
-  std::vector<Timeline::Entry> by_position(static_cast<size_t>(steps) * length);
-  std::array<double, kNumLanes> lane_free{};
+  JobTimeline job;
+  job.ranks.resize(programs.size());
+  std::vector<std::vector<Timeline::Entry>> by_position(programs.size());  // per rank, step by step
+  std::vector<std::array<double, kNumLanes>> lane_free(programs.size());
   std::vector<double> step_end(static_cast<size_t>(steps), 0);
-  timeline.deadlock = walk_lanes(linked, steps, [&](int step, int32_t position) {
-    const LinkedAction& action = linked.actions[static_cast<size_t>(position)];
-    double& free_at = lane_free[static_cast<size_t>(action.lane)];
-    double begin = free_at;
-    for (const Wait& wait : linked.waits_of(position)) {
+  for (size_t rank = 0; rank < programs.size(); ++rank) {
+    by_position[rank].resize(static_cast<size_t>(steps) * programs[rank].actions.size());
+    job.ranks[rank].entries.reserve(by_position[rank].size());
+  }
+  const auto entry = [&](int rank, int step, int32_t position) -> Timeline::Entry& {
+    const auto r = static_cast<size_t>(rank);
+    return by_position[r][static_cast<size_t>(step) * programs[r].actions.size() +
+                          static_cast<size_t>(position)];
+  };
+  // When the participant's lane and waits let it begin.
+  const auto ready = [&](int step, const Participant& at) {
+    const LinkedProgram& linked = programs[static_cast<size_t>(at.rank)];
+    const LinkedAction& action = linked.actions[static_cast<size_t>(at.position)];
+    double begin = lane_free[static_cast<size_t>(at.rank)][static_cast<size_t>(action.lane)];
+    for (const Wait& wait : linked.waits_of(at.position)) {
       const int of_step = step - (wait.previous_step ? 1 : 0);
       if (of_step < 0) continue;
       const int32_t other = linked.lanes[static_cast<size_t>(wait.lane)][static_cast<size_t>(wait.sequence)];
-      begin = std::max(begin,
-                       by_position[static_cast<size_t>(of_step) * length + static_cast<size_t>(other)].end);
+      begin = std::max(begin, entry(at.rank, of_step, other).end);
     }
-    const double seconds = costs.seconds(linked.program.list[static_cast<size_t>(position)]);
-    free_at = begin + seconds;
-    const Timeline::Entry entry{position, step, action.lane, begin, free_at};
-    by_position[static_cast<size_t>(step) * length + static_cast<size_t>(position)] = entry;
-    timeline.entries.push_back(entry);
-    timeline.busy[static_cast<size_t>(action.lane)] += seconds;
-    timeline.makespan = std::max(timeline.makespan, free_at);
+    return begin;
+  };
+  job.deadlock = walk_job(programs, steps, [&](int step, std::span<const Participant> participants) {
+    double begin = 0, seconds = 0;
+    for (const Participant& at : participants) {
+      begin = std::max(begin, ready(step, at));
+      const Program& program = programs[static_cast<size_t>(at.rank)].program;
+      seconds = std::max(seconds, costs.seconds(program.list[static_cast<size_t>(at.position)]));
+    }
+    for (const Participant& at : participants) {
+      const auto rank = static_cast<size_t>(at.rank);
+      const Lane lane = programs[rank].actions[static_cast<size_t>(at.position)].lane;
+      lane_free[rank][static_cast<size_t>(lane)] = begin + seconds;
+      const Timeline::Entry run{at.position, step, lane, begin, begin + seconds};
+      entry(at.rank, step, at.position) = run;
+      job.ranks[rank].entries.push_back(run);
+      job.ranks[rank].busy[static_cast<size_t>(lane)] += seconds;
+    }
+    job.makespan = std::max(job.makespan, begin + seconds);
     double& end = step_end[static_cast<size_t>(step)];
-    end = std::max(end, free_at);
+    end = std::max(end, begin + seconds);
   });
-  if (!timeline.deadlock.empty()) return timeline;
-  std::stable_sort(timeline.entries.begin(), timeline.entries.end(),
-                   [](const Timeline::Entry& a, const Timeline::Entry& b) { return a.begin < b.begin; });
-  timeline.step_seconds = step_end.back() - (steps > 1 ? step_end[static_cast<size_t>(steps) - 2] : 0);
-  measure_live(linked, steps, by_position, timeline);
-  return timeline;
+  if (job.deadlock.empty())
+    job.step_seconds = step_end.back() - (steps > 1 ? step_end[static_cast<size_t>(steps) - 2] : 0);
+  for (size_t rank = 0; rank < programs.size(); ++rank) {
+    Timeline& timeline = job.ranks[rank];
+    timeline.makespan = job.makespan;
+    timeline.step_seconds = job.step_seconds;
+    timeline.deadlock = job.deadlock;
+    if (!job.deadlock.empty()) continue;
+    std::stable_sort(timeline.entries.begin(), timeline.entries.end(),
+                     [](const Timeline::Entry& a, const Timeline::Entry& b) { return a.begin < b.begin; });
+    measure_live(programs[rank], steps, by_position[rank], timeline);
+  }
+  return job;
+}
+
+Timeline simulate(const LinkedProgram& linked, const CostModel& costs, int steps) {
+  return std::move(simulate_job(std::span(&linked, 1), costs, steps).ranks[0]);
 }
 
 }  // namespace strata

@@ -5,6 +5,7 @@
 
 #include <array>
 #include <cstdint>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -31,6 +32,16 @@ struct Timeline {
   double bubble(Lane lane) const { return makespan > 0 ? 1 - busy[static_cast<size_t>(lane)] / makespan : 0; }
 };
 
+// One rank alone. Its program must not meet others.
 Timeline simulate(const LinkedProgram& linked, const CostModel& costs, int steps = 1);
+
+struct JobTimeline {
+  std::vector<Timeline> ranks;  // one per program; makespans and step times are those of the job
+  double makespan = 0;
+  double step_seconds = 0;
+  std::string deadlock;
+};
+// All pipeline ranks of a job together: actions that meet begin and end together.
+JobTimeline simulate_job(std::span<const LinkedProgram> programs, const CostModel& costs, int steps = 1);
 
 }  // namespace strata

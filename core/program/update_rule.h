@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// How an optimizer meets the rest of Strata. A rule is element-wise (or declares that it is not), owns no memory and
-// names the state it needs; where that state lives, how it is sharded and when it moves is not its business.
+// How an optimizer meets the rest of Strata. A rule is element-wise (or declares that it is not), owns no
+// memory and names the state it needs; where that state lives, how it is sharded and when it moves is not its
+// business.
 #pragma once
 
 #include <cstdint>
@@ -23,15 +24,15 @@ struct StateSlot {
 // What changes from parameter to parameter and from step to step.
 struct UpdateScalars {
   float learning_rate = 0;
-  float weight_decay = 0;      // 0 for parameters of an excluded group
-  float gradient_scale = 1;    // clip coefficient, multiplied into the gradient
-  int64_t step = 1;            // 1 for the first update: bias corrections need it
-  RandomKey key;               // for rules that round stochastically; stream = the parameter's
-  uint64_t first_index = 0;    // global index of element 0 of the span, for the same purpose
+  float weight_decay = 0;    // 0 for parameters of an excluded group
+  float gradient_scale = 1;  // clip coefficient, multiplied into the gradient
+  int64_t step = 1;          // 1 for the first update: bias corrections need it
+  RandomKey key;             // for rules that round stochastically; stream = the parameter's
+  uint64_t first_index = 0;  // global index of element 0 of the span, for the same purpose
 };
 
-// One contiguous span of a parameter. `weight` is the weight the model computes with (f32 or bf16), updated in place;
-// `grad` is f32; `state` is in the order of slots(). All have the same number of elements.
+// One contiguous span of a parameter. `weight` is the weight the model computes with (f32 or bf16), updated
+// in place; `grad` is f32; `state` is in the order of slots(). All have the same number of elements.
 struct UpdateSpan {
   Tensor weight;
   Tensor grad;
@@ -47,8 +48,8 @@ class UpdateRule {
   virtual DType weight_dtype() const = 0;  // dtype of UpdateSpan::weight under this rule's state format
   virtual std::span<const StateSlot> slots() const = 0;
 
-  // Makes the state (and the weight as the model sees it) of a parameter from its f32 values. `values` and the outputs
-  // have the same number of elements; moments become zero.
+  // Makes the state (and the weight as the model sees it) of a parameter from its f32 values. `values` and
+  // the outputs have the same number of elements; moments become zero.
   virtual void initialize(Stream& stream, const Tensor& values, const Tensor& weight,
                           std::span<const Tensor> state) const = 0;
   // The f32 values again: what a checkpoint keeps. Exactly the numbers the rule steps from.

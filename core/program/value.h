@@ -32,9 +32,11 @@ inline constexpr int kNumTiers = 3;
 struct Value {
   ValueClass cls = ValueClass::x;
   int16_t block = -1;
-  int16_t micro_batch = -1;  // -1: the same for all micro-batches
+  // -1: the same for all micro-batches. Of a gradient: which sum. The step's is -1; in ordered mode a sum
+  // over a subtree of micro-batches that does not begin with the first one has the number of its first.
+  int16_t micro_batch = -1;
   Tier tier = Tier::device;
-  uint8_t level = 0;  // level of the partition a copy belongs to; 0 is what blocks compute with
+  uint8_t level = 0;  // level of the partition a shard belongs to; 0 is whole, what blocks compute with
 
   friend bool operator==(const Value&, const Value&) = default;
 };

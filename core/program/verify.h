@@ -5,6 +5,7 @@
 
 #include <array>
 #include <cstdint>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -19,8 +20,8 @@ struct Problem {
 };
 
 struct VerifyOptions {
-  // The order of sums is part of the meaning: contributions of micro-batches in ascending order, bit for bit.
-  bool reference_order = true;
+  // The order of sums over micro-batches is part of the meaning, bit for bit.
+  SumOrder order = SumOrder::ascending;
   // Bytes each tier has; 0: not checked.
   std::array<int64_t, kNumTiers> limit{};
 };
@@ -32,9 +33,21 @@ std::vector<Problem> verify(const Program& program, const VerifyOptions& options
 // limits.
 std::vector<Problem> verify(const LinkedProgram& linked, const VerifyOptions& options = {});
 
+// The programs of all pipeline ranks of a job, each as above, and together: every block is held once, every
+// message has its one counterpart of the same size at the rank it names, and no merging of lanes that the
+// links chose lets ranks wait for each other for ever. `rank` of a problem is the program it is about.
+struct JobProblem {
+  int rank = -1;
+  Problem problem;
+};
+std::vector<JobProblem> verify_job(std::span<const LinkedProgram> programs,
+                                   const VerifyOptions& options = {});
+std::string explain(std::span<const LinkedProgram> programs, const std::vector<JobProblem>& problems);
+
 // Problems as text, each with the lines around it and the grid of its block and micro-batch.
 std::string explain(const Program& program, const std::vector<Problem>& problems);
 // Throws ContractError with explain() when there is a problem, Error(memory) when only a limit is exceeded.
 void require_verified(const LinkedProgram& linked, const VerifyOptions& options = {});
+void require_verified(std::span<const LinkedProgram> programs, const VerifyOptions& options = {});
 
 }  // namespace strata

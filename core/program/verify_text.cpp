@@ -81,17 +81,22 @@ std::string explain(const Program& program, const std::vector<Problem>& problems
 }
 
 void require_verified(const LinkedProgram& linked, const VerifyOptions& options) {
+  require_verified(std::span(&linked, 1), options);
+}
+
+void require_verified(std::span<const LinkedProgram> programs, const VerifyOptions& options) {
   VerifyOptions without_limit = options;
   without_limit.limit = {};
-  const std::vector<Problem> wrong = verify(linked, without_limit);
-  check(wrong.empty(), "[verify] the program is refused:\n{}", explain(linked.program, wrong));
-  for (size_t t = 0; t < kNumTiers; ++t) {
-    if (options.limit[t] <= 0 || linked.memory[static_cast<Tier>(t)].arena <= options.limit[t]) continue;
-    const std::vector<Problem> full = verify(linked, options);
-    throw Error(Fault::memory, {.what = "the step does not fit into memory",
-                                .found = explain(linked.program, full) + to_string(linked.memory),
-                                .fix = "smaller micro-batches, or recomputation of more blocks"});
-  }
+  const std::vector<JobProblem> wrong = verify_job(programs, without_limit);
+  check(wrong.empty(), "[verify] the program is refused:\n{}", explain(programs, wrong));
+  for (const LinkedProgram& linked : programs)
+    for (size_t t = 0; t < kNumTiers; ++t) {
+      if (options.limit[t] <= 0 || linked.memory[static_cast<Tier>(t)].arena <= options.limit[t]) continue;
+      const std::vector<Problem> full = verify(linked, options);
+      throw Error(Fault::memory, {.what = "the step does not fit into memory",
+                                  .found = explain(linked.program, full) + to_string(linked.memory),
+                                  .fix = "smaller micro-batches, or recomputation of more blocks"});
+    }
 }
 
 }  // namespace strata

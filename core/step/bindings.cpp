@@ -2,30 +2,74 @@
 #include "core/step/bindings.h"
 
 namespace strata {
+namespace {
 
-ParameterViews::ParameterViews(const Model& model, const StateLayout& layout, const LinearOp& linear,
-                               int block, Stream& stream, const ValueBytes& own, const ValueBytes& tied) {
-  const auto parameters = model.parameters(block);
-  for (size_t i = 0; i < parameters.size(); ++i)
-    append(parameters[i], layout.place(block, i), own, layout, linear, stream);
-  if (block + 1 == model.num_blocks() && model.tied())
-    append(model.parameters(0)[0], layout.place(0, 0), tied, layout, linear, stream);
+bool tied_head(const Model& model, int block) { return block + 1 == model.num_blocks() && model.tied(); }
+
+std::byte* at(std::byte* base, int64_t offset) { return base ? base + offset : nullptr; }
+
+LinearWeight bind_weight(const Parameter& parameter, const ParameterPlace& place, const StateLayout& layout,
+                         const LinearOp& linear, Stream& stream, const WeightBytes& bytes) {
+  const Tensor weight = Tensor::borrow(at(bytes.weight, place.weight[0]), layout.weight_dtype(),
+                                       parameter.shape, stream.device());
+  if (place.packed < 0) return {.weight = weight};
+  return linear.bind(stream, weight, at(bytes.packed, place.packed));
 }
 
-void ParameterViews::append(const Parameter& parameter, const ParameterPlace& place, const ValueBytes& bytes,
-                            const StateLayout& layout, const LinearOp& linear, Stream& stream) {
-  auto at = [&](std::byte* base, int64_t offset, DType dtype) {
-    return Tensor::borrow(base ? base + offset : nullptr, dtype, parameter.shape, stream.device());
-  };
-  const Tensor weight = at(bytes.weight, place.weight, layout.weight_dtype());
-  if (place.packed >= 0)
-    weights_.push_back(linear.bind(stream, weight, bytes.packed ? bytes.packed + place.packed : nullptr));
-  else
-    weights_.push_back({.weight = weight});
-  gradients_.push_back(place.grad >= 0 ? at(bytes.grad, place.grad, DType::f32) : Tensor());
-  auto& state = state_.emplace_back();
+Tensor bind_gradient(const Parameter& parameter, const ParameterPlace& place, Device device,
+                     std::byte* bytes) {
+  if (place.grad.empty()) return {};
+  return Tensor::borrow(at(bytes, place.grad[0]), DType::f32, parameter.shape, device);
+}
+
+}  // namespace
+
+std::vector<LinearWeight> bind_weights(const Model& model, const StateLayout& layout, const LinearOp& linear,
+                                       int block, Stream& stream, const WeightBytes& own,
+                                       const WeightBytes& tied) {
+  std::vector<LinearWeight> weights;
+  const auto parameters = model.parameters(block);
+  for (size_t i = 0; i < parameters.size(); ++i)
+    weights.push_back(bind_weight(parameters[i], layout.place(block, i), layout, linear, stream, own));
+  if (tied_head(model, block))
+    weights.push_back(bind_weight(model.parameters(0)[0], layout.place(0, 0), layout, linear, stream, tied));
+  return weights;
+}
+
+std::vector<Tensor> bind_gradients(const Model& model, const StateLayout& layout, int block, Device device,
+                                   std::byte* own, std::byte* tied) {
+  std::vector<Tensor> gradients;
+  const auto parameters = model.parameters(block);
+  for (size_t i = 0; i < parameters.size(); ++i)
+    gradients.push_back(bind_gradient(parameters[i], layout.place(block, i), device, own));
+  if (tied_head(model, block))
+    gradients.push_back(bind_gradient(model.parameters(0)[0], layout.place(0, 0), device, tied));
+  return gradients;
+}
+
+Tensor weight_shard(const StateLayout& layout, int block, size_t parameter, int level, Device device,
+                    std::byte* bytes) {
+  return Tensor::borrow(at(bytes, layout.place(block, parameter).weight[static_cast<size_t>(level)]),
+                        layout.weight_dtype(), {layout.shard_elements(block, parameter, level)}, device);
+}
+
+Tensor gradient_shard(const StateLayout& layout, int block, size_t parameter, int level, Device device,
+                      std::byte* bytes) {
+  const ParameterPlace& place = layout.place(block, parameter);
+  if (place.grad.empty()) return {};
+  return Tensor::borrow(at(bytes, place.grad[static_cast<size_t>(level)]), DType::f32,
+                        {layout.shard_elements(block, parameter, level)}, device);
+}
+
+std::vector<Tensor> bind_state(const StateLayout& layout, int block, size_t parameter, Device device,
+                               std::byte* bytes) {
+  std::vector<Tensor> state;
+  const ParameterPlace& place = layout.place(block, parameter);
   for (size_t slot = 0; slot < place.state.size(); ++slot)
-    state.push_back(at(bytes.state, place.state[slot], layout.slots()[slot].dtype));
+    state.push_back(
+        Tensor::borrow(at(bytes, place.state[slot]), layout.slots()[slot].dtype,
+                       {layout.shard_elements(block, parameter, layout.partition().state_level())}, device));
+  return state;
 }
 
 }  // namespace strata

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A block's parameters as tensors over the bytes of its planned values.
+// A block's parameters as tensors over the bytes of its planned values: whole for the block's own code, as
+// shards for the optimizer and for what travels between ranks.
 #pragma once
 
 #include <span>
@@ -10,32 +11,29 @@
 
 namespace strata {
 
-// First bytes of a block's values; null where there are none (the meta device, or a value that does not
-// exist).
-struct ValueBytes {
+// First bytes of a block's whole weights and the packed layouts made of them; null on the meta device.
+struct WeightBytes {
   std::byte* weight = nullptr;
   std::byte* packed = nullptr;
-  std::byte* grad = nullptr;
-  std::byte* state = nullptr;
 };
 
-class ParameterViews {
- public:
-  // Of block `block`, and behind them, when it is a tied head, the shared table of block 0 in `tied`.
-  ParameterViews(const Model& model, const StateLayout& layout, const LinearOp& linear, int block,
-                 Stream& stream, const ValueBytes& own, const ValueBytes& tied);
+// Of block `block`, and behind them, when it is a tied head, the shared table of block 0 in `tied`.
+std::vector<LinearWeight> bind_weights(const Model& model, const StateLayout& layout, const LinearOp& linear,
+                                       int block, Stream& stream, const WeightBytes& own,
+                                       const WeightBytes& tied);
+// The same of the whole gradients; absent where a parameter is frozen.
+std::vector<Tensor> bind_gradients(const Model& model, const StateLayout& layout, int block, Device device,
+                                   std::byte* own, std::byte* tied);
 
-  std::span<const LinearWeight> weights() const { return weights_; }
-  std::span<const Tensor> gradients() const { return gradients_; }  // absent where frozen
-  std::span<const Tensor> state(size_t parameter) const { return state_.at(parameter); }  // in slot order
-
- private:
-  void append(const Parameter& parameter, const ParameterPlace& place, const ValueBytes& bytes,
-              const StateLayout& layout, const LinearOp& linear, Stream& stream);
-
-  std::vector<LinearWeight> weights_;
-  std::vector<Tensor> gradients_;
-  std::vector<std::vector<Tensor>> state_;
-};
+// One parameter's shard on a level, as a flat tensor [elements / shards]; `bytes` are those of the block's
+// value.
+Tensor weight_shard(const StateLayout& layout, int block, size_t parameter, int level, Device device,
+                    std::byte* bytes);
+// Absent when the parameter is frozen.
+Tensor gradient_shard(const StateLayout& layout, int block, size_t parameter, int level, Device device,
+                      std::byte* bytes);
+// State slots of one parameter, in slot order; empty for a frozen one.
+std::vector<Tensor> bind_state(const StateLayout& layout, int block, size_t parameter, Device device,
+                               std::byte* bytes);
 
 }  // namespace strata

@@ -28,8 +28,17 @@ struct MetaBatch {
 }  // namespace
 
 ModelCosts::ModelCosts(const Model& model, const Geometry& geometry, const StateLayout& layout,
-                       const LinearOp& linear, Device target, const Rates& rates)
-    : model_(model), layout_(layout), linear_(linear), rates_(rates), micro_batches_(geometry.micro_batches) {
+                       const LinearOp& linear, Device target, const Rates& rates,
+                       const BoundarySet& boundaries, const StateExchange* exchange)
+    : model_(model),
+      layout_(layout),
+      linear_(linear),
+      rates_(rates),
+      target_(target),
+      boundaries_(boundaries),
+      exchange_(exchange),
+      micro_batches_(geometry.micro_batches),
+      rows_(boundaries[Point::embed_out].rows(geometry.tokens())) {
   sizes_.resize(static_cast<size_t>(model.num_blocks()));
   for (int block = 0; block < model.num_blocks(); ++block) {
     BlockSizes& sizes = sizes_[static_cast<size_t>(block)];
@@ -49,10 +58,10 @@ void ModelCosts::measure_block(int block, const Geometry& geometry, Device targe
   const Block& code = *model_.blocks[static_cast<size_t>(block)];
   BlockSizes& sizes = sizes_[static_cast<size_t>(block)];
   const MetaBatch batch(geometry);
-  const BoundarySet boundaries;
   MetaStream naming(target);
-  const ParameterViews views(model_, layout_, linear_, block, naming, {}, {});
-  const Tensor x = Tensor::borrow(nullptr, model_.compute, {geometry.tokens(), model_.spec.hidden}, meta);
+  const auto weights = bind_weights(model_, layout_, linear_, block, naming, {}, {});
+  const auto gradients = bind_gradients(model_, layout_, block, meta, nullptr, nullptr);
+  const Tensor x = Tensor::borrow(nullptr, model_.compute, activation_shape(), meta);
   auto allocator = make_meta_allocator();
   const RopeTable rope = model_.rotary ? make_rope_table(*allocator, model_.spec.rope,
                                                          model_.spec.max_positions, model_.spec.head_dim)
@@ -62,53 +71,54 @@ void ModelCosts::measure_block(int block, const Geometry& geometry, Device targe
   auto run = [&](Measured& measured, auto&& action) {
     MetaStream stream(target);
     Context ctx{
-        .stream = stream, .batch = batch.batch, .boundaries = boundaries, .linear = linear_, .rope = rope};
+        .stream = stream, .batch = batch.batch, .boundaries = boundaries_, .linear = linear_, .rope = rope};
     ctx.output = ctx.saved_input = ctx.saved_weight = ctx.deferred = Region::counting();
     action(ctx);
     measured = {stream.scratch().high_water(), stream.count};
   };
   run(sizes.forward, [&](Context& ctx) {
-    sizes.output = code.forward(ctx, views.weights(), x).bytes();
+    sizes.output = code.forward(ctx, weights, x).bytes();
     sizes.saved_input = ctx.saved_input.used();
     sizes.saved_weight = ctx.saved_weight.used();
   });
   run(sizes.forward_discard, [&](Context& ctx) {
     ctx.saved_input = ctx.saved_weight = Region::temporary(ctx.stream.scratch(), meta);
-    code.forward(ctx, views.weights(), x);
+    code.forward(ctx, weights, x);
   });
   if (!layout_.trains()) return;
   if (block > 0)
     run(sizes.backward_input, [&](Context& ctx) {
-      code.backward_input(ctx, views.weights(), x, x);
+      code.backward_input(ctx, weights, x, x);
       sizes.deferred = ctx.deferred.used();
     });
   run(sizes.backward_weight, [&](Context& ctx) {
-    code.backward_weight(ctx, {views.gradients(), Write::accumulate}, x, x);
+    code.backward_weight(ctx, {gradients, Write::accumulate}, x, x);
   });
 }
 
 void ModelCosts::measure_head(const Geometry& geometry, Device target) {
   const Device meta{DeviceKind::meta, 0};
   const MetaBatch batch(geometry);
-  const BoundarySet boundaries;
+  const int head = model_.num_blocks() - 1;
   MetaStream naming(target);
-  const ParameterViews views(model_, layout_, linear_, model_.num_blocks() - 1, naming, {}, {});
-  const Tensor x = Tensor::borrow(nullptr, model_.compute, {geometry.tokens(), model_.spec.hidden}, meta);
+  const auto weights = bind_weights(model_, layout_, linear_, head, naming, {}, {});
+  const auto gradients = bind_gradients(model_, layout_, head, meta, nullptr, nullptr);
+  const Tensor x = Tensor::borrow(nullptr, model_.compute, activation_shape(), meta);
   BlockSizes& sizes = sizes_.back();
   LossSum sum;
   auto run = [&](Measured& measured, auto&& action) {
     MetaStream stream(target);
     Context ctx{
-        .stream = stream, .batch = batch.batch, .boundaries = boundaries, .linear = linear_, .rope = {}};
+        .stream = stream, .batch = batch.batch, .boundaries = boundaries_, .linear = linear_, .rope = {}};
     ctx.output = Region::counting();
     action(ctx);
     measured = {stream.scratch().high_water(), stream.count};
   };
   if (layout_.trains())
     run(sizes.loss, [&](Context& ctx) {
-      model_.head->loss(ctx, views.weights(), {views.gradients(), Write::accumulate}, x, &sum);
+      model_.head->loss(ctx, weights, {gradients, Write::accumulate}, x, &sum);
     });
-  run(sizes.loss_only, [&](Context& ctx) { model_.head->loss_only(ctx, views.weights(), x, &sum); });
+  run(sizes.loss_only, [&](Context& ctx) { model_.head->loss_only(ctx, weights, x, &sum); });
 }
 
 int64_t ModelCosts::bytes(const Value& value) const {
@@ -126,15 +136,72 @@ int64_t ModelCosts::bytes(const Value& value) const {
     case ValueClass::packed:
     case ValueClass::grad:
     case ValueClass::state:
-      return layout_.bytes(value.cls, value.block);
+      return layout_.bytes(value.cls, value.block, value.level);
     case ValueClass::scalars:
       return sizeof(StepScalars);
   }
   fail_contract("[costs] a value of no class");
 }
 
-const ModelCosts::Measured& ModelCosts::measured(const Action& action) const {
-  if (action.block < 0) return none_;
+ModelCosts::Measured ModelCosts::measure_exchange(const Action& action) const {
+  check(exchange_ != nullptr, "[costs] `{}` in a plan of one rank", action);
+  MetaStream stream(target_);
+  const Tensor x = Tensor::borrow(nullptr, model_.compute, activation_shape(), stream.device());
+  StepScalars scalars;
+  switch (action.kind) {
+    case Kind::gather:
+      exchange_->gather(stream, action.block, nullptr, nullptr);
+      break;
+    case Kind::reduce:
+      exchange_->reduce(stream, action.block, action.level, action.to, action.write, nullptr, nullptr);
+      break;
+    case Kind::fold:
+      exchange_->fold(stream, action.block, nullptr, nullptr);
+      break;
+    case Kind::spread:
+      exchange_->spread(stream, action.block, nullptr);
+      break;
+    case Kind::tie:
+      if (action.peer < 0)
+        exchange_->tie_here(stream, nullptr, nullptr);
+      else
+        exchange_->tie(stream, action.block, exchange_->any_peer(), nullptr);
+      break;
+    case Kind::send:
+      exchange_->send(stream, exchange_->any_peer(), x);
+      break;
+    case Kind::receive:
+      exchange_->receive(stream, exchange_->any_peer(), x);
+      break;
+    default:
+      exchange_->total(stream, scalars, true);
+      break;
+  }
+  return {stream.scratch().high_water(), stream.count};
+}
+
+ModelCosts::Measured ModelCosts::measured(const Action& action) const {
+  switch (action.kind) {
+    case Kind::gather:
+    case Kind::reduce:
+    case Kind::fold:
+    case Kind::spread:
+    case Kind::tie:
+    case Kind::send:
+    case Kind::receive:
+    case Kind::total: {
+      const uint64_t name = static_cast<uint64_t>(action.kind) << 48 |
+                            uint64_t{static_cast<uint16_t>(action.block)} << 32 |
+                            uint64_t{action.level} << 24 | uint64_t{action.to} << 16 |
+                            static_cast<uint64_t>(action.write) << 8 | (action.peer < 0 ? 1 : 0);
+      const auto at = exchanges_.find(name);
+      return at != exchanges_.end() ? at->second
+                                    : exchanges_.emplace(name, measure_exchange(action)).first->second;
+    }
+    default:
+      break;
+  }
+  if (action.block < 0) return {};
   const BlockSizes& sizes = sizes_.at(static_cast<size_t>(action.block));
   switch (action.kind) {
     case Kind::forward:
@@ -150,7 +217,7 @@ const ModelCosts::Measured& ModelCosts::measured(const Action& action) const {
     case Kind::loss_only:
       return sizes.loss_only;
     default:
-      return none_;
+      return {};
   }
 }
 
@@ -166,18 +233,20 @@ WorkCount ModelCosts::work(const Action& action) const {
   WorkCount work = measured(action).work;
   if (action.block < 0) return work;
   const BlockSizes& sizes = sizes_.at(static_cast<size_t>(action.block));
+  const int state_level = layout_.partition().state_level();
   switch (action.kind) {
     case Kind::norm:
-      work.bytes = layout_.bytes(ValueClass::grad, action.block);
+      work.bytes = layout_.bytes(ValueClass::grad, action.block, state_level);
       break;
     case Kind::update:
-      work.bytes = layout_.bytes(ValueClass::grad, action.block) +
-                   2 * layout_.bytes(ValueClass::state, action.block) +
-                   2 * sizes.trainable * size_of(layout_.weight_dtype());
+      work.bytes =
+          layout_.bytes(ValueClass::grad, action.block, state_level) +
+          2 * layout_.bytes(ValueClass::state, action.block, state_level) +
+          2 * sizes.trainable / layout_.partition().shards(state_level) * size_of(layout_.weight_dtype());
       break;
     case Kind::pack:
       work.bytes = sizes.parameters * size_of(layout_.weight_dtype()) +
-                   layout_.bytes(ValueClass::packed, action.block);
+                   layout_.bytes(ValueClass::packed, action.block, 0);
       break;
     default:
       break;
@@ -187,7 +256,10 @@ WorkCount ModelCosts::work(const Action& action) const {
 
 double ModelCosts::seconds(const Action& action) const {
   const WorkCount count = work(action);
-  return static_cast<double>(count.matmul_flops) / rates_.matmul_flops +
+  double wire = 0;
+  for (size_t level = 0; level < kNumLinkLevels; ++level)
+    wire += static_cast<double>(count.wire_bytes[level]) / rates_.wire_bytes[level];
+  return wire + static_cast<double>(count.matmul_flops) / rates_.matmul_flops +
          static_cast<double>(count.attention_flops) / rates_.attention_flops +
          static_cast<double>(count.bytes) / rates_.bytes;
 }
@@ -198,12 +270,17 @@ std::vector<BlockInfo> ModelCosts::block_infos(bool train) const {
     const BlockSizes& sizes = sizes_[static_cast<size_t>(block)];
     infos.push_back({.has_parameters = sizes.parameters > 0,
                      .trainable = train && sizes.trainable > 0,
-                     .packed = layout_.bytes(ValueClass::packed, block) > 0,
+                     .packed = layout_.bytes(ValueClass::packed, block, 0) > 0,
                      .saves_input = sizes.saved_input > 0,
                      .saves_weight = sizes.saved_weight > 0,
                      .defers = sizes.deferred > 0});
   }
+  for (BlockInfo& info : infos) layout_.partition().describe(info);
   if (model_.tied()) infos.back().tied_to = 0;
+  if (model_.twin_table()) {
+    infos.front().twin = static_cast<int16_t>(infos.size() - 1);
+    infos.back().twin = 0;
+  }
   return infos;
 }
 

@@ -3,6 +3,7 @@
 // what is planned is what is used, without a second description of any layer.
 #pragma once
 
+#include <array>
 #include <map>
 #include <vector>
 
@@ -11,6 +12,7 @@
 #include "core/program/block_info.h"
 #include "core/program/cost_model.h"
 #include "core/step/geometry.h"
+#include "core/step/state_exchange.h"
 #include "core/step/state_layout.h"
 
 namespace strata {
@@ -20,13 +22,17 @@ struct Rates {
   double matmul_flops = 300e9;    // per second
   double attention_flops = 80e9;  // per second
   double bytes = 30e9;            // per second, of everything else
+  // Received per second, by the level of the link (LinkLevel).
+  std::array<double, kNumLinkLevels> wire_bytes{30e9, 10e9, 10e9, 5e9, 5e9};
 };
 
 class ModelCosts final : public CostModel {
  public:
-  // `target` is the device that will run it. The references must outlive this.
+  // `target` is the device that will run it. What blocks do at their boundaries and what the step moves
+  // between ranks is counted on the communicators of `boundaries` and `exchange` (null: one rank). The
+  // references must outlive this.
   ModelCosts(const Model& model, const Geometry& geometry, const StateLayout& layout, const LinearOp& linear,
-             Device target, const Rates& rates = {});
+             Device target, const Rates& rates, const BoundarySet& boundaries, const StateExchange* exchange);
 
   int64_t bytes(const Value& value) const override;
   int64_t scratch_bytes(const Action& action) const override;
@@ -35,6 +41,8 @@ class ModelCosts final : public CostModel {
 
   // Which values the program of this model has, under a rule (null: evaluation only).
   std::vector<BlockInfo> block_infos(bool train) const;
+  // Shape of what travels between blocks.
+  Shape activation_shape() const { return {rows_, model_.spec.hidden}; }
 
   // Matrix-product and attention FLOPs of the model itself in one step, recomputation not counted: what MFU
   // is relative to. Attention as if every sequence were one document.
@@ -54,15 +62,21 @@ class ModelCosts final : public CostModel {
   };
   void measure_block(int block, const Geometry& geometry, Device target);
   void measure_head(const Geometry& geometry, Device target);
-  const Measured& measured(const Action& action) const;
+  Measured measure_exchange(const Action& action) const;
+  Measured measured(const Action& action) const;
 
   const Model& model_;
   const StateLayout& layout_;
   const LinearOp& linear_;
   Rates rates_;
+  Device target_;
+  const BoundarySet& boundaries_;
+  const StateExchange* exchange_;
   int micro_batches_;
+  int64_t rows_;  // of an activation between blocks
   std::vector<BlockSizes> sizes_;
-  Measured none_;
+  // Of actions that move things between ranks: measured when first asked for, alike for all micro-batches.
+  mutable std::map<uint64_t, Measured> exchanges_;
 };
 
 }  // namespace strata

@@ -7,6 +7,9 @@
 namespace strata {
 namespace {
 
+// Shards begin on a cache line in every type, and a whole vector at a time can be summed.
+constexpr int64_t kShardMultiple = 32;
+
 // Places `size` bytes behind what is there already.
 int64_t append(int64_t& total, int64_t size) {
   const int64_t offset = total;
@@ -16,38 +19,51 @@ int64_t append(int64_t& total, int64_t size) {
 
 }  // namespace
 
-StateLayout::StateLayout(const Model& model, const UpdateRule* rule, const LinearOp& linear, Device target)
-    : weight_dtype_(rule ? rule->weight_dtype() : model.compute), trains_(rule != nullptr) {
+StateLayout::StateLayout(const Model& model, const UpdateRule* rule, const LinearOp& linear, Device target,
+                         const Partition& partition)
+    : partition_(partition),
+      weight_dtype_(rule ? rule->weight_dtype() : model.compute),
+      trains_(rule != nullptr) {
   check(weight_dtype_ == model.compute, "[state] rule '{}' keeps {} weights, the model computes in {}",
         rule ? rule->name() : "", name(weight_dtype_), name(model.compute));
   if (rule) slots_.assign(rule->slots().begin(), rule->slots().end());
+  const int levels = partition.num_levels(), ways = partition.shards(levels - 1);
   MetaStream stream(target);
   for (int block = 0; block < model.num_blocks(); ++block) {
     auto& places = places_.emplace_back();
     BlockBytes& bytes = bytes_.emplace_back();
+    bytes.weight.resize(static_cast<size_t>(levels));
+    bytes.grad.resize(static_cast<size_t>(levels));
     for (const Parameter& parameter : model.parameters(block)) {
-      const int64_t count = parameter.shape.numel();
       ParameterPlace& place = places.emplace_back();
-      place.weight = append(bytes.weight, count * size_of(weight_dtype_));
+      const int64_t count = parameter.shape.numel();
+      place.elements = ways == 1 ? count : round_up(count, ways * kShardMultiple);
+      const auto on_level = [&](int level, DType dtype) {
+        return place.elements / partition.shards(level) * size_of(dtype);
+      };
+      for (int level = 0; level < levels; ++level)
+        place.weight.push_back(
+            append(bytes.weight[static_cast<size_t>(level)], on_level(level, weight_dtype_)));
       if (parameter.multiplied)
         place.packed = append(bytes.packed, linear.packed_bytes(stream, weight_dtype_, parameter.shape));
       if (!rule || !parameter.trainable) continue;
-      place.grad = append(bytes.grad, count * size_of(DType::f32));
+      for (int level = 0; level < levels; ++level)
+        place.grad.push_back(append(bytes.grad[static_cast<size_t>(level)], on_level(level, DType::f32)));
       for (const StateSlot& slot : slots_)
-        place.state.push_back(append(bytes.state, count * size_of(slot.dtype)));
+        place.state.push_back(append(bytes.state, on_level(partition.state_level(), slot.dtype)));
     }
   }
 }
 
-int64_t StateLayout::bytes(ValueClass cls, int block) const {
+int64_t StateLayout::bytes(ValueClass cls, int block, int level) const {
   const BlockBytes& bytes = bytes_.at(static_cast<size_t>(block));
   switch (cls) {
     case ValueClass::weight:
-      return bytes.weight;
+      return bytes.weight.at(static_cast<size_t>(level));
     case ValueClass::packed:
       return bytes.packed;
     case ValueClass::grad:
-      return bytes.grad;
+      return bytes.grad.at(static_cast<size_t>(level));
     case ValueClass::state:
       return bytes.state;
     default:

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Where the parts of every parameter lie inside the planned values of its block: weight, packed layouts,
-// gradient and each array of optimizer state.
+// Where the parts of every parameter lie inside the planned values of its block: weight and gradient on each
+// level of the partition, packed layouts, and each array of optimizer state. A parameter's elements are
+// padded with zeros to equal shards; every value holds one shard of each of the block's parameters.
 #pragma once
 
 #include <span>
@@ -9,35 +10,44 @@
 #include "core/nn/model.h"
 #include "core/program/update_rule.h"
 #include "core/program/value.h"
+#include "core/step/partition.h"
 
 namespace strata {
 
-// Byte offsets inside the block's weight, packed, grad and state values.
+// Byte offsets inside the block's values.
 struct ParameterPlace {
-  int64_t weight = 0;
-  int64_t packed = -1;  // -1: not multiplied
-  int64_t grad = -1;    // -1: frozen
-  std::vector<int64_t> state;
+  int64_t elements = 0;         // padded
+  std::vector<int64_t> weight;  // by level
+  std::vector<int64_t> grad;    // by level; empty: frozen
+  int64_t packed = -1;          // -1: not multiplied
+  std::vector<int64_t> state;   // by slot, on the state's level
 };
 
 class StateLayout {
  public:
   // `rule` null: weights only, for evaluation. `target` is the device whose packed layouts are meant.
-  StateLayout(const Model& model, const UpdateRule* rule, const LinearOp& linear, Device target);
+  StateLayout(const Model& model, const UpdateRule* rule, const LinearOp& linear, Device target,
+              const Partition& partition = {});
 
+  const Partition& partition() const { return partition_; }
   DType weight_dtype() const { return weight_dtype_; }
   bool trains() const { return trains_; }                      // made with a rule
   std::span<const StateSlot> slots() const { return slots_; }  // empty without a rule
   // Bytes of a block's value; cls is weight, packed, grad or state.
-  int64_t bytes(ValueClass cls, int block) const;
+  int64_t bytes(ValueClass cls, int block, int level) const;
   const ParameterPlace& place(int block, size_t parameter) const {
     return places_[static_cast<size_t>(block)][parameter];
+  }
+  int64_t shard_elements(int block, size_t parameter, int level) const {
+    return place(block, parameter).elements / partition_.shards(level);
   }
 
  private:
   struct BlockBytes {
-    int64_t weight = 0, packed = 0, grad = 0, state = 0;
+    std::vector<int64_t> weight, grad;  // by level
+    int64_t packed = 0, state = 0;
   };
+  Partition partition_;
   DType weight_dtype_;
   bool trains_;
   std::vector<StateSlot> slots_;

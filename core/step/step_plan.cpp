@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <numeric>
 
-#include "core/program/passes.h"
 #include "core/program/verify.h"
 
 namespace strata {
@@ -17,42 +16,67 @@ std::vector<int> recomputed_blocks(const Model& model) {
   return blocks;
 }
 
-std::unique_ptr<LinkedProgram> link_verified(Program program, const CostModel& costs) {
-  auto linked = std::make_unique<LinkedProgram>(link(std::move(program), costs));
-  require_verified(*linked);
-  return linked;
+// Every rank's stages, lowest first, one micro-batch.
+Pipeline evaluation_of(Pipeline pipeline) {
+  for (Grid& grid : pipeline.grids) grid.clear();
+  for (size_t s = 0; s < pipeline.stages.size(); ++s)
+    pipeline.grids[static_cast<size_t>(pipeline.rank_of_stage[s])].push_back(
+        {CellKind::forward, static_cast<int16_t>(s), 0});
+  return pipeline;
+}
+
+StepPlanOptions with_pipeline(StepPlanOptions options, const Model& model) {
+  Pipeline& pipeline = options.rank.pipeline;
+  if (pipeline.grids.empty())
+    pipeline = {{one_stage(options.geometry.micro_batches)}, {{0, model.num_blocks()}}, {0}};
+  return options;
 }
 
 }  // namespace
 
 StepPlan::StepPlan(const Model& model, const StepPlanOptions& options)
     : model_(model),
-      options_(options),
+      options_(with_pipeline(options, model)),
       linear_(options.linear ? *options.linear : plain_linear_op()),
-      layout_(model, options.rule, linear_, options.target),
-      costs_(model, options.geometry, layout_, linear_, options.target, options.rates) {
+      layout_(model, options.rule, linear_, options.target, options.rank.partition),
+      exchange_(options.rank.groups ? std::make_unique<StateExchange>(model, layout_, *options.rank.groups)
+                                    : nullptr),
+      costs_(model, options.geometry, layout_, linear_, options.target, options.rates, boundaries(),
+             exchange_.get()) {
   const Geometry& geometry = options.geometry;
+  const RankOptions& rank = options_.rank;
   check(geometry.seq_len <= model.spec.max_positions,
         "[plan] sequences of {} tokens, the model has {} positions", geometry.seq_len,
         model.spec.max_positions);
+  check(rank.ranks == 1 || exchange_, "[plan] {} ranks without groups", rank.ranks);
+  StepOptions step{.order = rank.order, .gather_ahead = rank.gather_ahead, .ranks = rank.ranks};
   const std::vector<BlockInfo> infos = costs_.block_infos(options.rule != nullptr);
-  evaluate_ = link_verified(make_evaluation(infos, 1), costs_);
+  evaluate_ = link_verified(
+      make_pipeline(infos, 1, Goal::evaluate, evaluation_of(rank.pipeline), step, costs_), SumOrder::any);
   if (!options.rule) return;
-  StepOptions step;
   if (options.recompute) step.recompute = recomputed_blocks(model);
-  train_ = link_verified(make_step(infos, geometry.micro_batches, step), costs_);
-  for (const Value& value : train_->program.initial)
-    check(train_->home(value).offset == evaluate_->home(value).offset,
+  train_ = link_verified(
+      make_pipeline(infos, geometry.micro_batches, Goal::train, rank.pipeline, step, costs_), rank.order);
+  for (const Value& value : train().program.initial)
+    check(train().home(value).offset == evaluate().home(value).offset,
           "[plan] {} moves between the two programs", to_string(value));
 }
 
+std::vector<LinkedProgram> StepPlan::link_verified(std::vector<Program> programs, SumOrder order) const {
+  std::vector<LinkedProgram> linked;
+  for (Program& program : programs) linked.push_back(link(std::move(program), costs_));
+  require_verified(linked, {.order = order});
+  return linked;
+}
+
 const LinkedProgram& StepPlan::train() const {
-  check(train_ != nullptr, "[plan] a plan without an update rule has no training program");
-  return *train_;
+  check(!train_.empty(), "[plan] a plan without an update rule has no training program");
+  return train_[static_cast<size_t>(options_.rank.pipeline_rank)];
 }
 
 int64_t StepPlan::arena_bytes() const {
-  return std::max(train_ ? train_->memory[Tier::device].arena : 0, evaluate_->memory[Tier::device].arena);
+  return std::max(train_.empty() ? 0 : train().memory[Tier::device].arena,
+                  evaluate().memory[Tier::device].arena);
 }
 
 }  // namespace strata

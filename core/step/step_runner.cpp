@@ -8,6 +8,7 @@
 #include "core/nn/initial_values.h"
 #include "core/ops/elementwise.h"
 #include "core/ops/reduce.h"
+#include "core/tensor/flat_range.h"
 
 namespace strata {
 namespace {
@@ -16,25 +17,37 @@ constexpr size_t kDevice = static_cast<size_t>(Tier::device);
 
 }  // namespace
 
-StepRunner::StepRunner(const StepPlan& plan, Stream& stream, Allocator& allocator, ClipRule clip,
+StepRunner::StepRunner(const StepPlan& plan, StepStreams streams, Allocator& allocator, ClipRule clip,
                        ExecutorOptions executor)
-    : plan_(plan), model_(plan.model()), stream_(stream), clip_(std::move(clip)) {
-  check(stream.device() == plan.target(), "[step] planned for {}, run on {}", to_string(plan.target()),
-        to_string(stream.device()));
+    : plan_(plan),
+      model_(plan.model()),
+      stream_(streams.compute),
+      communication_(streams.communication),
+      clip_(std::move(clip)) {
+  check(stream_.device() == plan.target(), "[step] planned for {}, run on {}", to_string(plan.target()),
+        to_string(stream_.device()));
   check(!plan.trains() || clip_, "[step] a plan that trains needs a clip rule");
+  check(!plan.exchange() || communication_, "[step] several ranks need a stream for communication");
   if (model_.rotary)
     rope_ = make_rope_table(allocator, model_.spec.rope, model_.spec.max_positions, model_.spec.head_dim);
   arena_ = allocator.allocate(plan.arena_bytes(), "arena");
-  bind_views();
+  bind_shards();
 
   const auto micro_batches = static_cast<size_t>(plan.geometry().micro_batches);
   visits_.resize(micro_batches);
   batches_.resize(micro_batches);
   ArenaBases bases{};
   bases[kDevice] = arena_->data();
-  if (plan.trains())
-    train_executor_ = std::make_unique<Executor>(plan.train(), handlers(), bases, std::move(executor));
+  const auto bind = [&](const LinkedProgram& linked) {
+    return std::make_unique<ActionViews>(model_, plan.layout(), plan.linear(), linked, stream_,
+                                         arena_->data());
+  };
+  evaluate_views_ = bind(plan.evaluate());
   evaluate_executor_ = std::make_unique<Executor>(plan.evaluate(), handlers(), bases);
+  if (plan.trains()) {
+    train_views_ = bind(plan.train());
+    train_executor_ = std::make_unique<Executor>(plan.train(), handlers(), bases, std::move(executor));
+  }
   new (&scalars()) StepScalars{};
 }
 
@@ -45,87 +58,153 @@ StepScalars& StepRunner::scalars() const {
                                          plan_.evaluate().home({.cls = ValueClass::scalars}).offset);
 }
 
-void StepRunner::bind_views() {
-  std::vector<ValueBytes> bytes(static_cast<size_t>(model_.num_blocks()));
+std::byte* StepRunner::home(ValueClass cls, int block, int level) const {
   const LinkedProgram& linked = plan_.trains() ? plan_.train() : plan_.evaluate();
-  // Every persistent value, and the gradients, have one buffer each.
-  for (const PlannedBuffer& buffer : linked.buffers) {
-    if (buffer.value.block < 0) continue;
-    std::byte* const base = arena_->data() + buffer.offset;
-    ValueBytes& own = bytes[static_cast<size_t>(buffer.value.block)];
-    switch (buffer.value.cls) {
-      case ValueClass::weight:
-        own.weight = base;
-        break;
-      case ValueClass::packed:
-        own.packed = base;
-        break;
-      case ValueClass::grad:
-        own.grad = base;
-        break;
-      case ValueClass::state:
-        own.state = base;
-        break;
-      default:
-        break;
+  return arena_->data() +
+         linked.home({.cls = cls, .block = static_cast<int16_t>(block), .level = static_cast<uint8_t>(level)})
+             .offset;
+}
+
+// The sum that norm and update read: made once a step.
+std::byte* StepRunner::final_gradients(int block) const {
+  const Value value{.cls = ValueClass::grad,
+                    .block = static_cast<int16_t>(block),
+                    .level = static_cast<uint8_t>(plan_.layout().partition().state_level())};
+  const auto& buffers = plan_.train().buffers;
+  const auto at =
+      std::find_if(buffers.begin(), buffers.end(), [&](const PlannedBuffer& b) { return b.value == value; });
+  return arena_->data() + at->offset;
+}
+
+void StepRunner::bind_shards() {
+  own_.resize(static_cast<size_t>(model_.num_blocks()));
+  const StateLayout& layout = plan_.layout();
+  const Partition& partition = layout.partition();
+  const int weight_level = partition.weight_level(), state_level = partition.state_level();
+  const int data_rank = plan_.rank().groups ? plan_.rank().groups->data_rank() : 0;
+  const Device device = stream_.device();
+  for (int block = 0; block < model_.num_blocks(); ++block) {
+    const BlockInfo& info = plan_.evaluate().program.blocks[static_cast<size_t>(block)];
+    if (!info.holds_weights()) continue;
+    OwnShard& own = own_[static_cast<size_t>(block)];
+    std::byte* const weights = home(ValueClass::weight, block, weight_level);
+    const bool trains = plan_.trains() && plan_.train().program.blocks[static_cast<size_t>(block)].trains();
+    std::byte* const gradients = trains ? final_gradients(block) : nullptr;
+    for (size_t i = 0; i < model_.parameters(block).size(); ++i) {
+      const Tensor held = weight_shard(layout, block, i, weight_level, device, weights);
+      const int64_t ways = partition.shards(state_level) / partition.shards(weight_level),
+                    count = held.numel() / ways;
+      own.weight.push_back(held.slice(0, partition.shard(data_rank, state_level) % ways * count, count));
+      own.gradient.push_back(trains ? gradient_shard(layout, block, i, state_level, device, gradients)
+                                    : Tensor());
+      own.state.push_back(
+          trains ? bind_state(layout, block, i, device, home(ValueClass::state, block, state_level))
+                 : std::vector<Tensor>{});
     }
   }
-  for (int block = 0; block < model_.num_blocks(); ++block)
-    views_.emplace_back(model_, plan_.layout(), plan_.linear(), block, stream_,
-                        bytes[static_cast<size_t>(block)], bytes[0]);
 }
 
 void StepRunner::initialize(uint64_t seed) {
   auto allocator = make_cpu_allocator();
+  const StateLayout& layout = plan_.layout();
+  const Partition& partition = layout.partition();
+  const int data_rank = plan_.rank().groups ? plan_.rank().groups->data_rank() : 0;
   for (int block = 0; block < model_.num_blocks(); ++block) {
+    const OwnShard& own = own_[static_cast<size_t>(block)];
     const auto parameters = model_.parameters(block);
-    const ParameterViews& views = views_[static_cast<size_t>(block)];
-    for (size_t i = 0; i < parameters.size(); ++i) {
-      const Tensor values = make_tensor(*allocator, DType::f32, parameters[i].shape, "initial values");
-      fill_initial(stream_, parameters[i], values, seed);
-      const Tensor& weight = views.weights()[i].weight;
-      if (plan_.rule() && parameters[i].trainable)
-        plan_.rule()->initialize(stream_, values, weight, views.state(i));
-      else
-        copy(stream_, values, weight);
-      stream_.synchronize();  // `values` goes
+    for (size_t i = 0; i < own.weight.size(); ++i) {
+      const Tensor padded =
+          make_tensor(*allocator, DType::f32, {layout.place(block, i).elements}, "initial values");
+      fill_initial(stream_, parameters[i],
+                   padded.slice(0, 0, parameters[i].shape.numel()).view(parameters[i].shape), seed);
+      const auto shard = [&](int level) {
+        const int64_t count = padded.numel() / partition.shards(level);
+        return padded.slice(0, partition.shard(data_rank, level) * count, count);
+      };
+      if (plan_.rule() && parameters[i].trainable) {
+        plan_.rule()->initialize(stream_, shard(partition.state_level()), own.weight[i], own.state[i]);
+      } else {
+        const int level = partition.weight_level();
+        copy(stream_, shard(level),
+             weight_shard(layout, block, i, level, stream_.device(), home(ValueClass::weight, block, level)));
+      }
+      stream_.synchronize();  // `padded` goes
     }
   }
   weights_changed();
 }
 
+// Of tensors that several ranks hold, the first replica's first tensor rank's counts; of a tied table held
+// twice, the embedding's.
+bool StepRunner::speaks(int block, size_t parameter) const {
+  if (plan_.rank().groups && plan_.layout().partition().replica(plan_.rank().groups->data_rank()) > 0)
+    return false;
+  const auto parameters = model_.parameters(block);
+  if (parameters[parameter].value.kind == AxisPlacement::Kind::replicate && model_.split.part > 0)
+    return false;
+  return !(model_.twin_table() && block + 1 == model_.num_blocks() && parameter + 1 == parameters.size());
+}
+
 std::vector<LogicalState> StepRunner::logical_states() const {
   std::vector<LogicalState> states;
+  const Partition& partition = plan_.layout().partition();
+  const int data_rank = plan_.rank().groups ? plan_.rank().groups->data_rank() : 0;
   for (int block = 0; block < model_.num_blocks(); ++block) {
+    const OwnShard& own = own_[static_cast<size_t>(block)];
     const auto parameters = model_.parameters(block);
-    const ParameterViews& views = views_[static_cast<size_t>(block)];
-    for (size_t i = 0; i < parameters.size(); ++i)
+    for (size_t i = 0; i < own.weight.size(); ++i) {
+      const int64_t count = own.weight[i].numel(),
+                    first = partition.shard(data_rank, partition.state_level()) * count;
+      const int64_t width = parameters[i].shape.numel() / std::max<int64_t>(parameters[i].shape[0], 1);
       for (const LogicalTensor& piece : parameters[i].pieces) {
-        auto rows = [&](const Tensor& physical) { return rows_of(piece, physical); };
-        LogicalState& state = states.emplace_back(LogicalState{.name = piece.name,
-                                                               .shape = piece.shape,
-                                                               .held = piece.held,
-                                                               .init = piece.init,
-                                                               .role = parameters[i].role,
-                                                               .weight = rows(views.weights()[i].weight)});
-        if (views.gradients()[i]) state.gradient = rows(views.gradients()[i]);
-        for (const Tensor& slot : views.state(i)) state.state.push_back(rows(slot));
+        // The piece's elements among the parameter's, cut to this shard.
+        const int64_t begin = piece.first_row * width, end = begin + piece.held.numel();
+        for (const RangePart& part : rects_of_range(piece.held, std::clamp(first, begin, end) - begin,
+                                                    std::clamp(first + count, begin, end) - begin)) {
+          const auto elements = [&](const Tensor& shard) {
+            return shard.slice(0, begin + part.begin - first, part.rect.numel()).view(part.rect.extent);
+          };
+          LogicalState& state = states.emplace_back(LogicalState{.name = piece.name,
+                                                                 .shape = piece.shape,
+                                                                 .held = part.rect,
+                                                                 .init = piece.init,
+                                                                 .role = parameters[i].role,
+                                                                 .speaks = speaks(block, i),
+                                                                 .weight = elements(own.weight[i])});
+          if (own.gradient[i]) state.gradient = elements(own.gradient[i]);
+          for (const Tensor& slot : own.state[i]) state.state.push_back(elements(slot));
+        }
       }
+    }
   }
   return states;
 }
 
-void StepRunner::pack_block(int block) {
+void StepRunner::pack_block(std::span<const LinearWeight> weights, int block) const {
   const size_t own = model_.parameters(block).size();  // a tied table is packed by its owner
-  for (size_t i = 0; i < own; ++i) {
-    const LinearWeight& weight = views_[static_cast<size_t>(block)].weights()[i];
+  for (const LinearWeight& weight : weights.first(own))
     if (weight.forward) plan_.linear().pack(stream_, weight);
-  }
 }
 
 void StepRunner::weights_changed() {
-  for (int block = 0; block < model_.num_blocks(); ++block) pack_block(block);
+  for (int block = 0; block < model_.num_blocks(); ++block) {
+    const BlockInfo& info = plan_.evaluate().program.blocks[static_cast<size_t>(block)];
+    if (!info.holds_weights()) continue;
+    if (info.state_level > info.weight_level)
+      plan_.exchange()->spread(stream_, block, home(ValueClass::weight, block, info.weight_level));
+    if (info.packed && info.weight_level == 0) pack_block(weights(block), block);
+  }
   stream_.synchronize();
+}
+
+std::span<const LinearWeight> StepRunner::weights(int block) const {
+  const LinkedProgram& linked = plan_.evaluate();
+  for (int32_t i = 0; i < static_cast<int32_t>(linked.program.list.size()); ++i) {
+    const Action& action = linked.program.list[static_cast<size_t>(i)];
+    if (action.block == block && (action.kind == Kind::forward || action.kind == Kind::loss_only))
+      return evaluate_views_->weights(i);
+  }
+  fail_contract(fmt::format("[step] block {} is not on this rank", block));
 }
 
 void StepRunner::bind_batch(const Batch& batch, size_t micro_batch, float loss_scale) {
@@ -147,11 +226,20 @@ void StepRunner::bind_batch(const Batch& batch, size_t micro_batch, float loss_s
                            .loss_scale = loss_scale};
 }
 
+int64_t StepRunner::over_all_ranks(int64_t targets) const {
+  if (!plan_.rank().groups) return targets;
+  plan_.rank().groups->data().all_reduce(stream_,
+                                         Tensor::borrow(&targets, DType::i64, {1}, stream_.device()));
+  stream_.synchronize();
+  return targets;
+}
+
 StepScalars StepRunner::train_step(std::span<const Batch> batches, const Scalars& update) {
   check(static_cast<int>(batches.size()) == plan_.geometry().micro_batches, "[step] {} batches, planned {}",
         batches.size(), plan_.geometry().micro_batches);
   int64_t targets = 0;
   for (const Batch& batch : batches) targets += batch.num_targets;
+  targets = over_all_ranks(targets);
   if (targets == 0)
     throw Error(Fault::data,
                 {.what = "a step has nothing to learn from: no token has a target",
@@ -162,6 +250,7 @@ StepScalars StepRunner::train_step(std::span<const Batch> batches, const Scalars
   const float loss_scale = static_cast<float>(1.0 / static_cast<double>(targets));
   for (size_t i = 0; i < batches.size(); ++i) bind_batch(batches[i], i, loss_scale);
   update_ = &update;
+  views_ = train_views_.get();
   train_executor_->run_step();
   train_executor_->drain();
   stream_.synchronize();
@@ -171,18 +260,24 @@ StepScalars StepRunner::train_step(std::span<const Batch> batches, const Scalars
 
 LossSum StepRunner::evaluate(const Batch& batch) {
   bind_batch(batch, 0, 1);
+  views_ = evaluate_views_.get();
   evaluate_executor_->run_step();
   evaluate_executor_->drain();
   stream_.synchronize();
   return scalars().loss;
 }
 
+Stream& StepRunner::stream_of(const Invocation& invocation) const {
+  Stream& stream = invocation.lane() == Lane::communication && communication_ ? *communication_ : stream_;
+  stream.scratch().bind(invocation.scratch().data, invocation.scratch().bytes);
+  return stream;
+}
+
 Context StepRunner::context(const Invocation& invocation) const {
-  stream_.scratch().bind(invocation.scratch().data, invocation.scratch().bytes);
   const auto micro_batch = static_cast<size_t>(std::max<int16_t>(invocation.action().micro_batch, 0));
-  return {.stream = stream_,
+  return {.stream = stream_of(invocation),
           .batch = batches_[micro_batch],
-          .boundaries = boundaries_,
+          .boundaries = plan_.boundaries(),
           .linear = plan_.linear(),
           .rope = rope_};
 }
@@ -197,33 +292,34 @@ Region StepRunner::region(const Invocation& invocation, ValueClass cls, int bloc
 Tensor StepRunner::activation(const Invocation& invocation, ValueClass cls, int block) const {
   const Operand* operand = invocation.find(cls, block);
   if (!operand) return {};
-  return Tensor::borrow(invocation.bytes_of(*operand).data, model_.compute,
-                        {plan_.geometry().tokens(), model_.spec.hidden}, stream_.device());
+  return Tensor::borrow(invocation.bytes_of(*operand).data, model_.compute, plan_.costs().activation_shape(),
+                        stream_.device());
 }
 
 void StepRunner::forward(const Invocation& invocation) {
   const int b = invocation.action().block;
   Context ctx = context(invocation);
-  const Scratch::Scope scope(stream_.scratch());
+  const Scratch::Scope scope(ctx.stream.scratch());
   const bool recompute = invocation.action().kind == Kind::recompute;
   const bool keep = recompute || invocation.action().keep == Keep::save;
   // What nobody will read goes to working memory.
-  auto temporary = [&] { return Region::temporary(stream_.scratch(), stream_.device()); };
+  auto temporary = [&] { return Region::temporary(ctx.stream.scratch(), ctx.stream.device()); };
   ctx.output = recompute ? temporary() : region(invocation, ValueClass::x, b + 1);
   ctx.saved_input = keep ? region(invocation, ValueClass::saved_input, b) : temporary();
   ctx.saved_weight = keep ? region(invocation, ValueClass::saved_weight, b) : temporary();
-  model_.blocks[static_cast<size_t>(b)]->forward(ctx, weights(b), activation(invocation, ValueClass::x, b));
+  model_.blocks[static_cast<size_t>(b)]->forward(ctx, views_->weights(invocation.position()),
+                                                 activation(invocation, ValueClass::x, b));
 }
 
 void StepRunner::backward_input(const Invocation& invocation) {
   const int b = invocation.action().block;
   Context ctx = context(invocation);
-  const Scratch::Scope scope(stream_.scratch());
+  const Scratch::Scope scope(ctx.stream.scratch());
   ctx.output = region(invocation, ValueClass::dx, b);
   ctx.saved_input = region(invocation, ValueClass::saved_input, b);
   ctx.saved_weight = region(invocation, ValueClass::saved_weight, b);
   ctx.deferred = region(invocation, ValueClass::deferred, b);
-  model_.blocks[static_cast<size_t>(b)]->backward_input(ctx, weights(b),
+  model_.blocks[static_cast<size_t>(b)]->backward_input(ctx, views_->weights(invocation.position()),
                                                         activation(invocation, ValueClass::x, b),
                                                         activation(invocation, ValueClass::dx, b + 1));
 }
@@ -231,11 +327,11 @@ void StepRunner::backward_input(const Invocation& invocation) {
 void StepRunner::backward_weight(const Invocation& invocation) {
   const int b = invocation.action().block;
   Context ctx = context(invocation);
-  const Scratch::Scope scope(stream_.scratch());
+  const Scratch::Scope scope(ctx.stream.scratch());
   ctx.saved_input = Region::counting();
   ctx.saved_weight = region(invocation, ValueClass::saved_weight, b);
   ctx.deferred = region(invocation, ValueClass::deferred, b);
-  const Gradients gradients{views_[static_cast<size_t>(b)].gradients(), invocation.action().write};
+  const Gradients gradients{views_->gradients(invocation.position()), invocation.action().write};
   model_.blocks[static_cast<size_t>(b)]->backward_weight(ctx, gradients,
                                                          activation(invocation, ValueClass::x, b),
                                                          activation(invocation, ValueClass::dx, b + 1));
@@ -244,36 +340,101 @@ void StepRunner::backward_weight(const Invocation& invocation) {
 void StepRunner::loss(const Invocation& invocation) {
   const int b = invocation.action().block;
   Context ctx = context(invocation);
-  const Scratch::Scope scope(stream_.scratch());
+  const Scratch::Scope scope(ctx.stream.scratch());
   const Tensor x = activation(invocation, ValueClass::x, b);
+  const Weights weights = views_->weights(invocation.position());
   if (invocation.action().kind == Kind::loss_only) {
-    model_.head->loss_only(ctx, weights(b), x, &scalars().loss);
+    model_.head->loss_only(ctx, weights, x, &scalars().loss);
     return;
   }
   const Write write = invocation.action().write;
   // A tied table's gradient begins here; what else its block has is only written when its own turn comes, by
   // adding.
-  if (write == Write::overwrite && model_.tied())
-    for (const Tensor& gradient : views_[0].gradients().subspan(1)) fill(stream_, gradient, 0);
+  const Operand* shared =
+      write == Write::overwrite && model_.tied() ? invocation.find(ValueClass::grad, 0) : nullptr;
+  for (size_t i = 1; shared && i < model_.parameters(0).size(); ++i)
+    if (const Tensor gradient =
+            gradient_shard(plan_.layout(), 0, i, 0, stream_.device(), invocation.bytes_of(*shared).data))
+      fill(ctx.stream, gradient, 0);
   ctx.output = region(invocation, ValueClass::dx, b);
-  model_.head->loss(ctx, weights(b), {views_[static_cast<size_t>(b)].gradients(), write}, x, &scalars().loss);
+  model_.head->loss(ctx, weights, {views_->gradients(invocation.position()), write}, x, &scalars().loss);
+}
+
+void StepRunner::norm(const Invocation& invocation) {
+  // What another rank or block holds too is counted once. (A tied table's gradient is its owner's.)
+  Stream& stream = stream_of(invocation);
+  const int block = invocation.action().block;
+  const OwnShard& own = own_[static_cast<size_t>(block)];
+  for (size_t i = 0; i < own.gradient.size(); ++i)
+    if (own.gradient[i] && speaks(block, i)) sum_of_squares(stream, own.gradient[i], &scalars().squares);
 }
 
 void StepRunner::update(const Invocation& invocation) {
   const int block = invocation.action().block;
   const StepScalars& sums = scalars();
   if (sums.skip) return;
+  Stream& stream = stream_of(invocation);
   const auto parameters = model_.parameters(block);
-  const ParameterViews& views = views_[static_cast<size_t>(block)];
+  const OwnShard& own = own_[static_cast<size_t>(block)];
   for (size_t i = 0; i < parameters.size(); ++i) {
     if (!parameters[i].trainable) continue;
-    UpdateSpan span{.weight = views.weights()[i].weight,
-                    .grad = views.gradients()[i],
-                    .state = views.state(i),
+    UpdateSpan span{.weight = own.weight[i],
+                    .grad = own.gradient[i],
+                    .state = own.state[i],
                     .scalars = (*update_)(parameters[i])};
     span.scalars.gradient_scale = sums.coefficient;
-    plan_.rule()->update(stream_, span);
+    plan_.rule()->update(stream, span);
   }
+}
+
+void StepRunner::exchange(const Invocation& invocation) {
+  const Action& a = invocation.action();
+  Stream& stream = stream_of(invocation);
+  const Scratch::Scope scope(stream.scratch());
+  const StateExchange& exchange = *plan_.exchange();
+  const BlockInfo& info = plan_.evaluate().program.blocks[static_cast<size_t>(std::max<int16_t>(a.block, 0))];
+  const auto bytes = [&](ValueClass cls, int level, int16_t slot = -1, int block = -1) {
+    return invocation
+        .bytes_of(Value{.cls = cls,
+                        .block = block < 0 ? a.block : static_cast<int16_t>(block),
+                        .micro_batch = slot,
+                        .level = static_cast<uint8_t>(level)})
+        .data;
+  };
+  switch (a.kind) {
+    case Kind::gather:
+      exchange.gather(stream, a.block, bytes(ValueClass::weight, info.weight_level),
+                      bytes(ValueClass::weight, 0));
+      break;
+    case Kind::reduce:
+      exchange.reduce(stream, a.block, a.level, a.to, a.write, bytes(ValueClass::grad, a.level, a.slot),
+                      bytes(ValueClass::grad, a.to, a.slot));
+      break;
+    case Kind::fold:
+      exchange.fold(stream, a.block, bytes(ValueClass::grad, info.grad_level, a.with),
+                    bytes(ValueClass::grad, info.grad_level, a.slot));
+      break;
+    case Kind::spread:
+      exchange.spread(stream, a.block, bytes(ValueClass::weight, info.weight_level));
+      break;
+    case Kind::tie:
+      if (a.peer < 0)
+        exchange.tie_here(stream, bytes(ValueClass::grad, info.state_level, -1, 0),
+                          bytes(ValueClass::grad, info.state_level, -1, model_.num_blocks() - 1));
+      else
+        exchange.tie(stream, a.block, a.peer, bytes(ValueClass::grad, info.state_level));
+      break;
+    case Kind::send:
+      exchange.send(stream, a.peer, activation(invocation, a.cls, a.block));
+      break;
+    case Kind::receive:
+      exchange.receive(stream, a.peer, activation(invocation, a.cls, a.block));
+      break;
+    default:
+      exchange.total(stream, scalars(), model_.split.part == 0);
+      break;
+  }
+  stream.synchronize();
 }
 
 Executor::Handlers StepRunner::handlers() {
@@ -286,22 +447,19 @@ Executor::Handlers StepRunner::handlers() {
   handle(Kind::backward_weight, [this](const Invocation& i) { backward_weight(i); });
   handle(Kind::loss, [this](const Invocation& i) { loss(i); });
   handle(Kind::loss_only, [this](const Invocation& i) { loss(i); });
-  handle(Kind::norm, [this](const Invocation& i) {
-    // A tied table's gradient belongs to its owner, so that it is counted once.
-    const int block = i.action().block;
-    const auto gradients =
-        views_[static_cast<size_t>(block)].gradients().first(model_.parameters(block).size());
-    for (const Tensor& gradient : gradients)
-      if (gradient) sum_of_squares(stream_, gradient, &scalars().squares);
-  });
+  handle(Kind::norm, [this](const Invocation& i) { norm(i); });
   handle(Kind::clip, [this](const Invocation&) {
     stream_.synchronize();
     clip_(scalars());
   });
   handle(Kind::update, [this](const Invocation& i) { update(i); });
   handle(Kind::pack, [this](const Invocation& i) {
-    if (!scalars().skip) pack_block(i.action().block);
+    if (scalars().skip && i.find(ValueClass::packed, i.action().block)->access == Access::update) return;
+    pack_block(views_->weights(i.position()), i.action().block);
   });
+  for (const Kind kind : {Kind::gather, Kind::send, Kind::receive, Kind::reduce, Kind::fold, Kind::tie,
+                          Kind::total, Kind::spread})
+    handle(kind, [this](const Invocation& i) { exchange(i); });
   return handlers;
 }
 

@@ -14,85 +14,108 @@
 #include "core/program/executor.h"
 #include "core/program/link.h"
 #include "core/program/update_rule.h"
-#include "core/step/bindings.h"
+#include "core/step/action_views.h"
 #include "core/step/scalars.h"
 #include "core/step/step_plan.h"
 
 namespace strata {
 
-// What of one logical tensor is held here, where it lies: the rows of its physical tensor, which are
-// contiguous.
+// A rectangle of a logical tensor where this rank keeps its optimizer state: the parts of all ranks that
+// `speak` are every element once.
 struct LogicalState {
   std::string name;
   Shape shape;  // of the whole
   Rect held;    // of the whole; the tensors below have its extent
   Init init;
   Role role = Role::linear;
-  Tensor weight;    // as the model computes with it
-  Tensor gradient;  // f32; absent when frozen or without a rule. Holds it only while the clip rule runs
+  bool speaks = true;  // false: another rank (or the twin of a tied table) holds the same
+  Tensor weight;       // as the model computes with it
+  Tensor gradient;     // f32; absent when frozen or without a rule. Holds it only while the clip rule runs
   std::vector<Tensor> state;  // in the order of the rule's slots; empty without a rule
+};
+
+// Where actions run. On a CPU, lanes that work at the same time need streams of their own.
+struct StepStreams {
+  Stream& compute;
+  Stream* communication = nullptr;  // needed for several ranks
 };
 
 class StepRunner {
  public:
-  // All references must outlive the runner; `stream` is of the plan's target. `clip` is needed when the plan
-  // trains. Throws Error(memory) when the arena cannot be had. Weights are zero until initialize(), or until
-  // somebody fills logical_states() and calls weights_changed().
-  StepRunner(const StepPlan& plan, Stream& stream, Allocator& allocator, ClipRule clip = {},
+  // All references must outlive the runner; the streams are of the plan's target. `clip` is needed when the
+  // plan trains. Throws Error(memory) when the arena cannot be had. Weights are zero until initialize(), or
+  // until somebody fills logical_states() and calls weights_changed(). With several ranks everything but the
+  // accessors is collective.
+  StepRunner(const StepPlan& plan, StepStreams streams, Allocator& allocator, ClipRule clip = {},
              ExecutorOptions executor = {});
   ~StepRunner();
 
   // Initial values from (seed, tensor name, element index): the same on every layout.
   void initialize(uint64_t seed);
   std::vector<LogicalState> logical_states() const;
-  void weights_changed();  // packs them again
+  void weights_changed();  // brings the weights of every shard together again, and packs them
 
-  // One optimizer step over geometry.micro_batches batches. Runs inline on a CPU stream. Returns the step's
-  // sums; the clip rule's decision is in them. `update` gives a parameter's scalars from its role and name;
-  // the gradient scale is filled in here. Error(data) when no token of the step has a target.
+  // One optimizer step over this rank's geometry.micro_batches batches. Runs inline on a CPU stream. Returns
+  // the step's sums over all ranks; the clip rule's decision is in them. `update` gives a parameter's scalars
+  // from its role and name; the gradient scale is filled in here. Error(data) when no token of the step has a
+  // target.
   using Scalars = std::function<UpdateScalars(const Parameter& parameter)>;
   StepScalars train_step(std::span<const Batch> batches, const Scalars& update);
 
-  // Loss of one batch of the geometry's shape, no gradients.
+  // Loss of one batch per data rank, summed over them, no gradients.
   LossSum evaluate(const Batch& batch);
 
   const StepPlan& plan() const { return plan_; }
   const RopeTable& rope() const { return rope_; }
-  // Views for running blocks outside a program (sampling).
-  std::span<const LinearWeight> weights(int block) const {
-    return views_[static_cast<size_t>(block)].weights();
-  }
+  // Views for running blocks outside a program (sampling), where weights are kept whole.
+  std::span<const LinearWeight> weights(int block) const;
 
  private:
-  void bind_views();
+  // A block's own shard of everything the optimizer works on, flat, by parameter.
+  struct OwnShard {
+    std::vector<Tensor> weight;
+    std::vector<Tensor> gradient;            // absent when frozen
+    std::vector<std::vector<Tensor>> state;  // by slot
+  };
+
+  void bind_shards();
   void bind_batch(const Batch& batch, size_t micro_batch, float loss_scale);
+  int64_t over_all_ranks(int64_t targets) const;
   StepScalars& scalars() const;
-  void pack_block(int block);
+  std::byte* home(ValueClass cls, int block, int level) const;
+  std::byte* final_gradients(int block) const;
+  void pack_block(std::span<const LinearWeight> weights, int block) const;
+  bool speaks(int block, size_t parameter) const;
 
   // What the handlers share: the bytes of an action's operands as a block wants them.
   Context context(const Invocation& invocation) const;
   Region region(const Invocation& invocation, ValueClass cls, int block) const;
   Tensor activation(const Invocation& invocation, ValueClass cls, int block) const;
+  Stream& stream_of(const Invocation& invocation) const;
   // Handlers.
   void forward(const Invocation& invocation);
   void backward_input(const Invocation& invocation);
   void backward_weight(const Invocation& invocation);
   void loss(const Invocation& invocation);
+  void norm(const Invocation& invocation);
   void update(const Invocation& invocation);
+  void exchange(const Invocation& invocation);
   Executor::Handlers handlers();
 
   const StepPlan& plan_;
   const Model& model_;
   Stream& stream_;
+  Stream* communication_;
   ClipRule clip_;
   RopeTable rope_;
-  BoundarySet boundaries_;
   BufferRef arena_;
-  std::vector<ParameterViews> views_;
-  std::vector<std::vector<std::vector<AttentionSegment>>>
-      visits_;  // of each micro-batch: its own keys, then visitors
+  std::vector<OwnShard> own_;  // by block; empty for blocks elsewhere
+  std::unique_ptr<ActionViews> train_views_, evaluate_views_;
+  // Of each micro-batch: what its queries see of its own keys, then of those that visit.
+  std::vector<std::vector<std::vector<AttentionSegment>>> visits_;
   std::vector<TokenBatch> batches_;
-  const Scalars* update_ = nullptr;  // of the step that runs
+  const ActionViews* views_ = nullptr;  // of the program that runs
+  const Scalars* update_ = nullptr;     // of the step that runs
   std::unique_ptr<Executor> train_executor_, evaluate_executor_;
 };
 

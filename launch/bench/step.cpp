@@ -114,7 +114,7 @@ StepBench bench_step(WorkerPool& pool, const StepBenchOptions& options) {
     kinds[std::string(name(action.kind))] += static_cast<double>(event.end_ns - event.begin_ns) * 1e-6;
   };
   StepRunner runner(
-      plan, stream, *allocator,
+      plan, {stream}, *allocator,
       [](StepScalars& sums) {
         const Clip clip = clip_by_norm(sums.squares, 1.0);
         sums.grad_norm = clip.norm;

@@ -7,12 +7,12 @@
 #include <memory>
 
 #include "core/base/error.h"
+#include "core/base/suggest.h"
 #include "launch/commands/command.h"
 #include "launch/commands/config_arguments.h"
 #include "launch/config/fingerprint.h"
 #include "launch/config/key_table.h"
 #include "launch/config/print.h"
-#include "launch/config/suggest.h"
 
 namespace strata {
 namespace {

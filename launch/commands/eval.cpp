@@ -58,7 +58,7 @@ int evaluate(const Arguments& arguments) {
   int64_t samples = dataset->num_samples();
   if (arguments.tokens > 0) samples = std::min(samples, div_up(arguments.tokens, dataset->seq_len()));
   const LossSum sum = evaluate_samples(trained.runner(), source, kRows, samples, {});
-  const double loss = sum.nll / static_cast<double>(sum.targets);
+  const double loss = sum.mean();
   if (arguments.json)
     fmt::print("{}\n", nlohmann::json{{"checkpoint", trained.path()},
                                       {"step", trained.step()},

@@ -10,8 +10,8 @@
 #include <memory>
 
 #include "core/base/error.h"
+#include "core/base/suggest.h"
 #include "launch/commands/command.h"
-#include "launch/config/suggest.h"
 #include "launch/recipes/recipe.h"
 
 namespace strata {

@@ -7,9 +7,9 @@
 #include <algorithm>
 #include <vector>
 
+#include "core/base/suggest.h"
 #include "launch/config/key_table.h"
 #include "launch/config/refused.h"
-#include "launch/config/suggest.h"
 
 namespace strata {
 namespace {

@@ -6,7 +6,7 @@
 #include <charconv>
 #include <cmath>
 
-#include "launch/config/suggest.h"
+#include "core/base/suggest.h"
 
 namespace strata {
 namespace {

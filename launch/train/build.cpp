@@ -65,7 +65,7 @@ ClipRule build_clip_rule(const Config& config, StepGuard& guard, const int64_t& 
     const Clip clip = clip_by_norm(sums.squares, max_norm);
     sums.grad_norm = clip.norm;
     sums.coefficient = clip.gradient_scale;
-    const double loss = sums.loss.nll / static_cast<double>(sums.loss.targets);
+    const double loss = sums.loss.mean();
     const StepVerdict verdict = guard.judge(loss, clip.norm);
     sums.skip = verdict.action == StepAction::skip;
     if (verdict.action == StepAction::stop)

@@ -15,9 +15,7 @@ LossSum evaluate_samples(StepRunner& runner, const DataSource& source, int64_t r
     // The last batch is filled up with samples from the beginning: they count for nothing.
     const int64_t counted = std::min(rows, samples - cursor) * batch.seq_len;
     std::fill(batch.targets.begin() + counted, batch.targets.end(), kNoTarget);
-    const LossSum part = runner.evaluate(batch);
-    sum.nll += part.nll;
-    sum.targets += part.targets;
+    sum.add(runner.evaluate(batch));
   }
   return sum;
 }

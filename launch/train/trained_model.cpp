@@ -18,7 +18,7 @@ TrainedModel::TrainedModel(const std::string& path, int threads, int64_t rows)
   plan_ = std::make_unique<StepPlan>(
       model_, StepPlanOptions{
                   .geometry = {.rows = rows, .seq_len = loaded_.config.data.seq_len, .micro_batches = 1}});
-  runner_ = std::make_unique<StepRunner>(*plan_, stream_, *allocator_);
+  runner_ = std::make_unique<StepRunner>(*plan_, StepStreams{stream_}, *allocator_);
   load_weights(checkpoint, *runner_);
 }
 

@@ -60,7 +60,7 @@ class Trainer {
                 .spike = config_.guard.spike}),
         schedule_(make_schedule(config_)),
         plan_(model_, plan_options(config_, *rule_)),
-        runner_(plan_, stream_, *allocator_, build_clip_rule(config_, guard_, step_), hooks()) {}
+        runner_(plan_, {stream_}, *allocator_, build_clip_rule(config_, guard_, step_), hooks()) {}
 
   int run();
 
@@ -172,7 +172,7 @@ StepRecord Trainer::train_one_step(std::span<const Batch> batches) {
   const auto flops = static_cast<double>(plan_.costs().model_flops());
   return {.step = step_,
           .steps_total = config_.run.steps,
-          .loss = sums.loss.nll / static_cast<double>(sums.loss.targets),
+          .loss = sums.loss.mean(),
           .grad_norm = sums.grad_norm,
           .lr = rate,
           .tokens = sums.loss.targets,
@@ -191,7 +191,7 @@ double Trainer::evaluate() {
   if (config_.eval.tokens > 0) samples = std::min(samples, div_up(config_.eval.tokens, config_.data.seq_len));
   const LossSum sum = evaluate_samples(runner_, source, plan_.geometry().rows, samples,
                                        [this](double fraction) { reporter_->progress("eval", fraction); });
-  return sum.nll / static_cast<double>(sum.targets);
+  return sum.mean();
 }
 
 void Trainer::save() {

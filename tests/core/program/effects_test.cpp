@@ -17,6 +17,11 @@ std::vector<BlockInfo> model() {
   std::vector<BlockInfo> blocks(4);
   blocks[0].saves_input = blocks[0].saves_weight = blocks[0].defers = false;
   blocks[3].tied_to = 0;
+  blocks[1].weight_level = 1;
+  blocks[1].grad_level = 2;
+  blocks[1].state_level = 3;
+  blocks[1].twin = 2;
+  blocks[2].twin = 1;
   return blocks;
 }
 
@@ -58,6 +63,23 @@ TEST(Effects, Table) {
       {"clip", "updates scalars"},
       {"update 2", "reads scalars, reads grad 2, updates weight 2, updates state 2"},
       {"pack 2", "reads weight 2, updates packed 2"},
+      {"gather 1", "reads weight 1 level=1, creates weight 1"},
+      {"pack 1", "reads weight 1, creates packed 1"},
+      {"update 1", "reads scalars, reads grad 1 level=3, updates weight 1 level=1, updates state 1 level=3"},
+      {"spread 1", "updates weight 1 level=1"},
+      {"backward_weight 1 mb=3 slot=3 overwrite",
+       "reads dx 2 mb=3, reads x 1 mb=3, reads saved_weight 1 mb=3, reads deferred 1 mb=3, creates grad 1 "
+       "mb=3"},
+      {"reduce 1 level=0 to=2 slot=3 overwrite", "reads grad 1 mb=3, creates grad 1 mb=3 level=2"},
+      {"reduce 1 level=0 to=2 accumulate", "reads grad 1, accumulates into grad 1 level=2"},
+      {"reduce 1 level=3 to=3 accumulate", "updates grad 1 level=3"},
+      {"fold 1 slot=2 with=3", "accumulates into grad 1 mb=2 level=2, reads grad 1 mb=3 level=2"},
+      {"norm 1", "reads grad 1 level=3, updates scalars"},
+      {"tie 1 peer=2", "updates grad 1 level=3"},
+      {"tie 1", "updates grad 1 level=3, updates grad 2"},
+      {"send x 2 mb=1 peer=1", "reads x 2 mb=1"},
+      {"receive dx 2 mb=1 peer=1", "creates dx 2 mb=1"},
+      {"total", "updates scalars"},
       {"free deferred 2 mb=1", "frees deferred 2 mb=1"},
   };
   std::set<std::string_view> kinds;

@@ -81,12 +81,10 @@ class Memory {
 class Bound : public judge::Values {
  public:
   explicit Bound(const Invocation& invocation) : invocation_(invocation) {}
-  Content get(const Value& value) override {
-    return Memory::read(invocation_.bytes_of(value.cls, value.block));
-  }
+  Content get(const Value& value) override { return Memory::read(invocation_.bytes_of(value)); }
   void make(const Value& value, const Content& content) override { change(value, content); }
   void change(const Value& value, const Content& content) override {
-    Memory::write(invocation_.bytes_of(value.cls, value.block), content);
+    Memory::write(invocation_.bytes_of(value), content);
   }
 
  private:

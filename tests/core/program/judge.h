@@ -7,6 +7,7 @@
 
 #include <array>
 #include <cstdint>
+#include <span>
 #include <stdexcept>
 #include <string>
 #include <unordered_map>
@@ -33,7 +34,9 @@ class Values {
 };
 
 struct Rules {
-  bool ordered = true;  // sums remember the order of their contributions
+  SumOrder order = SumOrder::ascending;  // but for `any`, sums remember how they were added up
+
+  bool ordered() const { return order != SumOrder::any; }
 };
 
 // What the action does. `step` is part of the token batch that block 0 reads.
@@ -50,5 +53,9 @@ Contents reference(const Program& program, int steps, Rules rules);
 // Empty when the list, run from top to bottom, does one step right and leaves exactly the initial values;
 // else why not.
 std::string judge_list(const Program& program, Rules rules);
+
+// The same for the lists of all pipeline ranks, run side by side: messages bring what was sent, scalars are
+// added up over all of them.
+std::string judge_job(std::span<const Program> programs, Rules rules);
 
 }  // namespace strata::judge

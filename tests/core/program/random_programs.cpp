@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <map>
 
+#include "core/program/effects.h"
 #include "core/program/passes.h"
 
 namespace strata::random_programs {
@@ -75,23 +76,48 @@ Grid grid(Random& random, int num_stages, int micro_batches, bool split, bool ti
   }
 }
 
+bool makes(const Action& action, const Program& program, uint64_t name) {
+  for (const Effect& effect : effects(action, program.blocks))
+    if (effect.access == Access::create && key(effect.value) == name) return true;
+  return false;
+}
+
+// Levels of a random partition over data ranks, the same for every block.
+void partition(Random& random, std::vector<BlockInfo>& blocks) {
+  const auto state = static_cast<uint8_t>(draw(random, 0, 3));
+  const auto weights = static_cast<uint8_t>(draw(random, 0, std::min<int>(state, 1)));
+  const auto gradients = static_cast<uint8_t>(draw(random, 0, std::min<int>(state, 2)));
+  const bool replicated = chance(random, 40);
+  for (BlockInfo& block : blocks) {
+    block.weight_level = weights;
+    block.grad_level = gradients;
+    block.state_level = state;
+    block.replicated = replicated;
+  }
+}
+
 void delay_frees(Random& random, Program& program) {
   for (size_t i = program.list.size(); i-- > 0;)
     if (program.list[i].kind == Kind::free && chance(random, 30)) {
       const auto at = program.list.begin() + static_cast<std::ptrdiff_t>(i);
       const int room = static_cast<int>(program.list.end() - at) - 1;
-      // Not past the end of the name's own life: names are made once in these programs.
-      std::rotate(at, at + 1, at + 1 + draw(random, 0, std::min(room, 6)));
+      // Not past the end of the step nor past a new life of the name.
+      const auto life = key(freed_value(*at));
+      int far = 0;
+      for (const int most = draw(random, 0, std::min(room, 6)); far < most; ++far)
+        if (at[far + 1].kind != Kind::free && makes(at[far + 1], program, life)) break;
+      std::rotate(at, at + 1, at + 1 + far);
     }
 }
 
 }  // namespace
 
 Program training(Random& random) {
-  const std::vector<BlockInfo> model = blocks(random, true);
+  std::vector<BlockInfo> model = blocks(random, true);
   const int micro_batches = draw(random, 1, 4);
   const auto split_at = stages(random, static_cast<int>(model.size()));
   const bool tied = model.back().tied_to >= 0;
+  if (chance(random, 50)) partition(random, model);
   Program program =
       expand_stages(grid(random, static_cast<int>(split_at.size()), micro_batches, chance(random, 50), tied),
                     split_at, model, micro_batches, Goal::train);
@@ -99,6 +125,8 @@ Program training(Random& random) {
   for (int b = 1; b < program.head(); ++b)
     if (chance(random, 40)) recompute.push_back(b);
   recompute_pass(recompute)(program);
+  program.ranks = chance(random, 50) ? 1 : 4;
+  partition_pass({.gather_ahead = draw(random, 0, 2)})(program);
   optimizer_pass()(program);
   free_pass()(program);
   delay_frees(random, program);
@@ -109,6 +137,34 @@ Program evaluation(Random& random) {
   Program program = make_evaluation(blocks(random, false), draw(random, 1, 4));
   delay_frees(random, program);
   return program;
+}
+
+Job job(Random& random) {
+  std::vector<BlockInfo> model;
+  while (model.size() < 3) model = blocks(random, true);
+  model.back().tied_to = -1;
+  if (model.front().trainable && model.back().trainable && chance(random, 50)) {
+    model.front().twin = static_cast<int16_t>(model.size() - 1);
+    model.back().twin = 0;
+  }
+  partition(random, model);
+  const int micro_batches = 1 << draw(random, 0, 2);
+  const auto stages = random_programs::stages(random, static_cast<int>(model.size()));
+  const auto num_stages = static_cast<int>(stages.size());
+  const int ranks = draw(random, 1, num_stages);
+  Pipeline pipeline{
+      .grids = std::vector<Grid>(static_cast<size_t>(ranks)), .stages = stages, .rank_of_stage = {}};
+  for (int s = 0; s < num_stages; ++s) pipeline.rank_of_stage.push_back(s % ranks);
+  // Any legal order of the whole grid is a legal order of each rank's part of it.
+  for (const Cell& cell : grid(random, num_stages, micro_batches, chance(random, 50), false))
+    pipeline.grids[static_cast<size_t>(pipeline.rank_of_stage[static_cast<size_t>(cell.stage)])].push_back(
+        cell);
+  StepOptions options{.order = chance(random, 50) ? SumOrder::tree : SumOrder::ascending,
+                      .gather_ahead = draw(random, 0, 2),
+                      .ranks = ranks * draw(random, 1, 4)};
+  for (int b = 1; b + 1 < static_cast<int>(model.size()); ++b)
+    if (chance(random, 40)) options.recompute.push_back(b);
+  return {make_pipeline(model, micro_batches, Goal::train, pipeline, options, Costs()), options.order};
 }
 
 LaneMap lanes(Random& random, int count) {
@@ -149,8 +205,16 @@ std::string spoil(Random& random, Program& program) {
       return "move " + what + " to " + std::to_string(j);
     }
     case 4: {
-      if (action.kind == Kind::begin || action.kind == Kind::clip)
+      if (!info(action.kind).block)
         action.kind = action.kind == Kind::begin ? Kind::clip : Kind::begin;
+      else if (info(action.kind).peer && chance(random, 40))
+        action.peer = static_cast<int16_t>(draw(random, -1, 4));
+      else if (info(action.kind).slot && chance(random, 30))
+        action.slot = static_cast<int16_t>(draw(random, -1, program.micro_batches));
+      else if (info(action.kind).with && chance(random, 50))
+        action.with = static_cast<int16_t>(draw(random, 0, program.micro_batches));
+      else if (info(action.kind).levels && chance(random, 50))
+        (chance(random, 50) ? action.level : action.to) = static_cast<uint8_t>(draw(random, 0, 3));
       else if (action.micro_batch >= 0 && chance(random, 50))
         action.micro_batch = static_cast<int16_t>(draw(random, 0, program.micro_batches));
       else if (action.kind == Kind::free && chance(random, 50))
@@ -164,6 +228,8 @@ std::string spoil(Random& random, Program& program) {
         action.keep = action.keep == Keep::save ? Keep::discard : Keep::save;
       else if (info(action.kind).write)
         action.write = action.write == Write::overwrite ? Write::accumulate : Write::overwrite;
+      else if (info(action.kind).cls)
+        action.cls = action.cls == ValueClass::x ? ValueClass::dx : ValueClass::x;
       else {
         action = {.kind = static_cast<Kind>(draw(random, 0, kNumKinds - 2))};
         if (info(action.kind).block)

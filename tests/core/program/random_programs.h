@@ -6,6 +6,7 @@
 #include <optional>
 #include <random>
 #include <string>
+#include <vector>
 
 #include "core/program/grid.h"
 #include "core/program/link.h"
@@ -25,6 +26,14 @@ inline bool chance(Random& random, int percent) { return draw(random, 0, 99) < p
 // use.
 Program training(Random& random);
 Program evaluation(Random& random);
+
+// All ranks of a job: one to four pipeline ranks with one or two stages each, a random partition, twins
+// instead of a tied pair, and frees as free_pass puts them.
+struct Job {
+  std::vector<Program> programs;
+  SumOrder order = SumOrder::ascending;
+};
+Job job(Random& random);
 
 // Each kind of action on a random lane out of `lanes`, some kinds by block.
 LaneMap lanes(Random& random, int count);

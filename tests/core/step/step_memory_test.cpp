@@ -86,7 +86,7 @@ TEST_P(StepMemory, NothingIsAllocatedAfterTheSecondStep) {
   WorkerPool pool(2);
   CpuStream stream(pool);
   const auto allocator = make_cpu_allocator();
-  StepRunner runner(plan, stream, *allocator, [](StepScalars& sums) {
+  StepRunner runner(plan, {stream}, *allocator, [](StepScalars& sums) {
     sums.grad_norm = clip_by_norm(sums.squares, 0).norm;
     ASSERT_TRUE(std::isfinite(sums.grad_norm));
   });
@@ -96,7 +96,7 @@ TEST_P(StepMemory, NothingIsAllocatedAfterTheSecondStep) {
     return runner.train_step(
         batches, [&](const Parameter&) { return UpdateScalars{.learning_rate = 1e-3F, .step = number}; });
   };
-  const double first = step(1).loss.nll;
+  const double first = step(1).loss.value();
   step(2);
   const int64_t allocations = allocator->total().count;
   const int64_t bytes = allocator->total().bytes;
@@ -104,7 +104,7 @@ TEST_P(StepMemory, NothingIsAllocatedAfterTheSecondStep) {
   largest = 0;
   watching = true;
   double last = 0;
-  for (int64_t number = 3; number <= 6; ++number) last = step(number).loss.nll;
+  for (int64_t number = 3; number <= 6; ++number) last = step(number).loss.value();
   watching = false;
   EXPECT_LE(largest, kSmallChange);
   EXPECT_EQ(allocator->total().count, allocations);
@@ -134,7 +134,7 @@ TEST(StepRunner, AStepWithoutTargetsIsAFaultOfTheData) {
   WorkerPool pool(1);
   CpuStream stream(pool);
   const auto allocator = make_cpu_allocator();
-  StepRunner runner(plan, stream, *allocator, [](StepScalars&) {});
+  StepRunner runner(plan, {stream}, *allocator, [](StepScalars&) {});
   runner.initialize(1);
   Batch batch = counting_batch(1, 8);
   std::fill(batch.targets.begin(), batch.targets.end(), kNoTarget);

@@ -6,10 +6,10 @@
 
 #include <set>
 
+#include "core/base/suggest.h"
 #include "launch/config/fingerprint.h"
 #include "launch/config/print.h"
 #include "launch/config/refused.h"
-#include "launch/config/suggest.h"
 #include "tests/launch/config/sample_config.h"
 
 namespace strata::test {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "launch/config/suggest.h"
+#include "core/base/suggest.h"
 
 #include <algorithm>
 #include <vector>
