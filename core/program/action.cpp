@@ -37,6 +37,7 @@ const KindInfo& info(Kind kind) {
       {.name = "send", .block = true, .micro_batch = true, .cls = true, .peer = true},
       {.name = "receive", .block = true, .micro_batch = true, .cls = true, .peer = true},
       {.name = "reduce", .block = true, .write = true, .slot = true, .levels = true},
+      {.name = "complete", .block = true},
       {.name = "fold", .block = true, .slot = true, .with = true},
       {.name = "tie", .block = true, .peer = true},
       {.name = "norm", .block = true},

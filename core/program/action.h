@@ -26,6 +26,7 @@ enum class Kind : uint8_t {
   send,             // x or dx at the edge of a pipeline stage, to the stage's neighbour
   receive,          // the same, from it
   reduce,           // sums gradients over the ranks between two levels of the partition
+  complete,         // sums gradients of which every rank of the tensor axis holds an addend
   fold,             // adds one of this rank's gradient sums to another
   tie,              // adds up the gradients of a parameter that two blocks hold copies of
   norm,             // adds a block's gradients to the gradient norm
@@ -36,7 +37,7 @@ enum class Kind : uint8_t {
   pack,             // packed weights from weights
   free,             // ends a value's life; no work, on no lane
 };
-inline constexpr int kNumKinds = 20;
+inline constexpr int kNumKinds = 21;
 
 // What forward does with what the backwards would need.
 enum class Keep : uint8_t { save, discard };

@@ -15,6 +15,7 @@ struct BlockInfo {
   bool defers = true;          // backward_input makes deferred
   int16_t tied_to = -1;        // the head only: the block whose weight, packed and grad it also works on
   int16_t twin = -1;           // the block with another copy of a parameter of this one; both name each other
+  bool partial = false;        // some gradients are addends of what the tensor axis makes together
   bool here = true;            // this rank holds the block
 
   // Where the block's shards live. Level 0 is whole; a higher level is cut into more shards, each nested in

@@ -80,6 +80,9 @@ class Collector {
                  : action_.write == Write::overwrite ? create
                                                      : Access::accumulate);
         break;
+      case Kind::complete:
+        gradient(b_, -1, block().state_level, update);
+        break;
       case Kind::fold:
         check(action_.slot != action_.with, "[effects] `{}` adds a sum to itself", action_);
         gradient(b_, action_.slot, block().grad_level, Access::accumulate);

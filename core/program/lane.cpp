@@ -17,6 +17,7 @@ Lane default_lane(const Action& action) {
     case Kind::send:
     case Kind::receive:
     case Kind::reduce:
+    case Kind::complete:
     case Kind::tie:
     case Kind::total:
     case Kind::spread:

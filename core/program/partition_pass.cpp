@@ -91,6 +91,7 @@ class Gradients {
     if (info.state_level > info.grad_level)
       reduce(position, b, -1, info.grad_level, info.state_level, Write::overwrite);
     if (info.replicated) reduce(position, b, -1, info.state_level, info.state_level, Write::accumulate);
+    if (info.partial) edits_.insert(position + 1, {.kind = Kind::complete, .block = static_cast<int16_t>(b)});
   }
 
   void reduce(size_t position, int b, int16_t slot, uint8_t from, uint8_t to, Write write) {

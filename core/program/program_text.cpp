@@ -20,13 +20,14 @@ struct Property {
   std::string_view name;
   bool BlockInfo::*field;
 };
-constexpr std::array<Property, 7> kProperties{{{"parameters", &BlockInfo::has_parameters},
+constexpr std::array<Property, 8> kProperties{{{"parameters", &BlockInfo::has_parameters},
                                                {"trainable", &BlockInfo::trainable},
                                                {"packed", &BlockInfo::packed},
                                                {"saves_input", &BlockInfo::saves_input},
                                                {"saves_weight", &BlockInfo::saves_weight},
                                                {"defers", &BlockInfo::defers},
-                                               {"replicated", &BlockInfo::replicated}}};
+                                               {"replicated", &BlockInfo::replicated},
+     {"partial", &BlockInfo::partial}}};
 
 struct Level {
   std::string_view name;

@@ -112,6 +112,8 @@ class Checker {
                 (a.level < a.to && a.level == info.grad_level && a.to == info.state_level) ||
                 (a.level == a.to && a.level == info.state_level && info.replicated));
       }
+      case Kind::complete:
+        return train && block(a.block).trains() && block(a.block).partial;
       case Kind::fold:
         return train && block(a.block).trains() && a.slot != a.with && a.slot < program_.micro_batches &&
                a.with < program_.micro_batches;
@@ -253,6 +255,7 @@ class Checker {
         case Kind::gather:
         case Kind::spread:
         case Kind::reduce:
+        case Kind::complete:
         case Kind::fold:
         case Kind::tie:
           return;
@@ -300,6 +303,7 @@ class Checker {
     int32_t newest_at = -1;
     int first = 0, count = 0;    // tree: the micro-batches [first, first + count)
     bool over_replicas = false;  // summed over the ranks that hold the same shards
+    bool whole = false;          // holds the addends of the tensor axis
     bool tied = false;           // holds the twin's part too
   };
   using Sums = std::unordered_map<uint64_t, Sum>;
@@ -325,7 +329,7 @@ class Checker {
 
   void contribute(Sum& sum, int32_t i, int order) {
     const int micro_batch = order / 2;
-    if (sum.over_replicas) report(i, "adds to a sum that was summed over the replicas by then");
+    if (sum.over_replicas || sum.whole) report(i, "adds to a sum that was summed over other ranks by then");
     if (options_.order == SumOrder::ascending && order <= sum.newest)
       report(i, "adds to a sum after {}, out of the reference order", line(sum.newest_at));
     if (options_.order == SumOrder::tree) {
@@ -342,7 +346,7 @@ class Checker {
 
   // Everything `part` holds goes into `sum`.
   void join(Sum& sum, const Sum& part, int32_t i) {
-    if (sum.over_replicas || part.over_replicas)
+    if (sum.over_replicas || part.over_replicas || sum.whole || part.whole)
       report(i, "adds sums of which one was summed over the replicas by then");
     if (part.times.empty() || sum.times.empty())
       return;  // a value that does not exist is for residency to report
@@ -370,13 +374,17 @@ class Checker {
     return -1;
   }
 
-  // The sum as norm, tie and update want it.
-  void require_final(int32_t i, int b, const Value& value, const Sum& sum, bool with_twin) {
+  // How far a sum has come when `by` reads it: over all replicas for `complete`, whole for `tie`, with its twin's
+  // part for norm and update.
+  void require_final(int32_t i, Kind by, int b, const Value& value, const Sum& sum) {
     if (!complete(b, sum))
       report(i, "reads `{}` with {} of {} contributions", value, contributions_of(sum), expected(b));
     if (block(b).replicated && !sum.over_replicas)
       report(i, "reads `{}` before it was summed over the replicas", value);
-    if (with_twin && block(b).twin >= 0 && !sum.tied)
+    if (by == Kind::complete) return;
+    if (block(b).partial && !sum.whole) report(i, "reads `{}`, of which the tensor axis holds addends", value);
+    if (by == Kind::tie) return;
+    if (block(b).twin >= 0 && !sum.tied)
       report(i, "reads `{}` without the part of its twin, block {}", value, block(b).twin);
   }
 
@@ -400,6 +408,7 @@ class Checker {
       for (size_t k = 0; k < sum.times.size(); ++k)
         sum.times[k] = k % 2 == 1 || block(program_.head()).tied_to == value.block ? 1 : 0;
       sum.over_replicas = block(value.block).replicated;
+      sum.whole = block(value.block).partial;
       sum.tied = block(value.block).twin >= 0;
     });
     each_action([&](int32_t i, const Action& action) {
@@ -483,14 +492,19 @@ class Checker {
           if (sum.over_replicas) report(i, "sums over the replicas twice");
           sum.over_replicas = true;
           break;
+        case Kind::complete:
+          require_final(i, action.kind, b, effect.value, sum);
+          if (sum.whole) report(i, "sums over the tensor axis twice");
+          sum.whole = true;
+          break;
         case Kind::tie:
-          require_final(i, b, effect.value, sum, false);
+          require_final(i, action.kind, b, effect.value, sum);
           if (sum.tied) report(i, "adds the part of the twin twice");
           sum.tied = true;
           break;
         case Kind::norm:
         case Kind::update:
-          require_final(i, b, effect.value, sum, true);
+          require_final(i, action.kind, b, effect.value, sum);
           break;
         default:
           break;

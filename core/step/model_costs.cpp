@@ -11,7 +11,7 @@ namespace {
 
 // A micro-batch without bytes: one document per row.
 struct MetaBatch {
-  explicit MetaBatch(const Geometry& geometry) {
+  MetaBatch(const Geometry& geometry, int pieces) {
     const Device device{DeviceKind::meta, 0};
     for (Tensor* tensor : {&batch.ids, &batch.targets, &batch.positions})
       *tensor = Tensor::borrow(nullptr, DType::i32, {geometry.tokens()}, device);
@@ -20,8 +20,12 @@ struct MetaBatch {
       segments.push_back(
           {.q_begin = row * length, .q_count = length, .k_begin = row * length, .k_count = length});
     batch.segments = segments;
+    // Balanced chunks: of a piece that visits, a rank's queries see half, as they do of their own.
+    visits.assign(static_cast<size_t>(pieces) - 1, segments);
+    batch.visits = visits;
   }
   std::vector<AttentionSegment> segments;
+  std::vector<std::vector<AttentionSegment>> visits;
   TokenBatch batch;
 };
 
@@ -29,16 +33,15 @@ struct MetaBatch {
 
 ModelCosts::ModelCosts(const Model& model, const Geometry& geometry, const StateLayout& layout,
                        const LinearOp& linear, Device target, const Rates& rates,
-                       const BoundarySet& boundaries, const StateExchange* exchange)
+                       const Meetings& meetings)
     : model_(model),
       layout_(layout),
       linear_(linear),
       rates_(rates),
       target_(target),
-      boundaries_(boundaries),
-      exchange_(exchange),
+      meetings_(meetings),
       micro_batches_(geometry.micro_batches),
-      rows_(boundaries[Point::embed_out].rows(geometry.tokens())) {
+      rows_(meetings.boundaries[Point::embed_out].rows(geometry.tokens())) {
   sizes_.resize(static_cast<size_t>(model.num_blocks()));
   for (int block = 0; block < model.num_blocks(); ++block) {
     BlockSizes& sizes = sizes_[static_cast<size_t>(block)];
@@ -57,7 +60,7 @@ void ModelCosts::measure_block(int block, const Geometry& geometry, Device targe
   const Device meta{DeviceKind::meta, 0};
   const Block& code = *model_.blocks[static_cast<size_t>(block)];
   BlockSizes& sizes = sizes_[static_cast<size_t>(block)];
-  const MetaBatch batch(geometry);
+  const MetaBatch batch(geometry, meetings_.keys.pieces());
   MetaStream naming(target);
   const auto weights = bind_weights(model_, layout_, linear_, block, naming, {}, {});
   const auto gradients = bind_gradients(model_, layout_, block, meta, nullptr, nullptr);
@@ -71,7 +74,8 @@ void ModelCosts::measure_block(int block, const Geometry& geometry, Device targe
   auto run = [&](Measured& measured, auto&& action) {
     MetaStream stream(target);
     Context ctx{
-        .stream = stream, .batch = batch.batch, .boundaries = boundaries_, .linear = linear_, .rope = rope};
+        .stream = stream, .batch = batch.batch, .boundaries = meetings_.boundaries, .linear = linear_, .rope = rope};
+    ctx.keys = &meetings_.keys;
     ctx.output = ctx.saved_input = ctx.saved_weight = ctx.deferred = Region::counting();
     action(ctx);
     measured = {stream.scratch().high_water(), stream.count};
@@ -98,7 +102,7 @@ void ModelCosts::measure_block(int block, const Geometry& geometry, Device targe
 
 void ModelCosts::measure_head(const Geometry& geometry, Device target) {
   const Device meta{DeviceKind::meta, 0};
-  const MetaBatch batch(geometry);
+  const MetaBatch batch(geometry, meetings_.keys.pieces());
   const int head = model_.num_blocks() - 1;
   MetaStream naming(target);
   const auto weights = bind_weights(model_, layout_, linear_, head, naming, {}, {});
@@ -109,7 +113,7 @@ void ModelCosts::measure_head(const Geometry& geometry, Device target) {
   auto run = [&](Measured& measured, auto&& action) {
     MetaStream stream(target);
     Context ctx{
-        .stream = stream, .batch = batch.batch, .boundaries = boundaries_, .linear = linear_, .rope = {}};
+        .stream = stream, .batch = batch.batch, .boundaries = meetings_.boundaries, .linear = linear_, .rope = {}};
     ctx.output = Region::counting();
     action(ctx);
     measured = {stream.scratch().high_water(), stream.count};
@@ -144,37 +148,41 @@ int64_t ModelCosts::bytes(const Value& value) const {
 }
 
 ModelCosts::Measured ModelCosts::measure_exchange(const Action& action) const {
-  check(exchange_ != nullptr, "[costs] `{}` in a plan of one rank", action);
+  check(meetings_.exchange != nullptr, "[costs] `{}` in a plan of one rank", action);
+  const StateExchange& exchange = *meetings_.exchange;
   MetaStream stream(target_);
   const Tensor x = Tensor::borrow(nullptr, model_.compute, activation_shape(), stream.device());
   StepScalars scalars;
   switch (action.kind) {
     case Kind::gather:
-      exchange_->gather(stream, action.block, nullptr, nullptr);
+      exchange.gather(stream, action.block, nullptr, nullptr);
       break;
     case Kind::reduce:
-      exchange_->reduce(stream, action.block, action.level, action.to, action.write, nullptr, nullptr);
+      exchange.reduce(stream, action.block, action.level, action.to, action.write, nullptr, nullptr);
+      break;
+    case Kind::complete:
+      exchange.complete(stream, action.block, nullptr);
       break;
     case Kind::fold:
-      exchange_->fold(stream, action.block, nullptr, nullptr);
+      exchange.fold(stream, action.block, nullptr, nullptr);
       break;
     case Kind::spread:
-      exchange_->spread(stream, action.block, nullptr);
+      exchange.spread(stream, action.block, nullptr);
       break;
     case Kind::tie:
       if (action.peer < 0)
-        exchange_->tie_here(stream, nullptr, nullptr);
+        exchange.tie_here(stream, nullptr, nullptr);
       else
-        exchange_->tie(stream, action.block, exchange_->any_peer(), nullptr);
+        exchange.tie(stream, action.block, exchange.any_peer(), nullptr);
       break;
     case Kind::send:
-      exchange_->send(stream, exchange_->any_peer(), x);
+      exchange.send(stream, exchange.any_peer(), x);
       break;
     case Kind::receive:
-      exchange_->receive(stream, exchange_->any_peer(), x);
+      exchange.receive(stream, exchange.any_peer(), x);
       break;
     default:
-      exchange_->total(stream, scalars, true);
+      exchange.total(stream, scalars, true);
       break;
   }
   return {stream.scratch().high_water(), stream.count};
@@ -184,6 +192,7 @@ ModelCosts::Measured ModelCosts::measured(const Action& action) const {
   switch (action.kind) {
     case Kind::gather:
     case Kind::reduce:
+    case Kind::complete:
     case Kind::fold:
     case Kind::spread:
     case Kind::tie:
@@ -268,12 +277,17 @@ std::vector<BlockInfo> ModelCosts::block_infos(bool train) const {
   std::vector<BlockInfo> infos;
   for (int block = 0; block < model_.num_blocks(); ++block) {
     const BlockSizes& sizes = sizes_[static_cast<size_t>(block)];
+    const auto parameters = model_.parameters(block);
+    const auto is_partial = [](const Parameter& p) {
+      return p.trainable && p.gradient.kind == AxisPlacement::Kind::partial;
+    };
     infos.push_back({.has_parameters = sizes.parameters > 0,
                      .trainable = train && sizes.trainable > 0,
                      .packed = layout_.bytes(ValueClass::packed, block, 0) > 0,
                      .saves_input = sizes.saved_input > 0,
                      .saves_weight = sizes.saved_weight > 0,
-                     .defers = sizes.deferred > 0});
+                     .defers = sizes.deferred > 0,
+                     .partial = std::any_of(parameters.begin(), parameters.end(), is_partial)});
   }
   for (BlockInfo& info : infos) layout_.partition().describe(info);
   if (model_.tied()) infos.back().tied_to = 0;

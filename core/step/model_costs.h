@@ -26,13 +26,19 @@ struct Rates {
   std::array<double, kNumLinkLevels> wire_bytes{30e9, 10e9, 10e9, 5e9, 5e9};
 };
 
+// What a rank meets others through: inside blocks, and between actions (null: there is nobody).
+struct Meetings {
+  const BoundarySet& boundaries;
+  const KvExchange& keys;
+  const StateExchange* exchange = nullptr;
+};
+
 class ModelCosts final : public CostModel {
  public:
-  // `target` is the device that will run it. What blocks do at their boundaries and what the step moves
-  // between ranks is counted on the communicators of `boundaries` and `exchange` (null: one rank). The
-  // references must outlive this.
+  // `target` is the device that will run it. What is moved between ranks is counted on the communicators behind
+  // `meetings`. The references must outlive this.
   ModelCosts(const Model& model, const Geometry& geometry, const StateLayout& layout, const LinearOp& linear,
-             Device target, const Rates& rates, const BoundarySet& boundaries, const StateExchange* exchange);
+             Device target, const Rates& rates, const Meetings& meetings);
 
   int64_t bytes(const Value& value) const override;
   int64_t scratch_bytes(const Action& action) const override;
@@ -70,8 +76,7 @@ class ModelCosts final : public CostModel {
   const LinearOp& linear_;
   Rates rates_;
   Device target_;
-  const BoundarySet& boundaries_;
-  const StateExchange* exchange_;
+  Meetings meetings_;
   int micro_batches_;
   int64_t rows_;  // of an activation between blocks
   std::vector<BlockSizes> sizes_;

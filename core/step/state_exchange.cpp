@@ -45,6 +45,14 @@ void StateExchange::reduce(Stream& stream, int block, int from, int to, Write wr
   }
 }
 
+void StateExchange::complete(Stream& stream, int block, std::byte* gradients) const {
+  const int level = layout_.partition().state_level();
+  for (size_t i = 0; i < num_parameters(block); ++i)
+    if (model_.parameters(block)[i].gradient.kind == AxisPlacement::Kind::partial)
+      if (const Tensor gradient = gradient_shard(layout_, block, i, level, stream.device(), gradients))
+        groups_.tensor().all_reduce(stream, gradient);
+}
+
 void StateExchange::fold(Stream& stream, int block, std::byte* part, std::byte* sum) const {
   const int level = layout_.partition().grad_level();
   for (size_t i = 0; i < num_parameters(block); ++i) {

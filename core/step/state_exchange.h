@@ -24,6 +24,9 @@ class StateExchange {
   // place. What lies behind a parameter's real elements in `source` on level 0 becomes zero.
   void reduce(Stream& stream, int block, int from, int to, Write write, std::byte* source,
               std::byte* sum) const;
+  // Of parameters whose gradients are addends on every rank of the tensor axis: their sum, in place, on the
+  // state's level.
+  void complete(Stream& stream, int block, std::byte* gradients) const;
   // One of this rank's sums to another, on the gradient level.
   void fold(Stream& stream, int block, std::byte* part, std::byte* sum) const;
   // Every rank has brought its shard of the state's level up to date inside `weights`, which lie on the

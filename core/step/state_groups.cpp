@@ -35,6 +35,7 @@ StateGroups::StateGroups(World& world, const Mesh& mesh, const Partition& partit
           make(fmt::format("shards {} of {}", partition.shards(to), partition.shards(from)),
                of_data(partition.group(data_rank_, from, to)));
   replicas_ = make("replicas", of_data(partition.replicas(data_rank_)));
+  tensor_ = make("tensor gradients", mesh.group(rank, {Axis::tp}));
   data_ = make("data", data);
   std::vector<int> all(static_cast<size_t>(world.size()));
   std::iota(all.begin(), all.end(), 0);

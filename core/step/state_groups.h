@@ -26,6 +26,8 @@ class StateGroups {
   // Partition::group(data_rank(), from, to), in that order.
   Communicator& between(int from, int to) const { return *between_.at({from, to}); }
   Communicator& replicas() const { return *replicas_; }
+  // The ranks that share this one's layers, for gradients; blocks meet on a communicator of their own.
+  Communicator& tensor() const { return *tensor_; }
   // This rank and the one with the same coordinates at another place of the pipeline; member 0 is the lower.
   Communicator& peer(int pipeline_rank) const { return *peers_.at(pipeline_rank); }
   int any_peer() const { return peers_.begin()->first; }
@@ -38,7 +40,7 @@ class StateGroups {
   int data_rank_, pipeline_rank_;
   std::map<std::pair<int, int>, std::unique_ptr<Communicator>> between_;
   std::map<int, std::unique_ptr<Communicator>> peers_;
-  std::unique_ptr<Communicator> replicas_, data_, everyone_;
+  std::unique_ptr<Communicator> replicas_, tensor_, data_, everyone_;
 };
 
 }  // namespace strata

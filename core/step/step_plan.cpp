@@ -41,8 +41,8 @@ StepPlan::StepPlan(const Model& model, const StepPlanOptions& options)
       layout_(model, options.rule, linear_, options.target, options.rank.partition),
       exchange_(options.rank.groups ? std::make_unique<StateExchange>(model, layout_, *options.rank.groups)
                                     : nullptr),
-      costs_(model, options.geometry, layout_, linear_, options.target, options.rates, boundaries(),
-             exchange_.get()) {
+      costs_(model, options.geometry, layout_, linear_, options.target, options.rates,
+             {boundaries(), *options.rank.keys, exchange_.get()}) {
   const Geometry& geometry = options.geometry;
   const RankOptions& rank = options_.rank;
   check(geometry.seq_len <= model.spec.max_positions,

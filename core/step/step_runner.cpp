@@ -279,7 +279,8 @@ Context StepRunner::context(const Invocation& invocation) const {
           .batch = batches_[micro_batch],
           .boundaries = plan_.boundaries(),
           .linear = plan_.linear(),
-          .rope = rope_};
+          .rope = rope_,
+          .keys = plan_.rank().keys};
 }
 
 Region StepRunner::region(const Invocation& invocation, ValueClass cls, int block) const {
@@ -410,6 +411,9 @@ void StepRunner::exchange(const Invocation& invocation) {
       exchange.reduce(stream, a.block, a.level, a.to, a.write, bytes(ValueClass::grad, a.level, a.slot),
                       bytes(ValueClass::grad, a.to, a.slot));
       break;
+    case Kind::complete:
+      exchange.complete(stream, a.block, bytes(ValueClass::grad, info.state_level));
+      break;
     case Kind::fold:
       exchange.fold(stream, a.block, bytes(ValueClass::grad, info.grad_level, a.with),
                     bytes(ValueClass::grad, info.grad_level, a.slot));
@@ -457,7 +461,7 @@ Executor::Handlers StepRunner::handlers() {
     if (scalars().skip && i.find(ValueClass::packed, i.action().block)->access == Access::update) return;
     pack_block(views_->weights(i.position()), i.action().block);
   });
-  for (const Kind kind : {Kind::gather, Kind::send, Kind::receive, Kind::reduce, Kind::fold, Kind::tie,
+  for (const Kind kind : {Kind::gather, Kind::send, Kind::receive, Kind::reduce, Kind::complete, Kind::fold, Kind::tie,
                           Kind::total, Kind::spread})
     handle(kind, [this](const Invocation& i) { exchange(i); });
   return handlers;

@@ -111,8 +111,8 @@ class StepRunner {
   BufferRef arena_;
   std::vector<OwnShard> own_;  // by block; empty for blocks elsewhere
   std::unique_ptr<ActionViews> train_views_, evaluate_views_;
-  // Of each micro-batch: what its queries see of its own keys, then of those that visit.
-  std::vector<std::vector<std::vector<AttentionSegment>>> visits_;
+  std::vector<std::vector<std::vector<AttentionSegment>>>
+      visits_;  // of each micro-batch: its own keys, then visitors
   std::vector<TokenBatch> batches_;
   const ActionViews* views_ = nullptr;  // of the program that runs
   const Scalars* update_ = nullptr;     // of the step that runs

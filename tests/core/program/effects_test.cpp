@@ -74,6 +74,7 @@ TEST(Effects, Table) {
       {"reduce 1 level=0 to=2 accumulate", "reads grad 1, accumulates into grad 1 level=2"},
       {"reduce 1 level=3 to=3 accumulate", "updates grad 1 level=3"},
       {"fold 1 slot=2 with=3", "accumulates into grad 1 mb=2 level=2, reads grad 1 mb=3 level=2"},
+      {"complete 1", "updates grad 1 level=3"},
       {"norm 1", "reads grad 1 level=3, updates scalars"},
       {"tie 1 peer=2", "updates grad 1 level=3"},
       {"tie 1", "updates grad 1 level=3, updates grad 2"},

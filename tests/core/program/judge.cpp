@@ -106,6 +106,10 @@ class Interpreter {
         if (a_.write == Write::overwrite) return values_.make(sum, plus({}, part, rules_.ordered()));
         return values_.change(sum, plus(values_.get(sum), part, rules_.ordered()));
       }
+      case Kind::complete: {
+        const Value sum = gradient(b_, block().state_level);
+        return values_.change(sum, mix("complete", a_, {values_.get(sum)}));
+      }
       case Kind::fold: {
         const Value sum = gradient(b_, block().grad_level, a_.slot);
         const Content part = values_.get(gradient(b_, block().grad_level, a_.with));
@@ -385,6 +389,7 @@ class Reference {
              .to = info.state_level});
       if (info.replicated)
         act({.kind = Kind::reduce, .block = b, .level = info.state_level, .to = info.state_level});
+      if (info.partial) act({.kind = Kind::complete, .block = b});
     });
     each_trained([&](int16_t b, const BlockInfo& info) {
       if (info.twin > b) act({.kind = Kind::tie, .block = b});

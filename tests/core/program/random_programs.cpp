@@ -87,12 +87,13 @@ void partition(Random& random, std::vector<BlockInfo>& blocks) {
   const auto state = static_cast<uint8_t>(draw(random, 0, 3));
   const auto weights = static_cast<uint8_t>(draw(random, 0, std::min<int>(state, 1)));
   const auto gradients = static_cast<uint8_t>(draw(random, 0, std::min<int>(state, 2)));
-  const bool replicated = chance(random, 40);
+  const bool replicated = chance(random, 40), partial = chance(random, 30);
   for (BlockInfo& block : blocks) {
     block.weight_level = weights;
     block.grad_level = gradients;
     block.state_level = state;
     block.replicated = replicated;
+    block.partial = partial;
   }
 }
 

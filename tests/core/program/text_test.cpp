@@ -27,6 +27,7 @@ TEST(ProgramText, ActionsReadAsExpected) {
       {{.kind = Kind::pack, .block = 4}, "pack 4"},
       {{.kind = Kind::gather, .block = 4}, "gather 4"},
       {{.kind = Kind::spread, .block = 4}, "spread 4"},
+      {{.kind = Kind::complete, .block = 4}, "complete 4"},
       {{.kind = Kind::total}, "total"},
       {{.kind = Kind::send, .block = 4, .micro_batch = 1, .peer = 3, .cls = ValueClass::dx},
        "send dx 4 mb=1 peer=3"},
