@@ -178,8 +178,8 @@ TEST(Attention, ColumnsOfOneFusedMatrix) {
   EXPECT_EQ(got.size(), 1u);
 }
 
-// Attention over two sets of keys, in f32, merged, is attention over all of them; queries that see keys of one set
-// only, or of none, included. The gradients of the sets add up.
+// Attention over two sets of keys, in f32, merged, is attention over all of them; queries that see keys of
+// one set only, or of none, included. The gradients of the sets add up.
 TEST(Attention, SetsOfKeysMerge) {
   constexpr int64_t kQueries = 70, kKeys = 90, kFirst = 40;
   const Case c{"sets", kQueries, kKeys, 4, 2, 24, true, {}};
@@ -202,8 +202,9 @@ TEST(Attention, SetsOfKeysMerge) {
             };
             const Tensor out = dense(kQueries, 96), part = dense(kQueries, 96), part_lse = dense(4, kQueries);
             AttentionForward args = forward_args(o, c, 0.25f);
-            const auto run = [&](const Tensor& to, const Tensor& lse, const std::vector<AttentionSegment>& segments,
-                                 int64_t begin, int64_t count) {
+            const auto run = [&](const Tensor& to, const Tensor& lse,
+                                 const std::vector<AttentionSegment>& segments, int64_t begin,
+                                 int64_t count) {
               args.k = o.k.slice(0, begin, count);
               args.v = o.v.slice(0, begin, count);
               args.out = to;
@@ -218,8 +219,8 @@ TEST(Attention, SetsOfKeysMerge) {
 
             const Tensor dq = dense(kQueries, 96), dk = dense(kKeys, 48), dv = dense(kKeys, 48);
             AttentionBackward back = backward_args(o, c, 0.25f);
-            const auto run_back = [&](const Tensor& to, const std::vector<AttentionSegment>& segments, int64_t begin,
-                                      int64_t count) {
+            const auto run_back = [&](const Tensor& to, const std::vector<AttentionSegment>& segments,
+                                      int64_t begin, int64_t count) {
               back.k = o.k.slice(0, begin, count);
               back.v = o.v.slice(0, begin, count);
               back.dq = to;
