@@ -147,7 +147,7 @@ class Gathers {
   // Weights stay when they would be gathered again before, or just as, they had gone.
   void use(int block, size_t position) {
     const auto [at, fresh] = newest_.try_emplace(block, runs_.size());
-    if (!fresh && runs_.size() - runs_[at->second].seen_at < static_cast<size_t>(std::max(ahead_, 1))) {
+    if (!fresh && runs_.size() - runs_[at->second].seen_at <= static_cast<size_t>(ahead_)) {
       runs_[at->second].seen_at = runs_.size();
       return;
     }

@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -60,5 +61,8 @@ bool needs_backward_input(const Program& program, int b);
 std::string to_string(const Program& program);
 // The inverse, exactly. Throws Error(usage) with the line number.
 Program parse_program(std::string_view text);
+// The same of a job's pipeline ranks, one behind the other: every header begins the next rank.
+std::string to_string(std::span<const Program> job);
+std::vector<Program> parse_programs(std::string_view text);
 
 }  // namespace strata

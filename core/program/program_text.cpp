@@ -27,7 +27,7 @@ constexpr std::array<Property, 8> kProperties{{{"parameters", &BlockInfo::has_pa
                                                {"saves_weight", &BlockInfo::saves_weight},
                                                {"defers", &BlockInfo::defers},
                                                {"replicated", &BlockInfo::replicated},
-     {"partial", &BlockInfo::partial}}};
+                                               {"partial", &BlockInfo::partial}}};
 
 struct Level {
   std::string_view name;
@@ -110,9 +110,15 @@ std::string to_string(const Program& program) {
   return text;
 }
 
-Program parse_program(std::string_view text) {
-  Program program;
-  bool header = false;
+std::string to_string(std::span<const Program> job) {
+  std::string text;
+  for (size_t rank = 0; rank < job.size(); ++rank)
+    text += fmt::format("# pipeline rank {}\n", rank) + to_string(job[rank]);
+  return text;
+}
+
+std::vector<Program> parse_programs(std::string_view text) {
+  std::vector<Program> job;
   int line_number = 0;
   while (!text.empty()) {
     const size_t end = std::min(text.find('\n'), text.size());
@@ -123,16 +129,16 @@ Program parse_program(std::string_view text) {
     const auto all = words::split(line);
     if (all.empty()) continue;
     try {
-      if (!header) {
-        if (all[0] != "program") words::refuse(line, all[0], "program train|evaluate micro_batches=<count>");
-        parse_header(line, all, program);
-        header = true;
+      if (all[0] == "program") {
+        parse_header(line, all, job.emplace_back());
+      } else if (job.empty()) {
+        words::refuse(line, all[0], "program train|evaluate micro_batches=<count>");
       } else if (all[0] == "block") {
-        parse_block(line, all, program);
+        parse_block(line, all, job.back());
       } else if (all[0] == "initial") {
-        program.initial.push_back(words::value(line, all, 1));
+        job.back().initial.push_back(words::value(line, all, 1));
       } else {
-        program.list.push_back(parse_action(line));
+        job.back().list.push_back(parse_action(line));
       }
     } catch (const Error& error) {
       Report report = error.report();
@@ -140,11 +146,20 @@ Program parse_program(std::string_view text) {
       throw Error(error.fault(), report);
     }
   }
-  if (!header)
+  if (job.empty())
     throw Error(Fault::usage, {.what = "this is not a program",
                                .found = "an empty text",
                                .expected = "a first line: program train|evaluate micro_batches=<count>"});
-  return program;
+  return job;
+}
+
+Program parse_program(std::string_view text) {
+  std::vector<Program> job = parse_programs(text);
+  if (job.size() > 1)
+    throw Error(Fault::usage, {.what = "this is not one program",
+                               .found = fmt::format("{} of them", job.size()),
+                               .expected = "the program of one rank"});
+  return std::move(job.front());
 }
 
 }  // namespace strata

@@ -1,9 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/step/step_plan.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <numeric>
+#include <set>
 
+#include "core/base/error.h"
 #include "core/program/verify.h"
 
 namespace strata {
@@ -55,8 +59,10 @@ StepPlan::StepPlan(const Model& model, const StepPlanOptions& options)
       make_pipeline(infos, 1, Goal::evaluate, evaluation_of(rank.pipeline), step, costs_), SumOrder::any);
   if (!options.rule) return;
   if (options.recompute) step.recompute = recomputed_blocks(model);
-  train_ = link_verified(
-      make_pipeline(infos, geometry.micro_batches, Goal::train, rank.pipeline, step, costs_), rank.order);
+  std::vector<Program> made =
+      make_pipeline(infos, geometry.micro_batches, Goal::train, rank.pipeline, step, costs_);
+  train_ = options.given.empty() ? link_verified(std::move(made), rank.order)
+                                 : link_given(std::move(options_.given), made);
   for (const Value& value : train().program.initial)
     check(train().home(value).offset == evaluate().home(value).offset,
           "[plan] {} moves between the two programs", to_string(value));
@@ -67,6 +73,60 @@ std::vector<LinkedProgram> StepPlan::link_verified(std::vector<Program> programs
   for (Program& program : programs) linked.push_back(link(std::move(program), costs_));
   require_verified(linked, {.order = order});
   return linked;
+}
+
+namespace {
+
+[[noreturn]] void refuse(std::string what, std::string found, std::string expected) {
+  throw Error(Fault::usage, {.what = std::move(what),
+                             .found = std::move(found),
+                             .expected = std::move(expected),
+                             .fix = "print the programs of this configuration with `strata plan --dump`"});
+}
+
+std::set<int> peers(const Program& program) {
+  std::set<int> ranks;
+  for (const Action& action : program.list)
+    if (action.peer >= 0) ranks.insert(action.peer);
+  return ranks;
+}
+
+// What a text may change is the order of things and when memory ends, not the model, the layout of its state
+// or who meets whom: communicators and shards were made for those.
+void expect_same_frame(size_t rank, const Program& given, const Program& made) {
+  const std::string what = fmt::format("the program of pipeline rank {} is of another run", rank);
+  if (given.goal != made.goal || given.micro_batches != made.micro_batches || given.ranks != made.ranks)
+    refuse(
+        what,
+        fmt::format("{} with {} micro-batches on {} ranks", name(given.goal), given.micro_batches,
+                    given.ranks),
+        fmt::format("{} with {} micro-batches on {} ranks", name(made.goal), made.micro_batches, made.ranks));
+  if (given.blocks.size() != made.blocks.size())
+    refuse(what, fmt::format("{} blocks", given.blocks.size()), fmt::format("{} blocks", made.blocks.size()));
+  for (size_t b = 0; b < made.blocks.size(); ++b)
+    if (given.blocks[b] != made.blocks[b])
+      refuse(what, fmt::format("block {} has other properties", b), "those of this model and layout");
+  if (given.initial != made.initial) refuse(what, "other initial values", "those of this model and layout");
+  const std::set<int> meets = peers(given), may_meet = peers(made);
+  if (!std::includes(may_meet.begin(), may_meet.end(), meets.begin(), meets.end()))
+    refuse(what, fmt::format("messages with pipeline ranks {}", fmt::join(meets, ", ")),
+           fmt::format("messages with {} alone", fmt::join(may_meet, ", ")));
+}
+
+}  // namespace
+
+std::vector<LinkedProgram> StepPlan::link_given(std::vector<Program> given,
+                                                std::span<const Program> made) const {
+  if (given.size() != made.size())
+    refuse("the programs are of another pipeline", fmt::format("programs of {} ranks", given.size()),
+           fmt::format("{}, the ranks of the pipeline", made.size()));
+  for (size_t rank = 0; rank < given.size(); ++rank) expect_same_frame(rank, given[rank], made[rank]);
+  try {
+    return link_verified(std::move(given), options_.rank.order);
+  } catch (const ContractError& wrong) {
+    throw Error(Fault::usage, {.what = "the given program would not do what a training step must do",
+                               .found = wrong.what()});
+  }
 }
 
 const LinkedProgram& StepPlan::train() const {

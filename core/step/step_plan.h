@@ -40,12 +40,15 @@ struct StepPlanOptions {
       nullptr;  // bound to every linear layer; null: products in the dtype of the tensors
   Rates rates;  // for simulated times
   RankOptions rank;
+  // The training step of every pipeline rank, before link(), instead of what the passes would make: a text
+  // that was printed, and perhaps edited.
+  std::vector<Program> given = {};
 };
 
 class StepPlan {
  public:
   // `model`, the rule, boundaries and groups must outlive the plan. Throws ContractError when a program does
-  // not verify.
+  // not verify; Error(usage) when a given one does not, or is not of this model and these ranks.
   StepPlan(const Model& model, const StepPlanOptions& options);
 
   const Model& model() const { return model_; }
@@ -75,6 +78,7 @@ class StepPlan {
 
  private:
   std::vector<LinkedProgram> link_verified(std::vector<Program> programs, SumOrder order) const;
+  std::vector<LinkedProgram> link_given(std::vector<Program> given, std::span<const Program> made) const;
 
   const Model& model_;
   StepPlanOptions options_;

@@ -36,8 +36,8 @@
 namespace strata {
 namespace {
 
-Schedule make_schedule(const Config& config) {
-  return Schedule({.type = config.schedule.type,
+LearningRateSchedule make_learning_rate(const Config& config) {
+  return LearningRateSchedule({.type = config.schedule.type,
                    .peak = config.optimizer.lr,
                    .steps = config.run.steps,
                    .warmup = config.schedule.warmup,
@@ -67,7 +67,7 @@ class Trainer {
         rule_(build_update_rule(config_)),
         guard_({.non_finite = config_.guard.nan == NanAction::skip ? OnNonFinite::skip : OnNonFinite::stop,
                 .spike = config_.guard.spike}),
-        schedule_(make_schedule(config_)),
+        schedule_(make_learning_rate(config_)),
         plan_(model_, plan_options(config_, *rule_, place_, model_)),
         runner_(plan_, {stream_, &communication_}, *allocator_, build_clip_rule(config_, guard_, step_),
                 hooks()) {}
@@ -116,7 +116,7 @@ class Trainer {
   Model model_;
   std::unique_ptr<UpdateRule> rule_;
   StepGuard guard_;
-  Schedule schedule_;
+  LearningRateSchedule schedule_;
   RunPosition position_;
   std::vector<Batch> parts_;  // of the step that runs
   int64_t step_ = 0;          // the one that runs, for messages
@@ -191,7 +191,8 @@ void Trainer::start() {
   peak_flops_ = measure_matmul_peak(pool_, model_.compute).flops_per_s * job_.world.size();
   if (!leads()) return;
   print_summary();
-  reporter_ = std::make_unique<Reporter>(*files_, folder_, loaded_, summary(), resumed_after);
+  reporter_ = std::make_unique<Reporter>(*files_, folder_, loaded_, summary(), resumed_after,
+                                         job_.world.size() > 1);
 }
 
 void Trainer::print_summary() const {

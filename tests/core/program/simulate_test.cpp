@@ -8,22 +8,10 @@
 #include "core/program/grid.h"
 #include "core/program/passes.h"
 #include "tests/core/program/random_programs.h"
+#include "tests/core/program/unit_costs.h"
 
 namespace strata {
 namespace {
-
-// Forward 1, both backwards 1 each per block; the head and the optimizer cost nothing. What a forward keeps
-// is one unit of 64 bytes per block; all else has no bytes.
-class UnitCosts : public CostModel {
- public:
-  int64_t bytes(const Value& value) const override { return value.cls == ValueClass::saved_weight ? 64 : 0; }
-  int64_t scratch_bytes(const Action&) const override { return 0; }
-  double seconds(const Action& action) const override {
-    const bool block = action.kind == Kind::forward || action.kind == Kind::backward_input ||
-                       action.kind == Kind::backward_weight;
-    return block && action.block > 0 ? 1 : 0;
-  }
-};
 
 std::vector<BlockInfo> model(int num_blocks) {
   std::vector<BlockInfo> blocks(static_cast<size_t>(num_blocks));
