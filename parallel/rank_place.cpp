@@ -95,4 +95,8 @@ Batch RankPlace::part_of(const Batch& batch) const {
   return context_ ? context_part(batch, context_->size(), context_->rank()) : batch;
 }
 
+int64_t RankPlace::whole_token(int64_t token, int64_t seq_len) const {
+  return context_ ? context_token(token, seq_len, context_->size(), context_->rank()) : token;
+}
+
 }  // namespace strata

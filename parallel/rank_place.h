@@ -47,6 +47,8 @@ class RankPlace {
   int64_t samples_per_step() const { return int64_t{mesh_.size(Axis::dp)} * options_.micro_batches; }
   // What a rank of the context axis works on of a batch of whole sequences.
   Batch part_of(const Batch& batch) const;
+  // Which token of such a batch, of sequences of `seq_len`, the `token`-th of this rank's part is.
+  int64_t whole_token(int64_t token, int64_t seq_len) const;
   // Tokens of a sequence here.
   int64_t local_seq_len(int64_t seq_len) const { return div_exact(seq_len, mesh_.size(Axis::cp)); }
 

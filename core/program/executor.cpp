@@ -160,6 +160,7 @@ struct Executor::Impl {
                                 bases, {scratch ? scratch + region.offset : nullptr, region.bytes});
     const int64_t begin_ns = options.trace ? now_ns() : 0;
     handlers[static_cast<size_t>(action.kind)](invocation);
+    if (options.inspect) options.inspect(invocation);
     if (options.trace)
       options.trace({.step = step,
                      .position = position,

@@ -79,6 +79,8 @@ struct ActionEvent {
 
 struct ExecutorOptions {
   std::function<void(const ActionEvent&)> trace;              // after each action, on the lane's thread
+  // The same, before anything that waits for the action goes on: what it reads and made lies still.
+  std::function<void(const Invocation&)> inspect;
   std::function<void(int64_t done, int64_t total)> progress;  // after each action of the compute lane
   // Tests: every action first sleeps for up to this long, by a keyed random number.
   int64_t max_delay_us = 0;

@@ -85,6 +85,13 @@ class ContextCut {
 
 }  // namespace
 
+int64_t context_token(int64_t token, int64_t seq_len, int parts, int part) {
+  if (parts == 1) return token;
+  const int64_t chunk = div_exact(seq_len, int64_t{2} * parts), row = token / (2 * chunk),
+                first = token % (2 * chunk) / chunk == 0 ? part : 2 * parts - 1 - part;
+  return row * seq_len + first * chunk + token % chunk;
+}
+
 Batch context_part(const Batch& batch, int parts, int part) {
   if (parts == 1) return batch;
   check(part >= 0 && part < parts, "[context] part {} of {}", part, parts);

@@ -14,4 +14,7 @@ namespace strata {
 // part.
 Batch context_part(const Batch& batch, int parts, int part);
 
+// Which token of the whole batch of sequences of `seq_len` the `token`-th of a part is.
+int64_t context_token(int64_t token, int64_t seq_len, int parts, int part);
+
 }  // namespace strata
