@@ -4,13 +4,13 @@
 
 #include <CLI/CLI.hpp>
 #include <cmath>
-#include <filesystem>
 #include <memory>
 #include <nlohmann/json.hpp>
 
 #include "launch/commands/command.h"
 #include "launch/train/evaluate.h"
 #include "launch/train/run_data.h"
+#include "launch/train/temporary_folder.h"
 #include "launch/train/trained_model.h"
 
 namespace strata {
@@ -26,31 +26,9 @@ struct Arguments {
 
 constexpr int64_t kRows = 8;
 
-// A folder for the tokenized text that goes when the command ends.
-class TemporaryFolder {
- public:
-  TemporaryFolder() {
-    std::string path = (std::filesystem::temp_directory_path() / "strata-eval-XXXXXX").string();
-    if (!mkdtemp(path.data()))
-      throw std::filesystem::filesystem_error("mkdtemp", path,
-                                              std::error_code(errno, std::generic_category()));
-    path_ = path;
-  }
-  ~TemporaryFolder() {
-    std::error_code ignored;
-    std::filesystem::remove_all(path_, ignored);
-  }
-  TemporaryFolder(const TemporaryFolder&) = delete;
-  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
-  std::string path() const { return path_; }
-
- private:
-  std::string path_;
-};
-
 int evaluate(const Arguments& arguments) {
   TrainedModel trained(arguments.checkpoint, arguments.threads, kRows);
-  const TemporaryFolder cache;
+  const TemporaryFolder cache("eval");
   const auto dataset = open_eval_data(trained.config(), arguments.data, cache.path(), trained.tokenizer());
   const DataSource source(dataset, {.order = SampleOrder::sequential,
                                     .packing = trained.config().data.packing,

@@ -2,9 +2,11 @@
 #include "launch/train/build.h"
 
 #include "core/base/error.h"
+#include "core/base/hash.h"
 #include "core/models/architectures.h"
 #include "optim/clip.h"
 #include "optim/optimizer_table.h"
+#include "optim/parameter_group.h"
 
 namespace strata {
 
@@ -49,6 +51,25 @@ std::unique_ptr<UpdateRule> build_update_rule(const Config& config) {
       config.optimizer.type, config.precision.state == StateFormat::split ? "split" : "fp32",
       compute_type(config),
       {.beta1 = config.optimizer.betas[0], .beta2 = config.optimizer.betas[1], .eps = config.optimizer.eps});
+}
+
+LearningRateSchedule build_learning_rate(const Config& config) {
+  return LearningRateSchedule({.type = config.schedule.type,
+                               .peak = config.optimizer.lr,
+                               .steps = config.run.steps,
+                               .warmup = config.schedule.warmup,
+                               .decay = config.schedule.decay,
+                               .min_lr = config.schedule.min_lr});
+}
+
+UpdateScalars update_scalars(const Config& config, const LearningRateSchedule& schedule,
+                             const Parameter& parameter, int64_t step, int64_t update) {
+  return {.learning_rate = static_cast<float>(schedule.rate(step)),
+          .weight_decay = weight_decay_of(parameter, static_cast<float>(config.optimizer.weight_decay)),
+          .step = update,
+          .key = {.seed = static_cast<uint64_t>(config.run.seed),
+                  .stream = hash_name(parameter.name),
+                  .step = static_cast<uint32_t>(step)}};
 }
 
 ClipRule build_clip_rule(const Config& config, StepGuard& guard, const int64_t& step) {

@@ -8,6 +8,7 @@
 #include "core/program/update_rule.h"
 #include "core/step/scalars.h"
 #include "launch/config/config.h"
+#include "optim/schedule.h"
 #include "optim/step_guard.h"
 
 namespace strata {
@@ -19,6 +20,13 @@ DType compute_type(const Config& config);
 Model build_model(const Config& config, int64_t tokenizer_vocab, const Split& split = {});
 
 std::unique_ptr<UpdateRule> build_update_rule(const Config& config);
+
+LearningRateSchedule build_learning_rate(const Config& config);
+
+// What a parameter's update needs in the run's `step`-th step (the first is 1), which is its `update`-th that
+// changes weights.
+UpdateScalars update_scalars(const Config& config, const LearningRateSchedule& schedule,
+                             const Parameter& parameter, int64_t step, int64_t update);
 
 // Norm, clipping and guard in one: what a step does with its gradient. Throws Error(numeric) when the guard
 // stops the run. `guard` must outlive the rule; `step` is read for messages.
