@@ -4,6 +4,7 @@
 namespace strata {
 
 Run add_bench(CLI::App& app);
+Run add_bisect(CLI::App& app);
 Run add_config(CLI::App& app);
 Run add_eval(CLI::App& app);
 Run add_init(CLI::App& app);
@@ -22,6 +23,7 @@ std::span<const Command> commands() {
       {"sample", "let a trained model go on with a text", add_sample},
       {"eval", "measure a trained model's loss and perplexity on a text", add_eval},
       {"tokenize", "turn text into a token file", add_tokenize},
+      {"bisect", "name the first place where two runs or layouts differ", add_bisect},
       {"bench", "measure this machine: matrix products, whole steps, optimizer updates", add_bench},
       {"config", "check or show a configuration, list its keys", add_config},
       {"version", "say which version this is and how it was built", add_version},

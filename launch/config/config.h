@@ -123,6 +123,7 @@ struct LogConfig {
   Period every = {.steps = 10};
   bool tensorboard = true;
   int64_t trace_steps = 0;
+  std::string record;  // empty: none
 };
 
 struct GuardConfig {

@@ -375,6 +375,10 @@ void watching_keys(KeyRows& rows) {
            {.doc = "Steps recorded as a Chrome/Perfetto trace; 0 is none.",
             .unit = "steps",
             .range = between(0, 1e6),
+            .effect = KeyEffect::execution})
+      .key("record", &LogConfig::record,
+           {.doc = "File for a summary of everything that the steps compute, which strata bisect compares; "
+                   "\"\" is none.",
             .effect = KeyEffect::execution});
   SectionRows(rows, &Config::guard, "guard", "What happens when training goes wrong.")
       .key("nan", &GuardConfig::nan,

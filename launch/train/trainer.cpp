@@ -13,12 +13,12 @@
 #include <utility>
 
 #include "core/base/error.h"
-#include "core/base/hash.h"
 #include "core/data/prefetch.h"
 #include "core/device/cpu/cpu_stream.h"
 #include "core/program/simulate.h"
 #include "core/step/step_runner.h"
 #include "launch/bench/matmul_peak.h"
+#include "launch/bisect/record_writer.h"
 #include "launch/config/print.h"
 #include "launch/metrics/humanize.h"
 #include "launch/train/build.h"
@@ -32,21 +32,11 @@
 #include "launch/train/run_folder.h"
 #include "launch/train/run_state.h"
 #include "launch/train/stop_request.h"
-#include "optim/parameter_group.h"
 #include "optim/schedule.h"
 #include "parallel/watchdog.h"
 
 namespace strata {
 namespace {
-
-LearningRateSchedule make_learning_rate(const Config& config) {
-  return LearningRateSchedule({.type = config.schedule.type,
-                               .peak = config.optimizer.lr,
-                               .steps = config.run.steps,
-                               .warmup = config.schedule.warmup,
-                               .decay = config.schedule.decay,
-                               .min_lr = config.schedule.min_lr});
-}
 
 // Everything a run holds, in the order it is made; the loop is run().
 class Trainer {
@@ -70,10 +60,12 @@ class Trainer {
         rule_(build_update_rule(config_)),
         guard_({.non_finite = config_.guard.nan == NanAction::skip ? OnNonFinite::skip : OnNonFinite::stop,
                 .spike = config_.guard.spike}),
-        schedule_(make_learning_rate(config_)),
+        schedule_(build_learning_rate(config_)),
         plan_(model_, plan_options(config_, *rule_, place_, model_)),
-        runner_(plan_, {stream_, &communication_}, *allocator_, build_clip_rule(config_, guard_, step_),
-                hooks()) {}
+        record_(config_.log.record.empty()
+                    ? nullptr
+                    : std::make_unique<RecordWriter>(*files_, config_, place_, plan_, *everyone_)),
+        runner_(plan_, {stream_, &communication_}, *allocator_, clip_rule(), hooks()) {}
 
   int run();
 
@@ -87,6 +79,7 @@ class Trainer {
   bool leads() const { return job_.world.rank() == 0; }
   int stop_signal(const StopRequest& stop);
   void watch();
+  ClipRule clip_rule();
   ExecutorOptions hooks();
   void start();
   void print_summary() const;
@@ -125,6 +118,7 @@ class Trainer {
   std::vector<Batch> parts_;  // of the step that runs
   int64_t step_ = 0;          // the one that runs, for messages
   StepPlan plan_;
+  std::unique_ptr<RecordWriter> record_;  // null: nothing is recorded
   StepRunner runner_;
   std::unique_ptr<Reporter> reporter_;  // of the rank that leads
   double peak_flops_ = 0;               // of all ranks
@@ -181,7 +175,17 @@ ExecutorOptions Trainer::hooks() {
     options.trace = [this](const ActionEvent& event) {
       reporter_->action(event, to_string(plan_.train().program.list[static_cast<size_t>(event.position)]));
     };
+  if (record_) options.inspect = [this](const Invocation& i) { record_->recorder().inspect(i); };
   return options;
+}
+
+ClipRule Trainer::clip_rule() {
+  ClipRule rule = build_clip_rule(config_, guard_, step_);
+  if (!record_) return rule;
+  return [this, rule = std::move(rule)](StepScalars& sums) {
+    record_->recorder().clip(runner_);
+    rule(sums);
+  };
 }
 
 void Trainer::start() {
@@ -257,16 +261,14 @@ void Trainer::watch() {
 StepRecord Trainer::train_one_step(std::span<const Batch> batches) {
   progress_.enter(step_, "step");
   const auto begin = std::chrono::steady_clock::now();
-  const double rate = schedule_.rate(step_);
+  if (record_) record_->recorder().begin_step(step_, batches);
   const StepScalars sums = runner_.train_step(batches, [&](const Parameter& parameter) {
-    return UpdateScalars{
-        .learning_rate = static_cast<float>(rate),
-        .weight_decay = weight_decay_of(parameter, static_cast<float>(config_.optimizer.weight_decay)),
-        .step = position_.updates + 1,
-        .key = {.seed = static_cast<uint64_t>(config_.run.seed),
-                .stream = hash_name(parameter.name),
-                .step = static_cast<uint32_t>(step_)}};
+    return update_scalars(config_, schedule_, parameter, step_, position_.updates + 1);
   });
+  if (record_) {
+    record_->recorder().end_step(runner_, sums);
+    record_->write();
+  }
   position_.step = step_;
   if (!sums.skip) ++position_.updates;
   position_.tokens_seen += sums.loss.targets;
@@ -276,7 +278,7 @@ StepRecord Trainer::train_one_step(std::span<const Batch> batches) {
           .steps_total = config_.run.steps,
           .loss = sums.loss.mean(),
           .grad_norm = sums.grad_norm,
-          .lr = rate,
+          .lr = schedule_.rate(step_),
           .tokens = sums.loss.targets,
           .tokens_seen = position_.tokens_seen,
           .step_seconds = seconds,
