@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "launch/bisect/bisect.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cmath>
 #include <map>
@@ -18,8 +20,11 @@ struct Loaded {
 Loaded load(const BisectSide& side, const BisectOptions& options) {
   const auto files = make_posix_file_system();
   if (files->info(side.file))
-    if (const std::string text = read_file(*files, side.file); is_record(text))
-      return {.config = std::nullopt, .record = parse_record(text, side.file)};
+    if (const std::string text = read_file(*files, side.file); is_record(text)) {
+      Loaded loaded{.config = std::nullopt, .record = parse_record(text, side.file)};
+      loaded.record.header.name = fmt::format("{} ({})", side.file, loaded.record.header.name);
+      return loaded;
+    }
   Loaded loaded{.config = load_config(side.file, side.overrides), .record = {}};
   loaded.record =
       record_run(*loaded.config, {.steps = options.steps, .interference = side.interference}).record;

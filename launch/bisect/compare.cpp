@@ -285,7 +285,7 @@ double default_tolerance(const RunHeader& a, const RunHeader& b) {
   const bool same_sums = a.batch == b.batch && a.compute == b.compute && a.isa == b.isa &&
                          (a.layout == b.layout || (a.ordered && b.ordered)) && a.ordered == b.ordered;
   if (same_sums) return 0;
-  return a.compute == "f32" && b.compute == "f32" ? 1e-5 : 1e-2;
+  return a.compute == "f32" && b.compute == "f32" ? 1e-5 : 2e-2;
 }
 
 Comparison compare(const Record& a, const Record& b, double tolerance) {

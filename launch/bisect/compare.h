@@ -55,7 +55,7 @@ struct Comparison {
   std::vector<std::string> left_out;  // what only one of the records has, and may
 };
 
-// 0 where both runs add up in the same order; else what reordered sums are allowed, 1e-5 in f32 and 1e-2 in
+// 0 where both runs add up in the same order; else what reordered sums are allowed, 1e-5 in f32 and 2e-2 in
 // bf16.
 double default_tolerance(const RunHeader& a, const RunHeader& b);
 

@@ -34,7 +34,7 @@ Run add_bisect(CLI::App& app) {
   CLI::Option* const tolerance =
       app.add_option(
              "--tolerance", arguments->tolerance,
-             "relative; 0: bits. Without it: 0 where sums have the same order, else 1e-5 (bf16: 1e-2)")
+             "relative; 0: bits. Without it: 0 where sums have the same order, else 1e-5 (bf16: 2e-2)")
           ->check(CLI::Range(0.0, 1.0));
   app.footer(
       "Names the first step, action, tensor and rank where two runs differ, and by how much. Ranks run as\n"
