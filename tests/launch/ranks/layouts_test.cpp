@@ -63,7 +63,7 @@ TEST_F(JobTest, WrongSetUpsAreRefusedOnce) {
     int code;
     std::vector<std::string> parts;
   } cases[] = {
-      {3, "train job.toml parallel.tp=2", 2, {"3", "tp 2", "nearest"}},
+      {3, "train job.toml parallel.tp=2", 2, {"ranks 3", "tp 2", "start 2 or 4 ranks"}},
       {3, "train job.toml parallel.tp=3", 2, {"heads 4"}},
       {3, "train job.toml parallel.pp=3", 2, {"layers 4"}},
       {4, "train job.toml parallel.cp=4 data.seq_len=20 batch.tokens_per_step=320", 2, {"seq_len"}},
