@@ -19,8 +19,12 @@ strata=build/program/launch/strata
 [ -s runs/kjv.txt ] || { bible -f 'Gen1:1-Rev22:21' >runs/kjv.txt.part && mv runs/kjv.txt.part runs/kjv.txt; }
 [ -s runs/tiny.toml ] || "$strata" init tiny -o runs/tiny.toml >/dev/null
 
-say "training $out on $(wc -c <runs/kjv.txt) bytes of English"
-"$strata" train runs/tiny.toml run.out="$out" 'data.train=["runs/kjv.txt"]'
+# Two ranks that share the cores. They talk through shared memory; no network is used.
+threads=$(($(nproc) > 1 ? $(nproc) / 2 : 1))
+say "training $out on $(wc -c <runs/kjv.txt) bytes of English, on 2 ranks of $threads threads"
+mpirun $([ "$(id -u)" -eq 0 ] && echo --allow-run-as-root) --oversubscribe --bind-to none -n 2 \
+  --mca btl self,vader --mca btl_vader_single_copy_mechanism none \
+  "$strata" train runs/tiny.toml run.out="$out" 'data.train=["runs/kjv.txt"]' run.threads="$threads"
 
 bytes=$(wc -c <runs/kjv.txt)
 packed=$(xz -9 -c runs/kjv.txt | wc -c)

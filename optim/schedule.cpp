@@ -15,9 +15,9 @@
 namespace strata {
 namespace {
 
-using Falls = ScheduleRow::Falls;
+using Falls = LearningRateRow::Falls;
 
-constexpr ScheduleRow kTable[] = {
+constexpr LearningRateRow kTable[] = {
     {"cosine", "half a cosine from the end of the warm-up to the last step", Falls::after_warmup,
      [](double p) { return 0.5 * (1 + std::cos(std::numbers::pi * p)); }},
     {"linear", "a straight line from the end of the warm-up to the last step", Falls::after_warmup,
@@ -29,11 +29,11 @@ constexpr ScheduleRow kTable[] = {
     {"constant", "the peak after the warm-up", Falls::never, [](double) { return 1.0; }},
 };
 
-const ScheduleRow* find_row(std::string_view type) {
-  const auto row = std::ranges::find(kTable, type, &ScheduleRow::name);
+const LearningRateRow* find_row(std::string_view type) {
+  const auto row = std::ranges::find(kTable, type, &LearningRateRow::name);
   if (row != std::end(kTable)) return row;
   std::vector<std::string_view> names;
-  for (const ScheduleRow& known : kTable) names.push_back(known.name);
+  for (const LearningRateRow& known : kTable) names.push_back(known.name);
   throw Error(Fault::usage, {.what = "there is no such schedule",
                              .where = "schedule.type",
                              .found = std::string(type),
@@ -50,9 +50,9 @@ void require(bool holds, std::string_view key, double found, std::string_view ex
 
 }  // namespace
 
-std::span<const ScheduleRow> schedule_table() { return kTable; }
+std::span<const LearningRateRow> learning_rate_table() { return kTable; }
 
-Schedule::Schedule(const ScheduleOptions& options) : options_(options), row_(find_row(options.type)) {
+LearningRateSchedule::LearningRateSchedule(const LearningRateOptions& options) : options_(options), row_(find_row(options.type)) {
   require(std::isfinite(options.peak) && options.peak > 0, "optimizer.lr", options.peak,
           "a finite number above 0");
   require(options.steps >= 1, "run.steps", static_cast<double>(options.steps), "at least 1");
@@ -77,7 +77,7 @@ Schedule::Schedule(const ScheduleOptions& options) : options_(options), row_(fin
   }
 }
 
-double Schedule::rate(int64_t step) const {
+double LearningRateSchedule::rate(int64_t step) const {
   check(step >= 1, "[schedule] step is {}, the first one is 1", step);
   step = std::min(step, options_.steps);
   if (step < options_.warmup)

@@ -16,7 +16,7 @@ namespace strata {
 
 // A row of the table: how the rate falls from its peak (shape 1 at progress 0) to its end (shape 0 at
 // progress 1).
-struct ScheduleRow {
+struct LearningRateRow {
   std::string_view name;  // schedule.type
   std::string_view doc;
   enum class Falls { after_warmup, at_the_end, never } falls;
@@ -24,9 +24,9 @@ struct ScheduleRow {
 };
 
 // cosine, linear, wsd, constant.
-std::span<const ScheduleRow> schedule_table();
+std::span<const LearningRateRow> learning_rate_table();
 
-struct ScheduleOptions {
+struct LearningRateOptions {
   std::string type = "cosine";
   double peak = 3e-4;
   int64_t steps = 1;    // of the whole run
@@ -35,11 +35,11 @@ struct ScheduleOptions {
   double min_lr = 0.1;  // the last rate as a part of the peak
 };
 
-class Schedule {
+class LearningRateSchedule {
  public:
   // Throws Error(usage) for an unknown type or an option out of range. A warm-up that is longer than the run
   // is cut off by its end; a wsd fall that would begin within the warm-up begins after it.
-  explicit Schedule(const ScheduleOptions& options);
+  explicit LearningRateSchedule(const LearningRateOptions& options);
 
   // The rate of a step; the first is 1. Steps after the last keep its rate.
   double rate(int64_t step) const;
@@ -47,8 +47,8 @@ class Schedule {
   int64_t fall_begins() const { return fall_begins_; }  // the last step at the peak
 
  private:
-  ScheduleOptions options_;
-  const ScheduleRow* row_;
+  LearningRateOptions options_;
+  const LearningRateRow* row_;
   int64_t fall_begins_;
 };
 

@@ -2,6 +2,8 @@
 // One operation of a communicator as data: what transports carry out, decorators look at and plans count.
 #pragma once
 
+#include <algorithm>
+#include <array>
 #include <cstdint>
 #include <span>
 #include <string_view>
@@ -31,12 +33,28 @@ struct Message {
   Tensor tensor;  // contiguous
 };
 
+// What an operation is for, in the caller's words ("step 12 backward 3"): shown in records, compared in debug
+// mode.
+class Note {
+ public:
+  Note() = default;
+  Note(std::string_view text) : size_(static_cast<uint8_t>(std::min(text.size(), text_.size()))) {
+    std::copy_n(text.data(), size_, text_.data());
+  }
+  std::string_view view() const { return {text_.data(), size_}; }
+
+ private:
+  std::array<char, 47> text_{};  // what does not fit is cut
+  uint8_t size_ = 0;
+};
+
 struct Collective {
   CollectiveKind kind = CollectiveKind::barrier;
   Tensor from, to;  // the same tensor when the operation is in place; absent in an exchange
   Reduction reduction = Reduction::sum;
   int root = 0;
   std::span<const Message> sends = {}, receives = {};
+  Note note = {};
 };
 
 // The bytes that `rank` of `size` members receives from the others (parallel literature counts a ring: X

@@ -68,23 +68,28 @@ Communicator::Communicator(GroupSpec spec, int rank) : spec_(std::move(spec)), r
 }
 
 void Communicator::all_gather(Stream& stream, const Tensor& part, const Tensor& whole) {
-  enqueue(stream, {.kind = CollectiveKind::all_gather, .from = part, .to = whole});
+  enqueue(stream, {.kind = CollectiveKind::all_gather, .from = part, .to = whole, .note = note_});
 }
 void Communicator::reduce_scatter(Stream& stream, const Tensor& whole, const Tensor& part) {
-  enqueue(stream, {.kind = CollectiveKind::reduce_scatter, .from = whole, .to = part});
+  enqueue(stream, {.kind = CollectiveKind::reduce_scatter, .from = whole, .to = part, .note = note_});
 }
 void Communicator::all_reduce(Stream& stream, const Tensor& values, Reduction reduction) {
-  enqueue(stream, {.kind = CollectiveKind::all_reduce, .from = values, .to = values, .reduction = reduction});
+  enqueue(stream, {.kind = CollectiveKind::all_reduce,
+                   .from = values,
+                   .to = values,
+                   .reduction = reduction,
+                   .note = note_});
 }
 void Communicator::all_to_all(Stream& stream, const Tensor& from, const Tensor& to) {
-  enqueue(stream, {.kind = CollectiveKind::all_to_all, .from = from, .to = to});
+  enqueue(stream, {.kind = CollectiveKind::all_to_all, .from = from, .to = to, .note = note_});
 }
 void Communicator::broadcast(Stream& stream, const Tensor& values, int root) {
-  enqueue(stream, {.kind = CollectiveKind::broadcast, .from = values, .to = values, .root = root});
+  enqueue(stream,
+          {.kind = CollectiveKind::broadcast, .from = values, .to = values, .root = root, .note = note_});
 }
 void Communicator::exchange(Stream& stream, std::span<const Message> sends,
                             std::span<const Message> receives) {
-  enqueue(stream, {.kind = CollectiveKind::exchange, .sends = sends, .receives = receives});
+  enqueue(stream, {.kind = CollectiveKind::exchange, .sends = sends, .receives = receives, .note = note_});
 }
 void Communicator::barrier() {
   if (size() > 1) run_barrier();

@@ -16,6 +16,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -63,10 +64,13 @@ class Communicator {
   void all_to_all(Stream& stream, const Tensor& from, const Tensor& to);
   void broadcast(Stream& stream, const Tensor& values, int root);
   // All sends and receives at once, in no order among themselves; between two members messages match in the
-  // order of the lists.
+  // order of the lists. Only members that are named take part.
   void exchange(Stream& stream, std::span<const Message> sends, std::span<const Message> receives);
   // Blocks the caller until every member has come. Nothing that was enqueued before may be pending.
   void barrier();
+
+  // The note of the operations enqueued from now on.
+  void annotate(std::string_view note) { note_ = note; }
 
   // Any of the operations above, but the barrier, as data: checks it, then plans or runs it.
   void enqueue(Stream& stream, const Collective& op);
@@ -87,6 +91,22 @@ class Communicator {
 
   GroupSpec spec_;
   int rank_;  // place in members
+  Note note_;
+};
+
+// Small messages beside the collectives, for news that must not wait for anybody: heartbeats. A message is
+// lost when its receiver does not take earlier ones. One thread at a time uses a channel.
+class NoticeChannel {
+ public:
+  virtual ~NoticeChannel() = default;
+  static constexpr size_t kLongest = 1024;  // bytes
+
+  struct Notice {
+    int from = 0;
+    std::string bytes;
+  };
+  virtual void post(int to, std::string_view bytes) = 0;  // another rank of the job; returns at once
+  virtual std::optional<Notice> poll() = 0;               // the next that has come
 };
 
 // The ranks of a job as one of them sees it. Implementations: one rank alone (here), threads of one process
@@ -102,9 +122,24 @@ class World {
   // `spec.members` must hold this rank. The world must outlive the communicator.
   virtual std::unique_ptr<Communicator> group(GroupSpec spec) = 0;
 
+  // A channel between all ranks, each of which must make it; the first one of each belong together, and so
+  // on.
+  virtual std::unique_ptr<NoticeChannel> notices() = 0;
+
   // Makes every pending and future operation of every rank of the job end with Error(communication); `reason`
   // names the first cause. Callable from any thread, does not block, the first call counts.
   virtual void abort(const std::string& reason) = 0;
+
+  virtual bool aborted() const = 0;
+
+  // Whether this rank is the one to tell the user why the job was aborted: of all that found a cause at about
+  // the same time, one. Call it after abort(); may wait a moment for what others found.
+  virtual bool reports_abort() = 0;
+
+  // The last call on a world whose job was aborted, after the cause was reported: gives the other ranks a
+  // moment to stop, then ends the processes of the job with `code`. Returns only where ranks are not
+  // processes.
+  virtual void terminate(int code) { static_cast<void>(code); }
 };
 
 // The place of `rank` in the members of a group of a job of `world_size` ranks; throws ContractError when it

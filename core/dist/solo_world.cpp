@@ -22,6 +22,12 @@ class SoloCommunicator : public Communicator {
   int64_t scratch_bytes(const Collective&, DeviceKind) const override { return 0; }
 };
 
+class Silence : public NoticeChannel {
+ public:
+  void post(int, std::string_view) override {}
+  std::optional<Notice> poll() override { return std::nullopt; }
+};
+
 class SoloWorld : public World {
  public:
   int rank() const override { return 0; }
@@ -31,7 +37,10 @@ class SoloWorld : public World {
     place_in(spec, 0, 1);
     return std::make_unique<SoloCommunicator>(std::move(spec));
   }
+  std::unique_ptr<NoticeChannel> notices() override { return std::make_unique<Silence>(); }
   void abort(const std::string&) override {}  // nobody waits for anybody
+  bool aborted() const override { return false; }
+  bool reports_abort() override { return true; }
 };
 
 }  // namespace

@@ -24,8 +24,7 @@ class PlainLinearOp final : public LinearOp {
   }
 
   void pack(Stream& stream, const LinearWeight& weight) const override {
-    strata::pack(stream, weight.weight.t(), weight.forward);
-    strata::pack(stream, weight.weight, weight.backward);
+    pack_both(stream, weight.weight, weight.forward, weight.backward);
   }
 
   void forward(Stream& stream, const LinearOperand& x, const LinearWeight& weight, const Tensor& bias,

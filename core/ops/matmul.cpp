@@ -44,6 +44,16 @@ void check_packed(const char* op, Stream& stream, const PackedMatrix& packed) {
   check_device(op, "packed b", bytes, stream);
 }
 
+// What is packed, and where to.
+void check_packing(const char* op, Stream& stream, const Tensor& b, const PackedMatrix& packed) {
+  check(b && packed, "[{}] b and the packed matrix must be present", op);
+  check_factor(op, "b", b, stream);
+  check(b.dim(0) == packed.k && b.dim(1) == packed.n && b.dtype() == packed.dtype,
+        "[{}] b is {} {}, the packed matrix [{}, {}] {}", op, b.shape(), name(b.dtype()), packed.k, packed.n,
+        name(packed.dtype));
+  check_packed(op, stream, packed);
+}
+
 // A matrix laid out like the output.
 void check_result(const char* what, const Tensor& x, int64_t m, int64_t n, const Stream& stream) {
   check(x.shape() == Shape{m, n}, "[matmul] {} is {}, the product is [{}, {}]", what, x.shape(), m, n);
@@ -60,13 +70,15 @@ int64_t packed_bytes(Stream& stream, DType dtype, int64_t k, int64_t n) {
 }
 
 void pack(Stream& stream, const Tensor& b, const PackedMatrix& packed) {
-  check(b && packed, "[pack] b and the packed matrix must be present");
-  check_factor("pack", "b", b, stream);
-  check(b.dim(0) == packed.k && b.dim(1) == packed.n && b.dtype() == packed.dtype,
-        "[pack] b is {} {}, the packed matrix [{}, {}] {}", b.shape(), name(b.dtype()), packed.k, packed.n,
-        name(packed.dtype));
-  check_packed("pack", stream, packed);
+  check_packing("pack", stream, b, packed);
   table_of(stream).pack(stream, b, packed);
+}
+
+void pack_both(Stream& stream, const Tensor& weight, const PackedMatrix& transposed,
+               const PackedMatrix& plain) {
+  check_packing("pack_both", stream, weight, plain);
+  check_packing("pack_both", stream, weight.t(), transposed);
+  table_of(stream).pack_both(stream, weight, transposed, plain);
 }
 
 void matmul(Stream& stream, const Matmul& args) {

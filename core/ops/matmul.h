@@ -27,6 +27,9 @@ struct PackedMatrix {
 int64_t packed_bytes(Stream& stream, DType dtype, int64_t k, int64_t n);
 // b is [k, n], unit stride in either dim. Fills packed.bytes.
 void pack(Stream& stream, const Tensor& b, const PackedMatrix& packed);
+// pack(weight.t(), transposed) and pack(weight, plain), the weight being read once: what a linear layer needs of a weight
+// [out_features, in_features] after every update.
+void pack_both(Stream& stream, const Tensor& weight, const PackedMatrix& transposed, const PackedMatrix& plain);
 
 struct Matmul {
   Tensor a;               // [m, k]

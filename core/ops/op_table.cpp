@@ -11,6 +11,7 @@ namespace {
 
 // The entries that have the same name in every device's namespace.
 #define STRATA_OPS(device)                                                                                  \
+  .pack = device::pack, .pack_both = device::pack_both, .matmul = device::matmul,                           \
   .rms_norm_forward = device::rms_norm_forward, .rms_norm_backward = device::rms_norm_backward,             \
   .layer_norm_forward = device::layer_norm_forward, .layer_norm_backward = device::layer_norm_backward,     \
   .rope = device::rope, .swiglu_forward = device::swiglu_forward,                                           \
@@ -23,11 +24,10 @@ namespace {
   .sum_of_squares = device::sum_of_squares, .copy = device::copy, .fill = device::fill, .add = device::add, \
   .scale = device::scale, .fill_normal = device::fill_normal
 
-const OpTable kCpuOps{
-    .packed_bytes = cpu::packed_bytes, .pack = cpu::pack, .matmul = cpu::matmul, STRATA_OPS(cpu)};
+const OpTable kCpuOps{.packed_bytes = cpu::packed_bytes, STRATA_OPS(cpu)};
 
 // The meta device has no layout of its own: packed_bytes() asks the row of the stream's target.
-const OpTable kMetaOps{.packed_bytes = nullptr, .pack = meta::pack, .matmul = meta::matmul, STRATA_OPS(meta)};
+const OpTable kMetaOps{.packed_bytes = nullptr, STRATA_OPS(meta)};
 
 #undef STRATA_OPS
 

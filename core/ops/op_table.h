@@ -18,6 +18,7 @@ namespace strata {
 struct OpTable {
   int64_t (*packed_bytes)(const Stream&, DType dtype, int64_t k, int64_t n);  // of the device's stream, or meta
   void (*pack)(Stream&, const Tensor&, const PackedMatrix&);
+  void (*pack_both)(Stream&, const Tensor&, const PackedMatrix&, const PackedMatrix&);
   void (*matmul)(Stream&, const Matmul&);
   void (*rms_norm_forward)(Stream&, const RmsNormForward&);
   void (*rms_norm_backward)(Stream&, const RmsNormBackward&);

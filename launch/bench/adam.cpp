@@ -11,16 +11,11 @@
 #include "core/device/cpu/cpu_stream.h"
 #include "core/device/meta_stream.h"
 #include "launch/bench/foreign_load.h"
+#include "launch/bench/median.h"
 #include "optim/optimizer_table.h"
 
 namespace strata {
 namespace {
-
-double median(std::vector<double> values) {
-  const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
-  std::nth_element(values.begin(), middle, values.end());
-  return *middle;
-}
 
 template <typename Work>
 double seconds(Work work) {

@@ -14,15 +14,10 @@
 #include "launch/bench/foreign_load.h"
 #include "launch/bench/gemm_peer.h"
 #include "launch/bench/matmul_peak.h"
+#include "launch/bench/median.h"
 
 namespace strata {
 namespace {
-
-double median(std::vector<double> values) {
-  const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
-  std::nth_element(values.begin(), middle, values.end());
-  return *middle;
-}
 
 // GFLOP/s of a product of `flops` operations, repeated for some 10 ms.
 double speed(double flops, const std::function<void()>& product) {

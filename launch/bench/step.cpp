@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <chrono>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <vector>
 
 #include "core/base/isa.h"
@@ -11,8 +12,10 @@
 #include "core/device/cpu/cpu_stream.h"
 #include "core/models/architectures.h"
 #include "core/step/step_runner.h"
+#include "launch/bench/busy_neighbour.h"
 #include "launch/bench/foreign_load.h"
 #include "launch/bench/matmul_peak.h"
+#include "launch/bench/median.h"
 #include "optim/clip.h"
 #include "optim/optimizer_table.h"
 #include "optim/parameter_group.h"
@@ -24,11 +27,6 @@ using Clock = std::chrono::steady_clock;
 
 double ms_since(Clock::time_point begin) {
   return std::chrono::duration<double, std::milli>(Clock::now() - begin).count();
-}
-
-double median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  return values[values.size() / 2];
 }
 
 // Adds up the time of the products that pass through it. On an inline stream a call returns when its work is
@@ -124,20 +122,34 @@ StepBench bench_step(WorkerPool& pool, const StepBenchOptions& options) {
   runner.initialize(1);
 
   const Batch batch = random_batch(options, model.spec.vocab);
-  std::vector<double> step_ms, matmul_ms, ratios;
-  const ForeignLoad load;
-  for (int i = 0; i < options.warmup + options.steps; ++i) {
-    if (i == options.warmup) kinds.clear();
+  std::vector<double> step_ms, matmul_ms, ratios, neighbour_ms, over_quiet;
+  int64_t steps_done = 0;
+  const auto step = [&] {
+    ++steps_done;
     linear.taken_ms = 0;
     const auto begin = Clock::now();
     runner.train_step({&batch, 1}, [&](const Parameter& parameter) {
       return UpdateScalars{
-          .learning_rate = 1e-4F, .weight_decay = weight_decay_of(parameter, 0.1F), .step = i + 1};
+          .learning_rate = 1e-4F, .weight_decay = weight_decay_of(parameter, 0.1F), .step = steps_done};
     });
-    if (i < options.warmup) continue;
-    step_ms.push_back(ms_since(begin));
+    return ms_since(begin);
+  };
+  for (int i = 0; i < options.warmup; ++i) step();
+  std::optional<BusyNeighbour> neighbour;
+  if (options.neighbour) neighbour.emplace();
+  const ForeignLoad load;
+  kinds.clear();
+  for (int i = 0; i < options.steps; ++i) {
+    step_ms.push_back(step());
     matmul_ms.push_back(linear.taken_ms);
     ratios.push_back(step_ms.back() / linear.taken_ms);
+    if (!neighbour) continue;
+    const std::map<std::string, double> quiet_kinds = kinds;
+    neighbour->start();
+    neighbour_ms.push_back(step());
+    neighbour->stop();
+    over_quiet.push_back(neighbour_ms.back() / step_ms.back());
+    kinds = quiet_kinds;
   }
   StepBench bench{.options = options,
                   .isa = std::string(name(active_isa())),
@@ -149,6 +161,10 @@ StepBench bench_step(WorkerPool& pool, const StepBenchOptions& options) {
                   .over_matmul = median(ratios),
                   .arena_mib = static_cast<double>(plan.arena_bytes()) / (1 << 20),
                   .foreign_cores = load.cores()};
+  if (neighbour) {
+    bench.neighbour_ms = median(neighbour_ms);
+    bench.over_quiet = median(over_quiet);
+  }
   const auto tokens = static_cast<double>(options.rows * options.seq_len);
   bench.tokens_per_s = tokens / bench.step_ms * 1e3;
   int64_t matmul_flops = 0;
@@ -171,33 +187,43 @@ std::string to_text(const StepBench& bench) {
       bench.matmul_ms, bench.matmul_gflops, bench.peak_gflops);
   for (const auto& [kind, ms] : bench.kind_ms) text += fmt::format("  {:<17} {:8.1f} ms\n", kind, ms);
   const double target = step_target(bench.options.rows * bench.options.seq_len);
-  const char* const verdict = bench.foreign_cores < 0 || bench.foreign_cores > kQuietCores ? "inconclusive"
-                              : bench.over_matmul <= target                                ? "met"
-                                                                                           : "missed";
+  const auto verdict = [&](bool met) {
+    const bool quiet = bench.foreign_cores >= 0 && bench.foreign_cores <= kQuietCores;
+    return quiet ? met ? "met" : "missed" : "inconclusive";
+  };
   text += fmt::format("step / matrix products {:.3f}, goal {:.2f}: {} (foreign load {:.2f} cores)\n",
-                      bench.over_matmul, target, verdict, bench.foreign_cores);
+                      bench.over_matmul, target, verdict(bench.over_matmul <= target), bench.foreign_cores);
+  if (bench.options.neighbour)
+    text += fmt::format("beside one busy thread {:.1f} ms, over quiet steps {:.2f}, goal {:.2f}: {}\n",
+                        bench.neighbour_ms, bench.over_quiet, kNeighbourTarget,
+                        verdict(bench.over_quiet <= kNeighbourTarget));
   return text;
 }
 
 nlohmann::json to_json(const StepBench& bench) {
-  return {{"model", "gpt2-124m"},
-          {"rows", bench.options.rows},
-          {"seq_len", bench.options.seq_len},
-          {"compute", name(bench.options.compute)},
-          {"state", bench.options.state},
-          {"isa", bench.isa},
-          {"threads", bench.threads},
-          {"step_ms", bench.step_ms},
-          {"best_ms", bench.best_ms},
-          {"tokens_per_s", bench.tokens_per_s},
-          {"matmul_ms", bench.matmul_ms},
-          {"over_matmul", bench.over_matmul},
-          {"matmul_gflops", bench.matmul_gflops},
-          {"peak_gflops", bench.peak_gflops},
-          {"mfu", bench.mfu},
-          {"kind_ms", bench.kind_ms},
-          {"arena_mib", bench.arena_mib},
-          {"foreign_cores", bench.foreign_cores}};
+  nlohmann::json json = {{"model", "gpt2-124m"},
+                         {"rows", bench.options.rows},
+                         {"seq_len", bench.options.seq_len},
+                         {"compute", name(bench.options.compute)},
+                         {"state", bench.options.state},
+                         {"isa", bench.isa},
+                         {"threads", bench.threads},
+                         {"step_ms", bench.step_ms},
+                         {"best_ms", bench.best_ms},
+                         {"tokens_per_s", bench.tokens_per_s},
+                         {"matmul_ms", bench.matmul_ms},
+                         {"over_matmul", bench.over_matmul},
+                         {"matmul_gflops", bench.matmul_gflops},
+                         {"peak_gflops", bench.peak_gflops},
+                         {"mfu", bench.mfu},
+                         {"kind_ms", bench.kind_ms},
+                         {"arena_mib", bench.arena_mib},
+                         {"foreign_cores", bench.foreign_cores}};
+  if (bench.options.neighbour) {
+    json["neighbour_ms"] = bench.neighbour_ms;
+    json["over_quiet"] = bench.over_quiet;
+  }
+  return json;
 }
 
 }  // namespace strata

@@ -20,7 +20,8 @@ struct StepBenchOptions {
   DType compute = DType::bf16;
   std::string state = "split";
   int warmup = 2;
-  int steps = 7;  // medians are reported
+  int steps = 7;           // medians are reported
+  bool neighbour = false;  // after every step another one beside a busy thread
 };
 
 struct StepBench {
@@ -38,10 +39,14 @@ struct StepBench {
   std::map<std::string, double> kind_ms;  // by kind of action
   double arena_mib = 0;
   double foreign_cores = 0;  // negative: unknown
+  double neighbour_ms = 0,
+         over_quiet = 0;  // steps beside a busy thread; median of their ratios to the step before
 };
 
 // Step over matrix products on a quiet machine: at most this.
 constexpr double step_target(int64_t tokens) { return tokens >= 1024 ? 1.15 : 1.25; }
+// A step beside one busy neighbour over a step without, where there is no core to spare: at most this.
+inline constexpr double kNeighbourTarget = 2;
 
 StepBench bench_step(WorkerPool& pool, const StepBenchOptions& options);
 

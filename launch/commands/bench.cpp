@@ -4,6 +4,7 @@
 
 #include <CLI/CLI.hpp>
 #include <functional>
+#include <map>
 #include <memory>
 #include <nlohmann/json.hpp>
 
@@ -55,6 +56,11 @@ Run add_bench(CLI::App& app) {
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
   step->add_option("--state", arguments->step.state, "state format: fp32 or split")->capture_default_str();
+  step->add_option("--compute", arguments->step.compute, "f32 (with --state fp32) or bf16")
+      ->transform(
+          CLI::CheckedTransformer(std::map<std::string, DType>{{"f32", DType::f32}, {"bf16", DType::bf16}}))
+      ->default_str("bf16");
+  step->add_flag("--neighbour", arguments->step.neighbour, "also steps beside one busy thread");
   CLI::App* const adam = add("adam", "optimizer updates beside an increment in place");
   adam->add_option("--rounds", arguments->adam.rounds, "medians over so many")
       ->check(CLI::PositiveNumber)

@@ -11,15 +11,19 @@
 #include "launch/commands/config_arguments.h"
 #include "launch/metrics/humanize.h"
 #include "launch/train/build.h"
+#include "launch/train/place.h"
 
 namespace strata {
 namespace {
 
 int print_plan(const LoadedConfig& loaded, bool dump) {
   const auto tokenizer = make_tokenizer(loaded.config.data.tokenizer);
-  const Model model = build_model(loaded.config, tokenizer->vocab_size());
+  const auto world = make_solo_world();
+  const int64_t vocab = loaded.config.model.vocab ? loaded.config.model.vocab : tokenizer->vocab_size();
+  const RankPlace place(*world, place_options(loaded.config, 1, vocab), loaded.config.model.tied);
+  const Model model = build_model(loaded.config, tokenizer->vocab_size(), place.split());
   const auto rule = build_update_rule(loaded.config);
-  const StepPlan plan(model, plan_options(loaded.config, *rule));
+  const StepPlan plan(model, plan_options(loaded.config, *rule, place, model));
   if (dump) {
     fmt::print("{}", to_string(plan.train().program));
     return 0;

@@ -11,7 +11,7 @@ namespace strata {
 
 Run add_train(CLI::App& app) {
   const auto arguments = add_config_arguments(app, "strata train tiny.toml run.steps=1000 optimizer.lr=1e-3");
-  return [=] { return train(arguments->load()); };
+  return [=] { return run_job([&](const Job& job) { return train(arguments->load(), job); }); };
 }
 
 }  // namespace strata

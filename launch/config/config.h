@@ -16,7 +16,7 @@
 namespace strata {
 
 enum class DeviceChoice { automatic, cpu, cuda };
-enum class RunMode { fast };
+enum class RunMode { fast, ordered };
 enum class DocumentEnd { file, blank_line };
 enum class RopeScalingKind { none, llama3 };
 enum class ComputeType { fp32, bf16 };
@@ -98,6 +98,13 @@ struct PrecisionConfig {
 };
 
 struct ParallelConfig {
+  int64_t tp = 1, pp = 1, cp = 1;
+  int64_t dp = 0;  // 0: what the other sizes leave of the ranks
+  bool sequence_parallel = false;
+  std::string schedule = "1f1b";
+  int64_t virtual_stages = 1;
+  std::string partition = "zero1";
+  int64_t gather_ahead = 1;
   Recompute recompute = Recompute::none;
 };
 

@@ -18,6 +18,7 @@ constexpr KeyRange from_to_below(double low, double high) {
 }
 // Counts of layers, rows and the like: far above any real model, far below overflow of their products.
 constexpr KeyRange count(double low) { return between(low, 1e9); }
+constexpr KeyRange kRanks = between(1, 32767);
 constexpr KeyRange kSteps = between(0, 1e12);
 
 // ---- the table
@@ -56,7 +57,10 @@ void run_keys(KeyRows& rows) {
             .effect = KeyEffect::execution,
             .aliases = {"num_threads"}})
       .key("mode", &RunConfig::mode,
-           {.doc = "fast repeats its own bits, on any number of threads.", .choices = {"fast"}});
+           {.doc = "fast repeats its own bits, on any number of threads; ordered has the same bits on every "
+                   "number "
+                   "of data ranks, every partition and every pipeline.",
+            .choices = {"fast", "ordered"}});
 }
 
 void model_keys(KeyRows& rows) {
@@ -272,7 +276,53 @@ void execution_keys(KeyRows& rows) {
                    "half of "
                    "its own master).",
             .choices = {"fp32", "split"}});
-  SectionRows(rows, &Config::parallel, "parallel", "How work and memory are spread.")
+  SectionRows(rows, &Config::parallel, "parallel", "How work and memory are spread over the ranks of a job.")
+      .key("tp", &ParallelConfig::tp,
+           {.doc = "Ranks that share every layer: heads, features and vocabulary are cut.",
+            .unit = "ranks",
+            .range = kRanks,
+            .effect = KeyEffect::execution,
+            .aliases = {"tensor_model_parallel_size", "tensor_parallel_size"}})
+      .key("pp", &ParallelConfig::pp,
+           {.doc = "Pipeline ranks: each holds some of the layers.",
+            .unit = "ranks",
+            .range = kRanks,
+            .effect = KeyEffect::execution,
+            .aliases = {"pipeline_model_parallel_size", "pipeline_parallel_size"}})
+      .key("cp", &ParallelConfig::cp,
+           {.doc = "Ranks that share every sequence; keys and values go round them.",
+            .unit = "ranks",
+            .range = kRanks,
+            .effect = KeyEffect::execution,
+            .aliases = {"context_parallel_size"}})
+      .key("dp", &ParallelConfig::dp,
+           {.doc = "Ranks that share every step's samples; 0 is what the other sizes leave.",
+            .unit = "ranks",
+            .range = between(0, 32767),
+            .effect = KeyEffect::execution,
+            .aliases = {"data_parallel_size"}})
+      .key("sequence_parallel", &ParallelConfig::sequence_parallel,
+           {.doc = "Between layers, the ranks of tp hold a part of the tokens each.",
+            .effect = KeyEffect::execution})
+      .key("schedule", &ParallelConfig::schedule,
+           {.doc = "Order of a pipeline's work: 1f1b, gpipe, interleaved, zb-h1, zb-h2, or the path of a "
+                   "text file, one "
+                   "line per pipeline rank.",
+            .effect = KeyEffect::execution})
+      .key("virtual_stages", &ParallelConfig::virtual_stages,
+           {.doc = "Pieces of the model that each pipeline rank holds (interleaved).",
+            .range = count(1),
+            .effect = KeyEffect::execution})
+      .key("partition", &ParallelConfig::partition,
+           {.doc = "How data ranks share state: ddp (not), zero1 (optimizer state), zero2 (and gradients), "
+                   "zero3 (and "
+                   "weights), or three numbers of shards of weights, gradients and state, as 2/4/8.",
+            .effect = KeyEffect::execution,
+            .aliases = {"zero_stage"}})
+      .key("gather_ahead", &ParallelConfig::gather_ahead,
+           {.doc = "Weights that data ranks share are gathered this many blocks before their use.",
+            .range = between(0, 1000),
+            .effect = KeyEffect::execution})
       .key("recompute", &ParallelConfig::recompute,
            {.doc = "full keeps only block inputs and computes the rest again in the backward pass.",
             .choices = {"none", "full"},

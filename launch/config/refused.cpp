@@ -7,8 +7,6 @@
 namespace strata {
 namespace {
 
-constexpr std::string_view kOneRank = "runs on several ranks are not available in this version";
-
 // A row leaves this table when its feature enters key_table.cpp.
 constexpr RefusedKey kRefused[] = {
     {"model.from", "", "starting from a pretrained model is not available in this version",
@@ -31,22 +29,11 @@ constexpr RefusedKey kRefused[] = {
      "precision.state = \"split\""},
     {"precision.state", "sr8", "8-bit optimizer state is not available in this version",
      "precision.state = \"split\""},
-    {"run.mode", "ordered", "sums in the order that every layout shares are not available in this version",
-     "run.mode = \"fast\", which repeats its own bits"},
     {"optimizer.timing", "deferred", "deferred updates are not available in this version",
      "optimizer.timing = \"sync\", which gives the same bits"},
     {"batch.micro_batch", "auto", "choosing the micro-batch is not available in this version",
      "batch.micro_batch = 4, then raise it while memory lasts"},
-    {"parallel.tp", "", kOneRank, "remove it"},
-    {"parallel.pp", "", kOneRank, "remove it"},
-    {"parallel.cp", "", kOneRank, "remove it"},
-    {"parallel.ep", "", kOneRank, "remove it"},
-    {"parallel.dp", "", kOneRank, "remove it"},
-    {"parallel.schedule", "", "pipelines are not available in this version", "remove it"},
-    {"parallel.virtual_stages", "", "pipelines are not available in this version", "remove it"},
-    {"parallel.partition", "", kOneRank, "remove it"},
-    {"tensor_model_parallel_size", "", kOneRank, "remove it"},
-    {"pipeline_model_parallel_size", "", kOneRank, "remove it"},
+    {"parallel.ep", "", "experts are not available in this version", "remove it"},
     {"guard.stall_timeout", "", "the watchdog over ranks is not available in this version", "remove it"},
     {"gradient_accumulation_steps", "", "the number of micro-batches is derived",
      "set batch.tokens_per_step to samples x data.seq_len x accumulation steps"},

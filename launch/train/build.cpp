@@ -12,7 +12,7 @@ DType compute_type(const Config& config) {
   return config.precision.compute == ComputeType::bf16 ? DType::bf16 : DType::f32;
 }
 
-Model build_model(const Config& config, int64_t tokenizer_vocab) {
+Model build_model(const Config& config, int64_t tokenizer_vocab, const Split& split) {
   const ModelConfig& m = config.model;
   if (m.vocab != 0 && m.vocab < tokenizer_vocab)
     throw Error(Fault::usage, {.what = "model.vocab is smaller than the tokenizer's vocabulary",
@@ -39,18 +39,9 @@ Model build_model(const Config& config, int64_t tokenizer_vocab) {
                           .low_freq_factor = m.rope_low_freq_factor,
                           .high_freq_factor = m.rope_high_freq_factor,
                           .original_positions = static_cast<double>(m.rope_original_positions)}};
-  Model model = make_model(spec, compute_type(config));
+  Model model = make_model(spec, compute_type(config), split);
   model.freeze(config.optimizer.frozen);
   return model;
-}
-
-StepPlanOptions plan_options(const Config& config, const UpdateRule& rule) {
-  const int64_t rows = config.batch.micro_batch, seq_len = config.data.seq_len;
-  return {.geometry = {.rows = rows,
-                       .seq_len = seq_len,
-                       .micro_batches = narrow<int>(div_exact(config.batch.tokens_per_step, rows * seq_len))},
-          .rule = &rule,
-          .recompute = config.parallel.recompute == Recompute::full};
 }
 
 std::unique_ptr<UpdateRule> build_update_rule(const Config& config) {

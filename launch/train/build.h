@@ -7,7 +7,6 @@
 #include "core/nn/model.h"
 #include "core/program/update_rule.h"
 #include "core/step/scalars.h"
-#include "core/step/step_plan.h"
 #include "launch/config/config.h"
 #include "optim/step_guard.h"
 
@@ -16,10 +15,8 @@ namespace strata {
 DType compute_type(const Config& config);
 
 // The model of a resolved configuration with `vocab` entries (the tokenizer's when the configuration says 0).
-Model build_model(const Config& config, int64_t tokenizer_vocab);
-
-// What a step of the run looks like. `rule` must outlive the plan made of it.
-StepPlanOptions plan_options(const Config& config, const UpdateRule& rule);
+// With `split`, what one of several ranks holds of it.
+Model build_model(const Config& config, int64_t tokenizer_vocab, const Split& split = {});
 
 std::unique_ptr<UpdateRule> build_update_rule(const Config& config);
 

@@ -6,16 +6,17 @@
 namespace strata {
 
 LossSum evaluate_samples(StepRunner& runner, const DataSource& source, int64_t rows, int64_t samples,
-                         const std::function<void(double)>& progress) {
+                         const std::function<void(double)>& progress, const EvaluationPart& part) {
   LossSum sum;
   Batch batch;
-  for (int64_t cursor = 0; cursor < samples; cursor += rows) {
-    if (progress) progress(static_cast<double>(cursor) / static_cast<double>(samples));
+  for (int64_t round = 0; round < samples; round += rows * part.parts) {
+    if (progress) progress(static_cast<double>(round) / static_cast<double>(samples));
+    const int64_t cursor = round + rows * part.part;
     source.fill(cursor, rows, batch);
-    // The last batch is filled up with samples from the beginning: they count for nothing.
-    const int64_t counted = std::min(rows, samples - cursor) * batch.seq_len;
+    // The last round is filled up with samples from the beginning: they count for nothing.
+    const int64_t counted = std::clamp<int64_t>(samples - cursor, 0, rows) * batch.seq_len;
     std::fill(batch.targets.begin() + counted, batch.targets.end(), kNoTarget);
-    sum.add(runner.evaluate(batch));
+    sum.add(runner.evaluate(part.cut ? part.cut(batch) : batch));
   }
   return sum;
 }

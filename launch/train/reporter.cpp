@@ -13,6 +13,12 @@ double wall_seconds() {
   return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
 }
 
+StatusOptions output_options(bool plain) {
+  StatusOptions options = standard_output_options(1);
+  options.terminal = options.terminal && !plain;
+  return options;
+}
+
 // Cuts the file back before it is opened for appending.
 MetricsLog open_metrics(FileSystem& files, const std::string& path, std::optional<int64_t> resumed_after) {
   cut_back(files, path, resumed_after.value_or(0));
@@ -22,13 +28,13 @@ MetricsLog open_metrics(FileSystem& files, const std::string& path, std::optiona
 }  // namespace
 
 Reporter::Reporter(FileSystem& files, const RunFolder& folder, const LoadedConfig& loaded, RunSummary summary,
-                   std::optional<int64_t> resumed_after)
+                   std::optional<int64_t> resumed_after, bool plain)
     : files_(files),
       folder_(folder),
       summary_(std::move(summary)),
-      terminal_(standard_output_options(1).terminal),
+      terminal_(output_options(plain).terminal),
       line_due_(loaded.config.log.every),
-      status_(std::cout, standard_output_options(1)),
+      status_(std::cout, output_options(plain)),
       metrics_(open_metrics(files, folder.metrics(), resumed_after)),
       trace_steps_(loaded.config.log.trace_steps) {
   if (!loaded.config.log.tensorboard) return;

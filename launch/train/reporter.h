@@ -22,9 +22,9 @@ namespace strata {
 class Reporter {
  public:
   // `resumed_after`: the step of the checkpoint the run goes on from; later lines of metrics.jsonl are cut
-  // off.
+  // off. `plain`: lines even where the output looks like a terminal (mpirun gives its ranks one of its own).
   Reporter(FileSystem& files, const RunFolder& folder, const LoadedConfig& loaded, RunSummary summary,
-           std::optional<int64_t> resumed_after);
+           std::optional<int64_t> resumed_after, bool plain);
 
   void step(const StepRecord& record);
   void progress(std::string_view phase, double fraction) { status_.progress(phase, fraction); }

@@ -5,16 +5,47 @@
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 
 #include "core/base/error.h"
+#include "core/io/io_error.h"
 #include "launch/config/fingerprint.h"
 #include "launch/config/print.h"
 
 namespace strata {
+namespace {
 
-RunFolder::RunFolder(FileSystem& files, const LoadedConfig& loaded) : path_(loaded.config.run.out) {
+// A path that cannot be, as a report that names the key and another value.
+template <typename Action>
+auto at_run_out(const Config& config, Action action) {
+  try {
+    return action();
+  } catch (const IoError& error) {
+    if (error.code() != ENOENT && error.code() != ENOTDIR) throw;
+    Report report = error.report();
+    report.where = fmt::format("run.out = \"{}\"", config.run.out);
+    report.expected = "a path at which a folder can be made";
+    report.fix = fmt::format("name another folder, for example run.out=runs/{}", config.run.name);
+    throw Error(Fault::usage, report);
+  }
+}
+
+}  // namespace
+
+RunFolder::RunFolder(FileSystem& files, const LoadedConfig& loaded, bool leads)
+    : path_(loaded.config.run.out) {
   const std::string& resume = loaded.config.checkpoint.resume;
-  const auto names = files.list(path_);
+  if (leads) take(files, loaded);
+  if (resume == "auto") {
+    if (const auto steps = list_checkpoints(files, checkpoints()); !steps.empty())
+      resume_from_ = steps.back().path;
+  } else if (resume != "none") {
+    resume_from_ = resume;
+  }
+}
+
+void RunFolder::take(FileSystem& files, const LoadedConfig& loaded) const {
+  const auto names = at_run_out(loaded.config, [&] { return files.list(path_); });
   const bool holds_run = names && std::find(names->begin(), names->end(), "config.toml") != names->end();
   if (holds_run) {
     // A start that failed before its first step leaves nothing that could be lost.
@@ -29,7 +60,7 @@ RunFolder::RunFolder(FileSystem& files, const LoadedConfig& loaded) : path_(load
                                .expected = "an empty or new folder, or that of this run",
                                .fix = "choose another run.out"});
   }
-  if (resume == "none") {
+  if (loaded.config.checkpoint.resume == "none") {
     if (const auto steps = list_checkpoints(files, checkpoints()); !steps.empty())
       throw Error(Fault::usage,
                   {.what = "run.out already holds checkpoints of this run",
@@ -37,13 +68,8 @@ RunFolder::RunFolder(FileSystem& files, const LoadedConfig& loaded) : path_(load
                    .found = fmt::format("{}, the newest of step {}", steps.size(), steps.back().step),
                    .expected = "none, because checkpoint.resume = \"none\" starts from the beginning",
                    .fix = "choose another run.out, or use checkpoint.resume = \"auto\" to continue"});
-  } else if (resume == "auto") {
-    if (const auto steps = list_checkpoints(files, checkpoints()); !steps.empty())
-      resume_from_ = steps.back().path;
-  } else {
-    resume_from_ = resume;
   }
-  make_directories(files, checkpoints());
+  at_run_out(loaded.config, [&] { make_directories(files, checkpoints()); });
   replace_file(files, path_ + "/config.toml", effective_toml(loaded));
 }
 

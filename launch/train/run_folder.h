@@ -16,8 +16,9 @@ class RunFolder {
  public:
   // Looks at OUT, then makes it (with its parents) or finds it to be this run's. Decides where training
   // starts: checkpoint.resume "auto" takes the newest checkpoint if there is one, "none" demands a fresh OUT,
-  // a path names one. Throws Error(usage) when OUT holds another run or something else.
-  RunFolder(FileSystem& files, const LoadedConfig& loaded);
+  // a path names one. Throws Error(usage) when OUT holds another run or something else. Of several ranks one
+  // leads; the others look, after it has returned, and write nothing.
+  RunFolder(FileSystem& files, const LoadedConfig& loaded, bool leads = true);
 
   const std::string& path() const { return path_; }
   std::string checkpoints() const { return path_ + "/checkpoints"; }
@@ -31,6 +32,7 @@ class RunFolder {
   const std::optional<std::string>& resume_from() const { return resume_from_; }
 
  private:
+  void take(FileSystem& files, const LoadedConfig& loaded) const;
   void refuse_other_run(FileSystem& files, const LoadedConfig& loaded) const;
 
   std::string path_;

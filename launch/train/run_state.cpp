@@ -4,18 +4,13 @@
 #include <nlohmann/json.hpp>
 
 #include "core/base/error.h"
+#include "launch/train/gathered_state.h"
 
 namespace strata {
-namespace {
-
-std::string slot_name(const LogicalState& state, const UpdateRule& rule, size_t slot) {
-  return state.name + "/" + rule.slots()[slot].name;
-}
-
-}  // namespace
 
 void save_run(FileSystem& files, const std::string& path, const StepRunner& runner, const UpdateRule& rule,
-              const RunPosition& position, const std::string& config_toml, uint64_t data_fingerprint) {
+              const RunPosition& position, const std::string& config_toml, uint64_t data_fingerprint,
+              Communicator* everyone) {
   const nlohmann::json meta{
       {"step", position.step},
       {"updates", position.updates},
@@ -25,13 +20,9 @@ void save_run(FileSystem& files, const std::string& path, const StepRunner& runn
       {"update_rule", rule.name()},
       {"data", data_fingerprint},
       {"config", config_toml}};
-  std::vector<NamedTensor> tensors;
-  for (const LogicalState& state : runner.logical_states()) {
-    tensors.push_back({state.name, state.weight});
-    for (size_t slot = 0; slot < state.state.size(); ++slot)
-      tensors.push_back({slot_name(state, rule, slot), state.state[slot]});
-  }
-  save_local_checkpoint(files, path, meta, tensors);
+  const GatheredState state = gather_state(runner, rule, everyone);
+  if (!everyone || everyone->rank() == 0) save_local_checkpoint(files, path, meta, state.tensors);
+  if (everyone) everyone->barrier();  // nobody goes on before it is durable
 }
 
 RunPosition load_run(const LocalCheckpoint& checkpoint, StepRunner& runner, const UpdateRule& rule,
@@ -57,10 +48,8 @@ RunPosition load_run(const LocalCheckpoint& checkpoint, StepRunner& runner, cons
                          .tokens_seen = meta.at("tokens_seen")};
     position.guard.losses = meta.at("guard").at("losses").get<std::vector<double>>();
     position.guard.gradient_norms = meta.at("guard").at("gradient_norms").get<std::vector<double>>();
-    load_weights(checkpoint, runner);
-    for (const LogicalState& state : runner.logical_states())
-      for (size_t slot = 0; slot < state.state.size(); ++slot)
-        checkpoint.read(slot_name(state, rule, slot), state.state[slot]);
+    scatter_state(checkpoint, runner, &rule);
+    runner.weights_changed();
     return position;
   } catch (const nlohmann::json::exception& e) {
     throw Error(Fault::model, {.what = "the checkpoint does not say where its run stood",
@@ -70,7 +59,7 @@ RunPosition load_run(const LocalCheckpoint& checkpoint, StepRunner& runner, cons
 }
 
 void load_weights(const LocalCheckpoint& checkpoint, StepRunner& runner) {
-  for (const LogicalState& state : runner.logical_states()) checkpoint.read(state.name, state.weight);
+  scatter_state(checkpoint, runner, nullptr);
   runner.weights_changed();
 }
 

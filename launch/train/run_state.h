@@ -19,11 +19,13 @@ struct RunPosition {
   StepGuard::State guard;
 };
 
+// Collective over `everyone` (null: one rank), whose rank 0 writes.
 void save_run(FileSystem& files, const std::string& path, const StepRunner& runner, const UpdateRule& rule,
-              const RunPosition& position, const std::string& config_toml, uint64_t data_fingerprint);
+              const RunPosition& position, const std::string& config_toml, uint64_t data_fingerprint,
+              Communicator* everyone = nullptr);
 
-// Fills weights and optimizer state. Throws Error(model) when the checkpoint is not of this model, and
-// Error(data) when the run's data is not what it was.
+// Fills weights and optimizer state, on any layout. Collective. Throws Error(model) when the checkpoint is
+// not of this model, and Error(data) when the run's data is not what it was.
 RunPosition load_run(const LocalCheckpoint& checkpoint, StepRunner& runner, const UpdateRule& rule,
                      uint64_t data_fingerprint);
 

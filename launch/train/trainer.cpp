@@ -3,10 +3,12 @@
 
 #include <fmt/core.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <cstring>
 #include <iostream>
+#include <numeric>
 #include <utility>
 
 #include "core/base/error.h"
@@ -18,8 +20,10 @@
 #include "launch/config/print.h"
 #include "launch/metrics/humanize.h"
 #include "launch/train/build.h"
+#include "launch/train/build_identity.h"
 #include "launch/train/due.h"
 #include "launch/train/evaluate.h"
+#include "launch/train/place.h"
 #include "launch/train/process_memory.h"
 #include "launch/train/reporter.h"
 #include "launch/train/run_data.h"
@@ -32,8 +36,8 @@
 namespace strata {
 namespace {
 
-Schedule make_schedule(const Config& config) {
-  return Schedule({.type = config.schedule.type,
+LearningRateSchedule make_learning_rate(const Config& config) {
+  return LearningRateSchedule({.type = config.schedule.type,
                    .peak = config.optimizer.lr,
                    .steps = config.run.steps,
                    .warmup = config.schedule.warmup,
@@ -44,59 +48,126 @@ Schedule make_schedule(const Config& config) {
 // Everything a run holds, in the order it is made; the loop is run().
 class Trainer {
  public:
-  explicit Trainer(const LoadedConfig& loaded)
+  Trainer(const LoadedConfig& loaded, const Job& job)
       : loaded_(loaded),
         config_(loaded.config),
+        job_(job),
+        everyone_(make_everyone(job.world)),
         files_(make_posix_file_system()),
-        folder_(*files_, loaded),
-        data_(open_run_data(config_, folder_.cache())),
+        folder_(open_folder()),
+        data_(open_data()),
         train_source_(data_.train_source(config_)),
+        place_(job.world, place_options(config_, job.world.size(), model_vocab()), config_.model.tied),
         pool_(narrow<int>(config_.run.threads)),
         stream_(pool_),
+        alone_(1),
+        communication_(alone_),
         allocator_(make_cpu_allocator()),
-        model_(build_model(config_, data_.tokenizer->vocab_size())),
+        model_(build_model(config_, data_.tokenizer->vocab_size(), place_.split())),
         rule_(build_update_rule(config_)),
         guard_({.non_finite = config_.guard.nan == NanAction::skip ? OnNonFinite::skip : OnNonFinite::stop,
                 .spike = config_.guard.spike}),
-        schedule_(make_schedule(config_)),
-        plan_(model_, plan_options(config_, *rule_)),
-        runner_(plan_, {stream_}, *allocator_, build_clip_rule(config_, guard_, step_), hooks()) {}
+        schedule_(make_learning_rate(config_)),
+        plan_(model_, plan_options(config_, *rule_, place_, model_)),
+        runner_(plan_, {stream_, &communication_}, *allocator_, build_clip_rule(config_, guard_, step_),
+                hooks()) {}
 
   int run();
 
  private:
+  static std::unique_ptr<Communicator> make_everyone(World& world);
+  RunFolder open_folder();
+  RunData open_data();
+  int64_t model_vocab() const {
+    return config_.model.vocab ? config_.model.vocab : data_.tokenizer->vocab_size();
+  }
+  bool leads() const { return job_.world.rank() == 0; }
+  int stop_signal(const StopRequest& stop);
   ExecutorOptions hooks();
   void start();
   void print_summary() const;
   RunSummary summary() const;
+  // One rank's model has its share of every layer and all of them; the data ranks do the same for other
+  // tokens.
+  double job_flops() const {
+    const Mesh& mesh = place_.mesh();
+    return static_cast<double>(plan_.costs().model_flops()) * mesh.size(Axis::tp) * mesh.size(Axis::dp) *
+           mesh.size(Axis::cp);
+  }
+  std::span<const Batch> batches_of(std::span<const Batch> samples);
   StepRecord train_one_step(std::span<const Batch> batches);
   double evaluate();
   void save();
 
   const LoadedConfig& loaded_;
   const Config& config_;
+  const Job& job_;
+  std::unique_ptr<Communicator> everyone_;
   std::unique_ptr<FileSystem> files_;
   RunFolder folder_;
   RunData data_;
   DataSource train_source_;
+  RankPlace place_;
   WorkerPool pool_;
   CpuStream stream_;
+  WorkerPool alone_;  // of communication, beside the step's own work
+  CpuStream communication_;
   std::shared_ptr<Allocator> allocator_;
   Model model_;
   std::unique_ptr<UpdateRule> rule_;
   StepGuard guard_;
-  Schedule schedule_;
+  LearningRateSchedule schedule_;
   RunPosition position_;
-  int64_t step_ = 0;  // the one that runs, for messages
+  std::vector<Batch> parts_;  // of the step that runs
+  int64_t step_ = 0;          // the one that runs, for messages
   StepPlan plan_;
   StepRunner runner_;
-  std::unique_ptr<Reporter> reporter_;
-  double peak_flops_ = 0;
+  std::unique_ptr<Reporter> reporter_;  // of the rank that leads
+  double peak_flops_ = 0;               // of all ranks
 };
+
+std::unique_ptr<Communicator> Trainer::make_everyone(World& world) {
+  std::vector<int> all(static_cast<size_t>(world.size()));
+  std::iota(all.begin(), all.end(), 0);
+  return world.group({.purpose = "run", .members = std::move(all), .level = LinkLevel::world});
+}
+
+// Rank 0 looks first: whoever follows finds what it decided.
+RunFolder Trainer::open_folder() {
+  preflight(*everyone_, {.build = build_identity(),
+                         .configuration = effective_toml(loaded_),
+                         .isa = std::string(name(active_isa())),
+                         .isa_matters = config_.run.mode == RunMode::ordered});
+  if (!leads()) everyone_->barrier();
+  RunFolder folder(*files_, loaded_, leads());
+  if (leads()) everyone_->barrier();
+  return folder;
+}
+
+RunData Trainer::open_data() {
+  if (!leads()) everyone_->barrier();  // the text is tokenized once
+  RunData data = open_run_data(config_, folder_.cache());
+  if (leads()) everyone_->barrier();
+  require_same(*everyone_, "training data", fmt::format("tokens with fingerprint {:016x}", data.fingerprint));
+  return data;
+}
+
+// Whether any rank was asked to stop: all of them save at the same step.
+int Trainer::stop_signal(const StopRequest& stop) {
+  int64_t signal = stop.signal();
+  if (everyone_->size() == 1) return static_cast<int>(signal);
+  std::vector<int64_t> all(static_cast<size_t>(everyone_->size()));
+  const Tensor values = Tensor::borrow(all.data(), DType::i64, {everyone_->size()});
+  all[static_cast<size_t>(everyone_->rank())] = signal;
+  everyone_->all_gather(communication_, values.slice(0, everyone_->rank(), 1), values);
+  communication_.synchronize();
+  return static_cast<int>(*std::max_element(all.begin(), all.end()));
+}
 
 // The executor's view of the run, for status line and trace. Reporter exists by the time a step runs.
 ExecutorOptions Trainer::hooks() {
   ExecutorOptions options;
+  if (!leads()) return options;
   options.progress = [this](int64_t done, int64_t total) {
     reporter_->progress("step", static_cast<double>(done) / static_cast<double>(total));
   };
@@ -113,13 +184,15 @@ void Trainer::start() {
     position_ = load_run(LocalCheckpoint(*files_, *path), runner_, *rule_, data_.fingerprint);
     guard_.restore(position_.guard);
     resumed_after = position_.step;
-    fmt::print("resuming after step {} from {}\n", position_.step, *path);
+    if (leads()) fmt::print("resuming after step {} from {}\n", position_.step, *path);
   } else {
     runner_.initialize(static_cast<uint64_t>(config_.run.seed));
   }
-  peak_flops_ = measure_matmul_peak(pool_, model_.compute).flops_per_s;
+  peak_flops_ = measure_matmul_peak(pool_, model_.compute).flops_per_s * job_.world.size();
+  if (!leads()) return;
   print_summary();
-  reporter_ = std::make_unique<Reporter>(*files_, folder_, loaded_, summary(), resumed_after);
+  reporter_ = std::make_unique<Reporter>(*files_, folder_, loaded_, summary(), resumed_after,
+                                         job_.world.size() > 1);
 }
 
 void Trainer::print_summary() const {
@@ -132,10 +205,14 @@ void Trainer::print_summary() const {
              data_.train->num_samples() * data_.train->seq_len(),
              data_.valid ? data_.valid->num_samples() * data_.valid->seq_len() : 0);
   fmt::print("step       {} tokens = {} micro-batches of {} x {}, {} actions, {:.2f} GFLOP\n",
-             config_.batch.tokens_per_step, geometry.micro_batches, geometry.rows, geometry.seq_len,
-             plan_.train().program.list.size(), static_cast<double>(plan_.costs().model_flops()) * 1e-9);
-  fmt::print("machine    {} threads, {:.0f} GFLOP/s of {} products\n", pool_.threads(), peak_flops_ * 1e-9,
-             name(model_.compute));
+             config_.batch.tokens_per_step, place_.samples_per_step(), geometry.rows, config_.data.seq_len,
+             plan_.train().program.list.size(), job_flops() * 1e-9);
+  if (job_.world.size() > 1)
+    fmt::print("ranks      {} = {}, partition {}\n", job_.world.size(),
+               to_string(place_.options().mesh, narrow<int>(config_.parallel.virtual_stages)),
+               config_.parallel.partition);
+  fmt::print("machine    {} threads{}, {:.0f} GFLOP/s of {} products\n", pool_.threads(),
+             job_.world.size() > 1 ? " a rank" : "", peak_flops_ * 1e-9, name(model_.compute));
   fmt::print("\n{}\n", to_string(memory));
   std::cout << std::flush;
   std::fflush(stdout);
@@ -151,6 +228,14 @@ RunSummary Trainer::summary() const {
                     {"tokens per step", std::to_string(config_.batch.tokens_per_step)},
                     {"planned memory", human_bytes(plan_.arena_bytes())}},
           .config_text = effective_toml(loaded_)};
+}
+
+// What a rank of a context axis works on of its samples.
+std::span<const Batch> Trainer::batches_of(std::span<const Batch> samples) {
+  if (place_.mesh().size(Axis::cp) == 1) return samples;
+  parts_.clear();
+  for (const Batch& sample : samples) parts_.push_back(place_.part_of(sample));
+  return parts_;
 }
 
 StepRecord Trainer::train_one_step(std::span<const Batch> batches) {
@@ -169,7 +254,7 @@ StepRecord Trainer::train_one_step(std::span<const Batch> batches) {
   if (!sums.skip) ++position_.updates;
   position_.tokens_seen += sums.loss.targets;
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-  const auto flops = static_cast<double>(plan_.costs().model_flops());
+  const double flops = job_flops();
   return {.step = step_,
           .steps_total = config_.run.steps,
           .loss = sums.loss.mean(),
@@ -189,16 +274,22 @@ double Trainer::evaluate() {
   const DataSource source = data_.valid_source(config_);
   int64_t samples = source.dataset().num_samples();
   if (config_.eval.tokens > 0) samples = std::min(samples, div_up(config_.eval.tokens, config_.data.seq_len));
+  const Mesh& mesh = place_.mesh();
   const LossSum sum = evaluate_samples(runner_, source, plan_.geometry().rows, samples,
-                                       [this](double fraction) { reporter_->progress("eval", fraction); });
+                                       [this](double fraction) {
+                                         if (reporter_) reporter_->progress("eval", fraction);
+                                       },
+                                       {.parts = mesh.size(Axis::dp),
+                                        .part = mesh.coordinate(job_.world.rank(), Axis::dp),
+                                        .cut = [this](const Batch& batch) { return place_.part_of(batch); }});
   return sum.mean();
 }
 
 void Trainer::save() {
   position_.guard = guard_.state();
   save_run(*files_, checkpoint_path(folder_.checkpoints(), position_.step), runner_, *rule_, position_,
-           effective_toml(loaded_), data_.fingerprint);
-  prune_checkpoints(*files_, folder_.checkpoints(), config_.checkpoint.keep);
+           effective_toml(loaded_), data_.fingerprint, everyone_.get());
+  if (leads()) prune_checkpoints(*files_, folder_.checkpoints(), config_.checkpoint.keep);
 }
 
 int Trainer::run() {
@@ -207,33 +298,36 @@ int Trainer::run() {
   Due eval_due(config_.eval.every), save_due(config_.checkpoint.every);
   const Geometry& geometry = plan_.geometry();
   std::vector<int64_t> micro_batches(static_cast<size_t>(geometry.micro_batches));
-  for (size_t i = 0; i < micro_batches.size(); ++i) micro_batches[i] = static_cast<int64_t>(i);
+  for (size_t i = 0; i < micro_batches.size(); ++i) micro_batches[i] = place_.sample(static_cast<int>(i));
   Prefetcher prefetch(train_source_,
-                      {.step = {.rows = geometry.rows, .micro_batches = geometry.micro_batches},
+                      {.step = {.rows = geometry.rows, .micro_batches = place_.samples_per_step()},
                        .micro_batches = micro_batches,
                        .cursor = position_.cursor,
                        .steps = config_.run.steps - position_.step});
   std::optional<double> valid_loss;
   bool saved = true;
-  while (position_.step < config_.run.steps && stop.signal() == 0) {
+  int signal = 0;
+  while (position_.step < config_.run.steps && (signal = stop_signal(stop)) == 0) {
     step_ = position_.step + 1;
-    StepRecord record = train_one_step(prefetch.next());
+    StepRecord record = train_one_step(batches_of(prefetch.next()));
     position_.cursor = prefetch.cursor();
     const bool last = step_ == config_.run.steps;
     const bool eval = data_.valid && (eval_due.after(step_) || last);
     if (eval) record.valid_loss = valid_loss = evaluate();
-    reporter_->step(record);
-    if (eval) reporter_->write_page("running");
+    if (reporter_) reporter_->step(record);
+    if (reporter_ && eval) reporter_->write_page("running");
     saved = save_due.after(step_) || last;
     if (saved) save();
   }
   if (!saved) save();
   if (position_.step < config_.run.steps) {
-    reporter_->finish(fmt::format("stopped after step {} by signal {}", position_.step, stop.signal()));
+    if (!reporter_) return kExitRequeue;
+    reporter_->finish(fmt::format("stopped after step {} by signal {}", position_.step, signal));
     fmt::print("saved after step {} ({}); start the same command again to go on\n", position_.step,
-               strsignal(stop.signal()));
+               strsignal(signal));
     return kExitRequeue;
   }
+  if (!reporter_) return 0;
   reporter_->finish("finished");
   if (valid_loss)
     fmt::print("validation loss {:.4f} nats per token, perplexity {:.2f}\n", *valid_loss,
@@ -244,12 +338,18 @@ int Trainer::run() {
 
 }  // namespace
 
-int train(const LoadedConfig& loaded) {
+int train(const LoadedConfig& loaded, const Job& job) {
   if (loaded.config.run.device == DeviceChoice::cuda)
     throw Error(Fault::environment, {.what = "this build has no CUDA device",
                                      .found = "run.device = \"cuda\"",
                                      .fix = "use run.device = \"cpu\" or \"auto\""});
-  return Trainer(loaded).run();
+  return Trainer(loaded, job).run();
+}
+
+int train(const LoadedConfig& loaded) {
+  const auto world = make_solo_world();
+  FlightRecorder recorder;
+  return train(loaded, Job{*world, recorder});
 }
 
 }  // namespace strata

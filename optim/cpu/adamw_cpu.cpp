@@ -31,7 +31,7 @@ AdamwLoop<SplitState> loop_of(const AdamwKernels& kernels, const SplitState&) { 
 template <typename State>
 void adamw_update(CpuStream& stream, const State& state, const float* grad, int64_t n,
                   const AdamwCoefficients& coefficients) {
-  const AdamwLoop<State> loop = loop_of(STRATA_SELECT_ISA(active_isa(), adamw_kernels), state);
+  const AdamwLoop<State> loop = loop_of(STRATA_SELECT_ISA(stream.isa(), adamw_kernels), state);
   stream.enqueue([&pool = stream.pool(), loop, state, grad, n, coefficients] {
     for_chunks(pool, n, [&](int64_t begin, int64_t end) { loop(state, grad, begin, end, coefficients); });
   });

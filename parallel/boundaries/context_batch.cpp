@@ -70,9 +70,8 @@ class ContextCut {
       if (key_chunk > chunk || keys.count() == 0) continue;
       if (count == 0)
         segment.k_begin = narrow<int32_t>(place(row, half) + keys.begin - tokens(row, key_chunk).begin);
-      // Chunks before that of the queries are seen whole; in its own, a query sees the keys up to itself.
-      const bool own = key_chunk == chunk;
-      segment.diagonal = narrow<int32_t>(count + (own ? queries.begin - keys.begin : keys.count()));
+      // A query sees the keys up to itself: of earlier chunks, all.
+      segment.diagonal = narrow<int32_t>(count + queries.begin - keys.begin);
       count += keys.count();
     }
     segment.k_count = narrow<int32_t>(count);

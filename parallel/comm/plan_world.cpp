@@ -22,6 +22,12 @@ class PlanCommunicator : public Communicator {
   }
 };
 
+class Silence : public NoticeChannel {
+ public:
+  void post(int, std::string_view) override {}
+  std::optional<Notice> poll() override { return std::nullopt; }
+};
+
 class PlanWorld : public World {
  public:
   PlanWorld(int rank, int size) : rank_(rank), size_(size) {
@@ -34,7 +40,10 @@ class PlanWorld : public World {
     const int place = place_in(spec, rank_, size_);
     return std::make_unique<PlanCommunicator>(std::move(spec), place);
   }
+  std::unique_ptr<NoticeChannel> notices() override { return std::make_unique<Silence>(); }
   void abort(const std::string&) override {}
+  bool aborted() const override { return false; }
+  bool reports_abort() override { return true; }
 
  private:
   int rank_;

@@ -9,11 +9,6 @@
 
 namespace strata {
 
-std::string ThreadJob::reason() const {
-  std::lock_guard lock(mutex_);
-  return reason_;
-}
-
 std::shared_ptr<ThreadGroup> ThreadJob::join(const GroupSpec& spec, int rank) {
   std::unique_lock lock(mutex_);
   std::shared_ptr<Forming>& slot = forming_[{spec.purpose, spec.members}];
@@ -31,7 +26,7 @@ std::shared_ptr<ThreadGroup> ThreadJob::join(const GroupSpec& spec, int rank) {
     return forming->group;
   }
   while (forming->joined < size) {
-    if (aborted()) throw TransportFailure(reason_, true);
+    if (aborted()) throw TransportFailure(reason(), true);
     for (const int member : spec.members)
       if (member != rank && has_left(member))
         throw TransportFailure(fmt::format("rank {} has left the job without joining", member));
@@ -51,14 +46,10 @@ void ThreadJob::wake_all() {
   for (const auto& group : groups) group->wake_all();
 }
 
-void ThreadJob::abort(const std::string& reason) {
-  {
-    std::lock_guard lock(mutex_);
-    if (aborted()) return;
-    reason_ = reason;
-    aborted_.store(true, std::memory_order_release);
-  }
-  wake_all();
+bool ThreadJob::abort(const std::string& reason) {
+  const bool first = abort_.set(reason);
+  if (first) wake_all();
+  return first;
 }
 
 void ThreadJob::leave(int rank) {
@@ -67,6 +58,22 @@ void ThreadJob::leave(int rank) {
     left_[static_cast<size_t>(rank)].store(true, std::memory_order_release);
   }
   wake_all();
+}
+
+void ThreadJob::post(int channel, int from, int to, std::string_view bytes) {
+  constexpr size_t kMost = 64;  // not taken yet, of one receiver and sender on average
+  std::lock_guard lock(mutex_);
+  auto& queue = notices_[{channel, to}];
+  if (queue.size() < kMost * left_.size()) queue.push_back({from, std::string(bytes)});
+}
+
+std::optional<NoticeChannel::Notice> ThreadJob::poll(int channel, int rank) {
+  std::lock_guard lock(mutex_);
+  auto& queue = notices_[{channel, rank}];
+  if (queue.empty()) return std::nullopt;
+  NoticeChannel::Notice notice = std::move(queue.front());
+  queue.pop_front();
+  return notice;
 }
 
 ThreadGroup::ThreadGroup(ThreadJob& job, const GroupSpec& spec) : job_(job), spec_(spec) {

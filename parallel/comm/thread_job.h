@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <condition_variable>
+#include <deque>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -11,6 +12,7 @@
 #include <vector>
 
 #include "core/dist/communicator.h"
+#include "parallel/comm/abort_state.h"
 #include "parallel/comm/transport.h"
 
 namespace strata {
@@ -23,12 +25,16 @@ class ThreadJob {
 
   // Blocks until every member has called. Throws TransportFailure.
   std::shared_ptr<ThreadGroup> join(const GroupSpec& spec, int rank);
-  void abort(const std::string& reason);
+  bool abort(const std::string& reason);  // true: this is the first cause
   void leave(int rank);
 
-  bool aborted() const { return aborted_.load(std::memory_order_acquire); }
+  // Notices: channel n of every rank belongs to the same conversation.
+  void post(int channel, int from, int to, std::string_view bytes);
+  std::optional<NoticeChannel::Notice> poll(int channel, int rank);
+
+  bool aborted() const { return abort_.aborted(); }
   bool has_left(int rank) const { return left_[static_cast<size_t>(rank)].load(std::memory_order_acquire); }
-  std::string reason() const;
+  std::string reason() const { return abort_.reason(); }
 
  private:
   using Key = std::pair<std::string, std::vector<int>>;
@@ -38,12 +44,12 @@ class ThreadJob {
   };
   void wake_all();
 
-  mutable std::mutex mutex_;
+  std::mutex mutex_;
   std::condition_variable changed_;
   std::map<Key, std::shared_ptr<Forming>> forming_;
   std::vector<std::weak_ptr<ThreadGroup>> groups_;
-  std::string reason_;
-  std::atomic<bool> aborted_ = false;
+  std::map<std::pair<int, int>, std::deque<NoticeChannel::Notice>> notices_;  // by (channel, receiver)
+  AbortState abort_;
   std::vector<std::atomic<bool>> left_;
 };
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "parallel/comm/thread_world.h"
 
+#include <atomic>
 #include <exception>
 #include <mutex>
 #include <thread>
@@ -29,6 +30,19 @@ class ThreadTransport : public Transport {
   std::vector<char> served_;
 };
 
+class ThreadNotices : public NoticeChannel {
+ public:
+  ThreadNotices(std::shared_ptr<ThreadJob> job, int channel, int rank)
+      : job_(std::move(job)), channel_(channel), rank_(rank) {}
+  void post(int to, std::string_view bytes) override { job_->post(channel_, rank_, to, bytes); }
+  std::optional<Notice> poll() override { return job_->poll(channel_, rank_); }
+
+ private:
+  std::shared_ptr<ThreadJob> job_;
+  int channel_;
+  int rank_;
+};
+
 class ThreadWorld : public World {
  public:
   ThreadWorld(std::shared_ptr<ThreadJob> job, int rank, int size)
@@ -51,12 +65,21 @@ class ThreadWorld : public World {
       throw Error(Fault::communication, std::move(report));
     }
   }
-  void abort(const std::string& reason) override { job_->abort(reason); }
+  std::unique_ptr<NoticeChannel> notices() override {
+    return std::make_unique<ThreadNotices>(job_, channels_++, rank_);
+  }
+  void abort(const std::string& reason) override {
+    if (job_->abort(reason)) reports_abort_ = true;
+  }
+  bool aborted() const override { return job_->aborted(); }
+  bool reports_abort() override { return reports_abort_; }
 
  private:
   std::shared_ptr<ThreadJob> job_;
   int rank_;
   int size_;
+  int channels_ = 0;
+  std::atomic<bool> reports_abort_ = false;
 };
 
 }  // namespace
@@ -69,13 +92,15 @@ std::vector<std::unique_ptr<World>> make_thread_worlds(int n) {
   return worlds;
 }
 
-void run_ranks(int n, const std::function<void(World&)>& body) {
+void run_ranks(int n, const std::function<void(World&)>& body,
+               const std::function<std::unique_ptr<World>(std::unique_ptr<World>)>& wrap) {
   std::vector<std::unique_ptr<World>> worlds = make_thread_worlds(n);
   std::mutex mutex;
   std::exception_ptr first;
   bool first_follows = false;
   const auto run = [&](int rank) {
     std::unique_ptr<World> world = std::move(worlds[static_cast<size_t>(rank)]);
+    if (wrap) world = wrap(std::move(world));
     std::string reason;
     try {
       body(*world);

@@ -15,7 +15,8 @@ namespace strata {
 std::vector<std::unique_ptr<World>> make_thread_worlds(int n);
 
 // Runs body(world) once per rank, each in a thread of its own, and returns when all have ended. A body that
-// throws aborts the job; the first exception is rethrown.
-void run_ranks(int n, const std::function<void(World&)>& body);
+// throws aborts the job; the first exception is rethrown. `wrap` puts decorators around a rank's world.
+void run_ranks(int n, const std::function<void(World&)>& body,
+               const std::function<std::unique_ptr<World>(std::unique_ptr<World>)>& wrap = nullptr);
 
 }  // namespace strata

@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Times training steps of GPT-2 124M in PyTorch and in Strata in turns, on the same machine and number of threads.
 
-  tests/bench/peer_torch.py --strata build/program/launch/strata [--python PYTHON]... [--rounds 3] > table.md
+  tests/bench/peer_torch.py --strata build/program/launch/strata [--python PYTHON]... [--compute f32] [--rounds 3] > table.md
 
-Every PYTHON has a PyTorch of its own. bf16 autocast, AdamW, the same shapes: B=4 T=64 and B=4 T=256. In each round each
+Every PYTHON has a PyTorch of its own. bf16 autocast or plain f32, AdamW, the same shapes: B=4 T=64 and B=4 T=256. In each round each
 program runs a few steps; medians and bests over all rounds are printed as a table."""
 import argparse
 import datetime
@@ -55,7 +55,7 @@ optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, betas=(0.9, 0.95), we
 def step(rows, seq):
     ids, target = torch.randint(0, V, (rows, seq)), torch.randint(0, V, (rows, seq))
     begin = time.perf_counter()
-    with torch.autocast("cpu", dtype=torch.bfloat16):
+    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=sys.argv[2] == "bf16"):
         logits = model(ids)
         loss = F.cross_entropy(logits.flatten(0, 1).float(), target.flatten())
     optimizer.zero_grad(set_to_none=True)
@@ -72,9 +72,9 @@ for line in sys.stdin:
 
 
 class Peer:
-    def __init__(self, python, threads):
+    def __init__(self, python, threads, compute):
         environment = dict(os.environ, OMP_WAIT_POLICY="passive")
-        self.process = subprocess.Popen([python, "-c", PEER, str(threads)], stdin=subprocess.PIPE,
+        self.process = subprocess.Popen([python, "-c", PEER, str(threads), compute], stdin=subprocess.PIPE,
                                         stdout=subprocess.PIPE, text=True, env=environment)
         self.name = "PyTorch " + self.process.stdout.readline().strip()
 
@@ -88,20 +88,24 @@ def main():
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--strata", required=True)
     arguments.add_argument("--python", action="append", default=[])
+    arguments.add_argument("--compute", choices=["bf16", "f32"], default="bf16")
+    arguments.add_argument("--shapes", type=int, default=len(SHAPES), help="only the first so many")
     arguments.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     arguments.add_argument("--rounds", type=int, default=3)
     arguments.add_argument("--steps", type=int, default=3)
     a = arguments.parse_args()
-    peers = [Peer(python, a.threads) for python in a.python or ["/usr/bin/python3"]]
+    peers = [Peer(python, a.threads, a.compute) for python in a.python or ["/usr/bin/python3"]]
+    shapes = SHAPES[:a.shapes]
     times = {}  # (peer, shape) -> seconds of every step
     ours = {}   # shape -> (medians, bests) of the rounds, as `strata bench step` gives them
     foreign = []
     for _ in range(a.rounds):
-        for rows, seq in SHAPES:
+        for rows, seq in shapes:
             for peer in peers:
                 times.setdefault((peer.name, (rows, seq)), []).extend(peer.seconds(rows, seq, a.steps))
             out = subprocess.run([a.strata, "bench", "step", "--json", "--threads", str(a.threads), "--rows", str(rows),
-                                  "--seq-len", str(seq), "--steps", str(a.steps)],
+                                  "--seq-len", str(seq), "--steps", str(a.steps), "--compute", a.compute,
+                                  "--state", "split" if a.compute == "bf16" else "fp32"],
                                  check=True, capture_output=True, text=True).stdout
             bench = json.loads(out)
             foreign.append(bench["foreign_cores"])
@@ -109,12 +113,12 @@ def main():
             medians.append(bench["step_ms"] / 1e3)
             bests.append(bench["best_ms"] / 1e3)
     cpu = next((line.split(":")[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")), "")
-    print(f"GPT-2 124M training step, {cpu or platform.processor()}, {a.threads} threads, "
+    print(f"GPT-2 124M training step, {a.compute}, {cpu or platform.processor()}, {a.threads} threads, "
           f"{datetime.date.today()}, foreign load while Strata ran {max(foreign):.2f} cores at most")
     print(f"\n    {' '.join(sys.argv)}\n")
     print("| shape | program | median ms | best ms | tokens/s | Strata's speed over it, median (best) |")
     print("| --- | --- | --: | --: | --: | --: |")
-    for rows, seq in SHAPES:
+    for rows, seq in shapes:
         our_median, our_best = statistics.median(ours[(rows, seq)][0]), min(ours[(rows, seq)][1])
         lines = [("Strata", our_median, our_best)]
         for peer in peers:

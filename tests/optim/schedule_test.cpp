@@ -16,13 +16,13 @@ using testing::HasSubstr;
 
 using Rates = std::vector<std::pair<int64_t, double>>;  // step, rate
 
-void expect_rates(const ScheduleOptions& options, const Rates& expected) {
-  const Schedule schedule(options);
+void expect_rates(const LearningRateOptions& options, const Rates& expected) {
+  const LearningRateSchedule schedule(options);
   for (const auto& [step, rate] : expected)
     EXPECT_NEAR(schedule.rate(step), rate, 1e-14 * options.peak) << options.type << " at step " << step;
 }
 
-TEST(Schedule, ExactValues) {
+TEST(LearningRateSchedule, ExactValues) {
   const double half_cosine = 0.5 * (1 + std::sqrt(0.5));  // (1 + cos(pi / 4)) / 2
   expect_rates({.type = "cosine", .peak = 8, .steps = 10, .warmup = 2, .min_lr = 0.25},
                {{1, 4},
@@ -44,7 +44,7 @@ TEST(Schedule, ExactValues) {
                {{1, 2}, {2, 4}, {3, 6}, {4, 8}, {5, 8}, {10, 8}, {99, 8}});
 }
 
-TEST(Schedule, EdgesOfTheRun) {
+TEST(LearningRateSchedule, EdgesOfTheRun) {
   expect_rates({.type = "cosine", .peak = 1, .steps = 1, .min_lr = 0.5}, {{1, 0.5}, {2, 0.5}});
   expect_rates({.type = "cosine", .peak = 1, .steps = 1, .warmup = 1}, {{1, 1}, {2, 1}});
   expect_rates({.type = "linear", .peak = 4, .steps = 4, .warmup = 4, .min_lr = 0},
@@ -60,13 +60,13 @@ TEST(Schedule, EdgesOfTheRun) {
 }
 
 // Every row of the table: rises to the peak, never rises again, ends where it should.
-TEST(Schedule, EveryShapeRisesThenFalls) {
-  for (const ScheduleRow& row : schedule_table()) {
+TEST(LearningRateSchedule, EveryShapeRisesThenFalls) {
+  for (const LearningRateRow& row : learning_rate_table()) {
     SCOPED_TRACE(row.name);
     for (const int64_t warmup : {0, 1, 7, 50}) {
-      const ScheduleOptions options{
+      const LearningRateOptions options{
           .type = std::string(row.name), .peak = 3e-4, .steps = 200, .warmup = warmup, .min_lr = 0.1};
-      const Schedule schedule(options);
+      const LearningRateSchedule schedule(options);
       for (int64_t step = 1; step <= 250; ++step) {
         const double now = schedule.rate(step);
         EXPECT_GT(now, 0);
@@ -77,7 +77,7 @@ TEST(Schedule, EveryShapeRisesThenFalls) {
           EXPECT_LE(now, schedule.rate(std::max<int64_t>(step - 1, std::max<int64_t>(warmup, 1))));
       }
       const double last =
-          row.falls == ScheduleRow::Falls::never ? options.peak : options.peak * options.min_lr;
+          row.falls == LearningRateRow::Falls::never ? options.peak : options.peak * options.min_lr;
       EXPECT_DOUBLE_EQ(schedule.rate(200), last);
       EXPECT_EQ(schedule.rate(250), schedule.rate(200));
       EXPECT_NEAR(row.shape(0), 1, 1e-15);
@@ -85,9 +85,9 @@ TEST(Schedule, EveryShapeRisesThenFalls) {
   }
 }
 
-void expect_refused(const ScheduleOptions& options, const std::vector<std::string>& parts) {
+void expect_refused(const LearningRateOptions& options, const std::vector<std::string>& parts) {
   try {
-    const Schedule schedule(options);
+    const LearningRateSchedule schedule(options);
     ADD_FAILURE() << parts[0] << " was taken";
   } catch (const Error& error) {
     EXPECT_EQ(error.fault(), Fault::usage);
@@ -95,7 +95,7 @@ void expect_refused(const ScheduleOptions& options, const std::vector<std::strin
   }
 }
 
-TEST(Schedule, BadOptionsAreNamed) {
+TEST(LearningRateSchedule, BadOptionsAreNamed) {
   expect_refused({.type = "cosin"},
                  {"no such schedule", "schedule.type", "cosin", "cosine or linear or wsd or constant"});
   expect_refused({.peak = 0}, {"optimizer.lr", "above 0"});
@@ -104,7 +104,7 @@ TEST(Schedule, BadOptionsAreNamed) {
   expect_refused({.warmup = -1}, {"schedule.warmup", "-1"});
   expect_refused({.decay = 1.5}, {"schedule.decay", "1.5", "0 to 1"});
   expect_refused({.min_lr = -0.5}, {"schedule.min_lr", "-0.5"});
-  EXPECT_THROW(Schedule(ScheduleOptions{}).rate(0), ContractError);
+  EXPECT_THROW(LearningRateSchedule(LearningRateOptions{}).rate(0), ContractError);
 }
 
 }  // namespace

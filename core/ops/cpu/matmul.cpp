@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <functional>
 
+#include "core/ops/cpu/kernels/matrix_ref.h"
+
 namespace strata::cpu {
 namespace {
 
@@ -55,7 +57,10 @@ struct Packing {
                .lanes = matrix.dim(1),
                .units = static_cast<uint32_t*>(out),
                .first_panel = 0,
-               .last_panel = 0},
+               .last_panel = 0,
+               .first_unit = 0,
+               .last_unit = div_up(matrix.dim(0), kernels.k_per_unit),
+               .stream = false},
         pack(function),
         num_panels(div_up(matrix.dim(1), lanes)) {
     constexpr int64_t kPieceBytes = 128 << 10, kEven = 8;  // pieces of whole groups of narrow panels
@@ -71,6 +76,16 @@ struct Packing {
     pack(part);
   }
 };
+
+// The `index`-th piece of [0, count).
+Range range_of(int64_t index, int64_t piece, int64_t count) {
+  return {index * piece, std::min(count, (index + 1) * piece)};
+}
+
+bool goes_past_caches(const Tensor& packed) {
+  constexpr int64_t kLarge = 1 << 20;
+  return packed.bytes() >= kLarge && reinterpret_cast<uintptr_t>(packed.raw()) % 64 == 0;
+}
 
 // How the output is cut. Within a block the tiles of a row share a's piece, which stays in the first-level
 // cache (32 KiB), and the block's piece of b stays in the second (1 MiB, of which half is left to a and the
@@ -119,6 +134,39 @@ void pack(Stream& stream, const Tensor& b, const PackedMatrix& packed) {
   cpu.enqueue([&pool = cpu.pool(), &kernels, b, bytes = packed.bytes] {
     const Packing packing(kernels, kernels.pack_b, kernels.columns, b, bytes.raw());
     pool.for_each(packing.num_pieces, [&packing](int64_t piece, int) { packing.run(piece); });
+  });
+}
+
+// A tile of the weight is packed for both products while it is in the second-level cache. What comes out is
+// read in the next step at the earliest: written past the caches, unless all of it fits there.
+void pack_both(Stream& stream, const Tensor& weight, const PackedMatrix& transposed,
+               const PackedMatrix& plain) {
+  CpuStream& cpu = cpu_stream(stream);
+  cpu.enqueue([&pool = cpu.pool(), isa = cpu.isa(), weight, into_transposed = transposed.bytes,
+               into_plain = plain.bytes] {
+    const MatmulKernels& kernels = kernels_for(isa, weight.dtype());
+    const Packing as_transposed(kernels, kernels.pack_b, kernels.columns, weight.t(), into_transposed.raw());
+    const Packing as_plain(kernels, kernels.pack_b, kernels.columns, weight, into_plain.raw());
+    // Extents that hold whole panels, groups of narrow panels, and units.
+    constexpr int64_t kTileRows = 48, kTileBytes = 128 << 10;
+    const int64_t tile_columns = kTileBytes / (kTileRows * size_of(weight.dtype())) / kTileRows * kTileRows;
+    const int64_t across = div_up(weight.dim(1), tile_columns);
+    const auto pack_part = [&](const Packing& packing, Range lanes, Range k, bool stream) {
+      PackPanels part = packing.panels;
+      part.first_panel = lanes.begin / kernels.columns;
+      part.last_panel = div_up(lanes.end, kernels.columns);
+      part.first_unit = k.begin / kernels.k_per_unit;
+      part.last_unit = div_up(k.end, kernels.k_per_unit);
+      part.stream = stream;
+      kernels.pack_b(part);
+    };
+    const auto pack_tile = [&](int64_t tile, int) {
+      const Range rows = range_of(tile / across, kTileRows, weight.dim(0));
+      const Range columns = range_of(tile % across, tile_columns, weight.dim(1));
+      pack_part(as_transposed, rows, columns, goes_past_caches(into_transposed));
+      pack_part(as_plain, columns, rows, goes_past_caches(into_plain));
+    };
+    pool.for_each(div_up(weight.dim(0), kTileRows) * across, std::ref(pack_tile));
   });
 }
 

@@ -15,6 +15,8 @@ namespace strata::cpu {
 // Of the instruction set of a CPU stream; of the active one when `stream` is a plan's meta stream.
 int64_t packed_bytes(const Stream& stream, DType dtype, int64_t k, int64_t n);
 void pack(Stream& stream, const Tensor& b, const PackedMatrix& packed);
+void pack_both(Stream& stream, const Tensor& weight, const PackedMatrix& transposed,
+               const PackedMatrix& plain);
 void matmul(Stream& stream, const Matmul& args);
 
 // Bytes of scratch that matmul() takes, exactly.

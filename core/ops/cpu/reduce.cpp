@@ -36,12 +36,25 @@ void sum_of_squares(Stream& stream, const Tensor& x, BinnedSum* sum) {
     for_pieces(cpu.pool(), x.numel(), 64 * kSquareBlock, [&](Range range) {
       BinnedSum part;
       SquareBlock block;
+      // Of blocks with one exponent, which mostly follow one another; no more than 64, so they stay below
+      // 2^42.
+      uint64_t low = 0, high = 0;
+      int32_t exponent = 0;
+      const auto flush = [&] {
+        part.add(low, exponent);
+        part.add(high, exponent + 32);
+        low = high = 0;
+      };
       for (int64_t i = range.begin; i < range.end; i += kSquareBlock) {
         kernels.square_block(offset(ref(x), i), std::min(kSquareBlock, range.end - i), &block);
-        part.add(block.total, block.exponent);
+        if (block.exponent != exponent) flush();
+        exponent = block.exponent;
+        low += block.low;
+        high += block.high;
         for (int r = 0; r < block.num_rare; ++r) part.add(block.rare[r]);
         part.non_finite += block.non_finite;
       }
+      flush();
       std::lock_guard lock(mutex);  // in any order: the sum is exact
       sum->add(part);
     });

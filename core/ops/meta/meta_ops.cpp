@@ -31,6 +31,11 @@ void pack(Stream& stream, const Tensor& b, const PackedMatrix& packed) {
   count_bytes(stream, {b, packed.bytes});
 }
 
+void pack_both(Stream& stream, const Tensor& weight, const PackedMatrix& transposed,
+               const PackedMatrix& plain) {
+  count_bytes(stream, {weight, transposed.bytes, plain.bytes});
+}
+
 void matmul(Stream& stream, const Matmul& args) {
   meta_stream(stream).count.matmul_flops += 2 * args.out.numel() * args.a.dim(1);
   use_scratch(stream, &ScratchTable::matmul, args);

@@ -8,6 +8,7 @@
 namespace strata::meta {
 
 void pack(Stream&, const Tensor&, const PackedMatrix&);
+void pack_both(Stream&, const Tensor&, const PackedMatrix&, const PackedMatrix&);
 void matmul(Stream&, const Matmul&);
 void rms_norm_forward(Stream&, const RmsNormForward&);
 void rms_norm_backward(Stream&, const RmsNormBackward&);

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include "core/ops/elementwise.h"
 #include "core/ops/op_table.h"
 #include "tests/support/reference_ops.h"
 #include "tests/support/test_tensors.h"
@@ -175,6 +176,76 @@ TEST(Attention, ColumnsOfOneFusedMatrix) {
       },
       {isas_here().back()});
   EXPECT_EQ(got.size(), 1u);
+}
+
+// Attention over two sets of keys, in f32, merged, is attention over all of them; queries that see keys of
+// one set only, or of none, included. The gradients of the sets add up.
+TEST(Attention, SetsOfKeysMerge) {
+  constexpr int64_t kQueries = 70, kKeys = 90, kFirst = 40;
+  const Case c{"sets", kQueries, kKeys, 4, 2, 24, true, {}};
+  // Queries 0..9 see nothing, 10..39 only the first set, the others both; and the sets alone.
+  const std::vector<AttentionSegment> all = {{0, 10, 0, 0, 0}, {10, 30, 0, 30, 0}, {40, 30, 5, 80, 50}};
+  const std::vector<AttentionSegment> first = {{0, 10, 0, 0, 0}, {10, 30, 0, 30, 0}, {40, 30, 5, 35, 50}};
+  const std::vector<AttentionSegment> second = {{0, 40, 0, 0, 0}, {40, 30, 0, 45, 15}};
+  for (const DType type : {DType::f32, DType::bf16}) {
+    TestTensors t;
+    const Operands in(t, c, type);
+    const reference::AttentionShape shape{c.heads, c.kv_heads, 0.25, true, all};
+    const Matrix q = to_matrix(in.q), k = to_matrix(in.k), v = to_matrix(in.v);
+    const auto expected = reference::attention(q, k, v, shape);
+    for (const std::vector<Isa>& isas : families(type)) {
+      const auto got = run_everywhere(
+          [&](Stream& stream, TestTensors& tensors) {
+            Operands o(tensors, c, type);
+            const auto dense = [&](int64_t rows, int64_t columns) {
+              return tensors.filled(DType::f32, {rows * columns}, 12345).view({rows, columns});
+            };
+            const Tensor out = dense(kQueries, 96), part = dense(kQueries, 96), part_lse = dense(4, kQueries);
+            AttentionForward args = forward_args(o, c, 0.25f);
+            const auto run = [&](const Tensor& to, const Tensor& lse,
+                                 const std::vector<AttentionSegment>& segments, int64_t begin,
+                                 int64_t count) {
+              args.k = o.k.slice(0, begin, count);
+              args.v = o.v.slice(0, begin, count);
+              args.out = to;
+              args.lse = lse;
+              args.segments = segments;
+              attention_forward(stream, args);
+            };
+            run(out, o.lse, first, 0, kFirst);
+            run(part, part_lse, second, kFirst, kKeys - kFirst);
+            attention_merge(stream, {.out = out, .lse = o.lse, .part = part, .part_lse = part_lse});
+            copy(stream, out, o.out);
+
+            const Tensor dq = dense(kQueries, 96), dk = dense(kKeys, 48), dv = dense(kKeys, 48);
+            AttentionBackward back = backward_args(o, c, 0.25f);
+            const auto run_back = [&](const Tensor& to, const std::vector<AttentionSegment>& segments,
+                                      int64_t begin, int64_t count) {
+              back.k = o.k.slice(0, begin, count);
+              back.v = o.v.slice(0, begin, count);
+              back.dq = to;
+              back.dk = dk.slice(0, begin, count);
+              back.dv = dv.slice(0, begin, count);
+              back.segments = segments;
+              attention_backward(stream, back);
+            };
+            run_back(dq, first, 0, kFirst);
+            run_back(part, second, kFirst, kKeys - kFirst);
+            add(stream, dq, part, dq);
+            return std::vector{out, o.lse, dq, dk, dv, o.out};
+          },
+          isas);
+      const std::string what = fmt::format("{} {}", name(type), name(isas.back()));
+      const double rounded = type == DType::bf16 && isas.back() == Isa::avx512_bf16 ? 3 * 32768.0 : 0;
+      expect_close(got[0], expected.out, {.sums = 32 + rounded, .scale = 1}, what + " out");
+      expect_close(got[1], expected.lse, {.sums = 24, .scale = 4}, what + " lse");
+      const auto gradient =
+          reference::attention_backward(q, k, v, to_matrix(got[5]), shape, to_matrix(in.dout));
+      expect_close(got[2], gradient.dq, {.sums = 64 + rounded, .scale = 1}, what + " dq");
+      expect_close(got[3], gradient.dk, {.sums = 64 + rounded, .scale = 1}, what + " dk");
+      expect_close(got[4], gradient.dv, {.sums = 64 + rounded}, what + " dv");
+    }
+  }
 }
 
 // Scores far apart and far from zero: nothing overflows, and weights sum to one.

@@ -17,18 +17,12 @@
 #include "core/device/meta_stream.h"
 #include "core/ops/cpu/matmul.h"
 #include "tests/support/reference_matmul.h"
+#include "tests/support/test_tensors.h"
 
 namespace strata {
 namespace {
 
 constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
-
-std::vector<Isa> isas_here() {
-  std::vector<Isa> isas;
-  for (const Isa isa : {Isa::portable, Isa::avx2, Isa::avx512, Isa::avx512_bf16})
-    if (isa <= machine_isa()) isas.push_back(isa);
-  return isas;
-}
 
 void set(const Tensor& x, int64_t i, int64_t j, float value) {
   const int64_t at = i * x.stride(0) + j * x.stride(1);
@@ -120,6 +114,43 @@ class MatmulTest : public testing::Test {
   std::shared_ptr<Allocator> allocator = make_cpu_allocator();
   std::mt19937 random{7};
 };
+
+// Both layouts of a weight from one read are those of two packings, to the byte: of odd shapes, of several
+// tiles, and of outputs so large that they are written past the caches (512 x 1400; the last of them not
+// aligned for that).
+TEST_F(MatmulTest, PackingBothLayoutsIsPackingTwice) {
+  const std::pair<int64_t, int64_t> shapes[] = {{1, 1},  {1, 9},    {5, 3},     {48, 48},    {47, 97},
+                                                {49, 7}, {100, 51}, {97, 1351}, {512, 1400}, {513, 1401}};
+  WorkerPool three(3);
+  for (const Isa isa : isas_here())
+    for (const DType dtype : {DType::f32, DType::bf16})
+      for (const auto& [out, in] : shapes) {
+        CpuStream other(three, CpuStream::Mode::inline_, isa);
+        const Tensor weight = normals(dtype, out, in, Along::columns);
+        const auto bytes_of = [](const PackedMatrix& packed) {
+          const auto bytes = packed.bytes.span<const uint8_t>();
+          return std::vector<uint8_t>(bytes.begin(), bytes.end());
+        };
+        const PackedMatrix plain = packed(other, weight), transposed = packed(other, weight.t());
+        for (const int64_t shift : {0, 16}) {
+          const auto space_for = [&](const PackedMatrix& like) {
+            const int64_t bytes = like.bytes.numel();
+            const Tensor whole = make_tensor(*allocator, DType::u8, {bytes + 128}, "packed");
+            std::fill_n(whole.data<uint8_t>(), bytes + 128, uint8_t{0xA5});
+            return std::pair(whole, PackedMatrix{whole.slice(0, shift, bytes), dtype, like.k, like.n});
+          };
+          const auto [whole_plain, both_plain] = space_for(plain);
+          const auto [whole_transposed, both_transposed] = space_for(transposed);
+          pack_both(other, weight, both_transposed, both_plain);
+          const std::string what = fmt::format("{} {} {} x {} at {}", name(isa), name(dtype), out, in, shift);
+          EXPECT_TRUE(bytes_of(both_plain) == bytes_of(plain)) << what;
+          EXPECT_TRUE(bytes_of(both_transposed) == bytes_of(transposed)) << what << ", transposed";
+          for (const Tensor& whole : {whole_plain, whole_transposed})
+            for (int64_t i = whole.numel() - 128 + shift; i < whole.numel(); ++i)
+              ASSERT_EQ(whole.data<uint8_t>()[i], 0xA5) << what << ": written beyond the end";
+        }
+      }
+}
 
 // What a case asks the product to do besides multiplying.
 struct Finish {
@@ -421,6 +452,10 @@ TEST_F(MatmulCheckTest, PackingChecksItsOperands) {
   EXPECT_THROW(pack(stream, b, {space, DType::f32, 10, 6}), ContractError);
   EXPECT_THROW(pack(stream, b, {space, DType::bf16, 6, 10}), ContractError);
   EXPECT_THROW(pack(stream, b, {space.slice(0, 0, bytes - 1), DType::f32, 6, 10}), ContractError);
+  const int64_t other_bytes = packed_bytes(stream, DType::f32, 10, 6);
+  const Tensor other = make_tensor(*allocator, DType::u8, {other_bytes}, "packed");
+  EXPECT_NO_THROW(pack_both(stream, b, {other, DType::f32, 10, 6}, {space, DType::f32, 6, 10}));
+  EXPECT_THROW(pack_both(stream, b, {space, DType::f32, 6, 10}, {other, DType::f32, 10, 6}), ContractError);
 
   MetaStream meta(stream.device());
   EXPECT_EQ(packed_bytes(meta, DType::f32, 6, 10), bytes)

@@ -183,6 +183,17 @@ TEST(SumOfSquares, NonFiniteElementsAreCountedAndLeftOut) {
   }
 }
 
+// All squares as large as a block's scale allows: their sums must still fit the words they are added up in.
+TEST(SumOfSquares, BlocksOfEqualElementsFitTheirSums) {
+  WorkerPool pool(1);
+  for (const float x : {std::nextafter(2.0f, 0.0f), std::nextafter(0x1p-90f, 0.0f), 1.0f})
+    for (const Isa isa : isas_here()) {
+      CpuStream stream(pool, CpuStream::Mode::inline_, isa);
+      EXPECT_EQ(sum_on(stream, std::vector<float>(1 << 17, x)).value(), std::ldexp(cut_square(x), 17))
+          << name(isa) << " " << x;
+    }
+}
+
 TEST(BinnedSum, ExtremesFitAndRoundOnce) {
   const float largest = std::numeric_limits<float>::max(),
               smallest = std::numeric_limits<float>::denorm_min();

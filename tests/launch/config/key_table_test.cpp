@@ -142,7 +142,10 @@ TEST(Fingerprint, ChangesExactlyWithTheKeysThatChangeTheResult) {
       "run.name",         "run.out",           "run.steps",         "run.device",
       "run.threads",      "batch.micro_batch", "optimizer.timing",  "parallel.recompute",
       "checkpoint.every", "checkpoint.keep",   "checkpoint.resume", "eval.every",
-      "eval.tokens",      "log.every",         "log.tensorboard",   "log.trace_steps"};
+      "eval.tokens",      "log.every",         "log.tensorboard",   "log.trace_steps",
+      "parallel.tp",      "parallel.pp",       "parallel.cp",       "parallel.dp",
+      "parallel.sequence_parallel", "parallel.schedule", "parallel.virtual_stages",
+      "parallel.partition", "parallel.gather_ahead"};
   for (const Key& key : key_table().keys()) {
     Config other = base;
     const auto value = another_value(key, other);

@@ -66,8 +66,9 @@ every = 50
 [log]
 every = 0
 )";
-    overrides.push_back("run.out=" + (folder_ / out).string());
-    overrides.push_back("data.train=[\"" + (folder_ / "text.txt").string() + "\"]");
+    const std::vector<std::string> paths{"run.out=" + (folder_ / out).string(),
+                                         "data.train=[\"" + (folder_ / "text.txt").string() + "\"]"};
+    overrides.insert(overrides.begin(), paths.begin(), paths.end());
     return parse_config(toml, "test.toml", overrides);
   }
 

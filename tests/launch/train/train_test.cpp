@@ -164,6 +164,16 @@ TEST_F(TinyRun, AFolderOfSomethingElseIsRefused) {
   EXPECT_EQ(bytes_of(out("photos") / "cat.jpg"), "meow");
 }
 
+TEST_F(TinyRun, AFolderThatCannotBeMadeIsNamedWithAnother) {
+  const std::string below_a_file = (folder_ / "text.txt" / "out").string();
+  for (const std::string& path : {below_a_file, std::string("/proc/strata/out")}) {
+    const Error error = error_of([&] { train(config("a", {"run.out=" + path})); });
+    EXPECT_EQ(error.exit_code(), 2);
+    EXPECT_THAT(error.report().where, HasSubstr("run.out = \"" + path)) << error.what();
+    EXPECT_THAT(error.report().fix, HasSubstr("run.out=runs/test"));
+  }
+}
+
 TEST_F(TinyRun, ResumeNoneDemandsAFreshFolder) {
   ASSERT_EQ(train(config("a", {"run.steps=50"})), 0);
   const Error error = error_of([&] { train(config("a", {"run.steps=50", "checkpoint.resume=none"})); });

@@ -123,15 +123,17 @@ Outcome run_layout(const ModelSpec& spec, DType compute, const Batch& batch, con
   });
   // The ranks of a tensor axis agree on the loss; those of a context axis have seen different tokens.
   Outcome outcome{.gradients = assembly.take(), .faults = assembly.faults()};
+  LossSum all;
   for (int rank = 0; rank < mesh.ranks(); ++rank) {
     const LossSum& sum = losses[static_cast<size_t>(rank)];
     const LossSum& first = losses[static_cast<size_t>(mesh.neighbour(rank, Axis::tp, 0))];
-    if (sum.nll != first.nll || sum.targets != first.targets)
+    if (sum.value() != first.value() || sum.targets != first.targets)
       outcome.faults.push_back("the loss is not the same on all ranks");
     if (mesh.coordinate(rank, Axis::tp) != 0) continue;
-    outcome.loss += sum.nll / static_cast<double>(batch.num_targets);
-    outcome.targets += sum.targets;
+    all.add(sum);
   }
+  outcome.loss = all.mean();
+  outcome.targets = all.targets;
   return outcome;
 }
 

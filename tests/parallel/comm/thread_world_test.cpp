@@ -37,10 +37,9 @@ TEST_P(Ranks, EveryCollectiveEqualsTheSerialReference) {
 }
 
 TEST(ThreadWorld, LargeTensorsGoInSlices) {
-  for (const int ranks : {2, 3})
-    run_ranks(ranks, [&](World& world) {
-      EXPECT_EQ(comm_cases::run_all(world, {.sizes = {530'003}, .only_f32 = true}), "");
-    });
+  run_ranks(2, [&](World& world) {
+    EXPECT_EQ(comm_cases::run_all(world, {.sizes = {530'003}, .only_f32 = true}), "");
+  });
 }
 
 TEST(ThreadWorld, TimingChangesNothing) {

@@ -25,6 +25,10 @@ struct PackPanels {
   int64_t k, lanes;                 // extents
   uint32_t* units;                  // of panel 0
   int64_t first_panel, last_panel;  // pack [first, last)
+  int64_t first_unit, last_unit;    // of each of them, likewise; first_unit is a multiple of 4
+  // Write past the caches, for outputs that are large and not read soon: of pack_b only, `units` aligned to
+  // 64 bytes.
+  bool stream;
 };
 
 // A block of the output: rows [row, row + rows) by panels [panel, panel + panels) of b.

@@ -51,15 +51,24 @@ void pack_edge(const PackPanels& p, const typename Unit::Element* source, int la
   }
 }
 
+// Moves whole registers past the caches. Nothing is promised about the order other threads see them in until
+// pack_panels() returns.
+template <typename Registers, int lanes>
+STRATA_ALWAYS_INLINE void stream_out(uint32_t* out, const uint32_t* staged, int64_t units) {
+  constexpr int64_t kStep = sizeof(typename Registers::Float) / sizeof(*out);
+  if constexpr (lanes % kStep == 0)  // all but panels of a, which are never streamed
+    for (int64_t i = 0; i < units * lanes; i += kStep) Registers::stream(out + i, staged + i);
+}
+
 // `group` whole panels from memory with unit stride across the lanes: rows are interleaved, nothing is
 // transposed.
-template <typename Unit, int lanes, int group>
+template <typename Registers, typename Unit, int lanes, int group>
 void pack_across(const PackPanels& p, const typename Unit::Element* source, int64_t panel) {
   const int64_t units = (p.k + Unit::kPerUnit - 1) / Unit::kPerUnit;
-  const int64_t whole = p.k / Unit::kPerUnit;
-  const auto* in = source + panel * lanes;
+  const int64_t whole = p.k / Unit::kPerUnit < p.last_unit ? p.k / Unit::kPerUnit : p.last_unit;
+  const auto* in = source + p.first_unit * Unit::kPerUnit * p.k_stride + panel * lanes;
   constexpr int64_t kAhead = 16;  // rows: their addresses are too far apart for the hardware to guess
-  for (int64_t u = 0; u < whole; ++u, in += Unit::kPerUnit * p.k_stride) {
+  for (int64_t u = p.first_unit; u < whole; ++u, in += Unit::kPerUnit * p.k_stride) {
     const int64_t ahead = (u + kAhead) * Unit::kPerUnit < p.k ? kAhead * Unit::kPerUnit : 0;
     for (int row = 0; row < Unit::kPerUnit; ++row)
       for (unsigned byte = 0; byte < group * lanes * sizeof(*in); byte += 64)
@@ -67,15 +76,20 @@ void pack_across(const PackPanels& p, const typename Unit::Element* source, int6
 #pragma GCC unroll 8
     for (int g = 0; g < group; ++g) {
       uint32_t* __restrict out = p.units + ((panel + g) * units + u) * lanes;
+      alignas(64) uint32_t staged[lanes];
       for (int lane = 0; lane < lanes; ++lane) {
         if constexpr (Unit::kPerUnit == 2)
-          out[lane] = Unit::make(in[g * lanes + lane], in[g * lanes + lane + p.k_stride]);
+          staged[lane] = Unit::make(in[g * lanes + lane], in[g * lanes + lane + p.k_stride]);
         else
-          out[lane] = Unit::make(in[g * lanes + lane]);
+          staged[lane] = Unit::make(in[g * lanes + lane]);
       }
+      if (p.stream)
+        stream_out<Registers, lanes>(out, staged, 1);
+      else
+        __builtin_memcpy(out, staged, sizeof staged);
     }
   }
-  for (int g = 0; g < group; ++g) pack_edge<Unit>(p, source, lanes, panel + g, whole, units, 0);
+  for (int g = 0; g < group; ++g) pack_edge<Unit>(p, source, lanes, panel + g, whole, p.last_unit, 0);
 }
 
 typedef uint32_t Four __attribute__((vector_size(16)));
@@ -93,18 +107,22 @@ STRATA_ALWAYS_INLINE Four load_four(const typename Unit::Element* x) {
 }
 
 // One whole panel from memory with unit stride along k: a transposition of units, four by four.
-template <typename Unit, int lanes>
+template <typename Registers, typename Unit, int lanes>
 void pack_along(const PackPanels& p, const typename Unit::Element* source, int64_t panel) {
   constexpr int kFours = lanes / 4 * 4;
   const int64_t units = (p.k + Unit::kPerUnit - 1) / Unit::kPerUnit;
-  const int64_t whole = p.k / Unit::kPerUnit / 4 * 4;
+  const int64_t most = p.k / Unit::kPerUnit < p.last_unit ? p.k / Unit::kPerUnit : p.last_unit;
+  const int64_t whole = p.first_unit + (most > p.first_unit ? (most - p.first_unit) / 4 * 4 : 0);
   constexpr int64_t kRun = 32;  // units read from a row before the next one: one or two cache lines
-  for (int64_t run = 0; run < whole; run += kRun) {
+  alignas(64) uint32_t staged[kRun * lanes];
+  for (int64_t run = p.first_unit; run < whole; run += kRun) {
     const int64_t end = run + kRun < whole ? run + kRun : whole;
+    uint32_t* const final_place = p.units + (panel * units + run) * lanes;
+    uint32_t* const place = p.stream ? staged : final_place;
     for (int lane = 0; lane < kFours; lane += 4) {
       const auto* row = source + (panel * lanes + lane) * p.lane_stride;
       for (int64_t u = run; u < end; u += 4) {
-        const auto load = [&](int i) {
+        const auto load = [&](int i) __attribute__((always_inline)) {
           return load_four<Unit>(row + i * p.lane_stride + u * Unit::kPerUnit);
         };
         const Four r0 = load(0), r1 = load(1), r2 = load(2), r3 = load(3);
@@ -112,20 +130,23 @@ void pack_along(const PackPanels& p, const typename Unit::Element* source, int64
                    b = __builtin_shuffle(r2, r3, Four{0, 4, 1, 5});
         const Four c = __builtin_shuffle(r0, r1, Four{2, 6, 3, 7}),
                    d = __builtin_shuffle(r2, r3, Four{2, 6, 3, 7});
-        uint32_t* out = p.units + (panel * units + u) * lanes + lane;
-        const auto store = [&](int i, Four x) { __builtin_memcpy(out + i * lanes, &x, sizeof x); };
+        uint32_t* out = place + (u - run) * lanes + lane;
+        const auto store = [&](int i, Four x) __attribute__((always_inline)) {
+          __builtin_memcpy(out + i * lanes, &x, sizeof x);
+        };
         store(0, __builtin_shuffle(a, b, Four{0, 1, 4, 5}));
         store(1, __builtin_shuffle(a, b, Four{2, 3, 6, 7}));
         store(2, __builtin_shuffle(c, d, Four{0, 1, 4, 5}));
         store(3, __builtin_shuffle(c, d, Four{2, 3, 6, 7}));
       }
     }
+    if (p.stream) stream_out<Registers, lanes>(final_place, staged, end - run);
   }
-  pack_edge<Unit>(p, source, lanes, panel, 0, whole, kFours);
-  pack_edge<Unit>(p, source, lanes, panel, whole, units, 0);
+  pack_edge<Unit>(p, source, lanes, panel, p.first_unit, whole, kFours);
+  pack_edge<Unit>(p, source, lanes, panel, whole, p.last_unit, 0);
 }
 
-template <typename Unit, int lanes>
+template <typename Registers, typename Unit, int lanes>
 void pack_panels(const PackPanels& p) {
   // Narrow panels are packed several at a time, to use up two cache lines of the source.
   constexpr int kGroup =
@@ -134,16 +155,17 @@ void pack_panels(const PackPanels& p) {
   for (int64_t panel = p.first_panel; panel < p.last_panel; ++panel) {
     const int64_t whole = p.lanes / lanes - panel;  // whole panels from here on
     if (whole >= kGroup && panel + kGroup <= p.last_panel && p.lane_stride == 1) {
-      pack_across<Unit, lanes, kGroup>(p, source, panel);
+      pack_across<Registers, Unit, lanes, kGroup>(p, source, panel);
       panel += kGroup - 1;
     } else if (whole >= 1 && p.lane_stride == 1) {
-      pack_across<Unit, lanes, 1>(p, source, panel);
+      pack_across<Registers, Unit, lanes, 1>(p, source, panel);
     } else if (whole >= 1 && p.k_stride == 1) {
-      pack_along<Unit, lanes>(p, source, panel);
+      pack_along<Registers, Unit, lanes>(p, source, panel);
     } else {
-      pack_edge<Unit>(p, source, lanes, panel, 0, (p.k + Unit::kPerUnit - 1) / Unit::kPerUnit, 0);
+      pack_edge<Unit>(p, source, lanes, panel, p.first_unit, p.last_unit, 0);
     }
   }
+  if (p.stream) __builtin_ia32_sfence();
 }
 
 }  // namespace

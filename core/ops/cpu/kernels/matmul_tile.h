@@ -193,14 +193,15 @@ int64_t probe_peak(int64_t rounds) {
 }
 
 template <typename Vector>
-constexpr MatmulKernels kernels_of{.rows = Vector::kRows,
-                                   .columns = Vector::kColumns,
-                                   .k_per_unit = Vector::Unit::kPerUnit,
-                                   .reads_a = Vector::Unit::kBitsAsTheyAre,
-                                   .pack_a = pack_panels<typename Vector::Unit, Vector::kRows>,
-                                   .pack_b = pack_panels<typename Vector::Unit, Vector::kColumns>,
-                                   .block = multiply_block<Vector>,
-                                   .probe = probe_peak<Vector>};
+constexpr MatmulKernels kernels_of{
+    .rows = Vector::kRows,
+    .columns = Vector::kColumns,
+    .k_per_unit = Vector::Unit::kPerUnit,
+    .reads_a = Vector::Unit::kBitsAsTheyAre,
+    .pack_a = pack_panels<typename Vector::Registers, typename Vector::Unit, Vector::kRows>,
+    .pack_b = pack_panels<typename Vector::Registers, typename Vector::Unit, Vector::kColumns>,
+    .block = multiply_block<Vector>,
+    .probe = probe_peak<Vector>};
 
 }  // namespace
 }  // namespace strata::cpu::STRATA_ISA_NAMESPACE

@@ -10,9 +10,9 @@ namespace strata::cpu {
 inline constexpr int64_t kSquareBlock = 1024;
 
 // The squares of up to kSquareBlock elements, each cut to its 31 leading bits, as exact numbers:
-// sum = total * 2^exponent + sum of rare[0 .. num_rare).
+// sum = (low + high * 2^32) * 2^exponent + sum of rare[0 .. num_rare).
 struct SquareBlock {
-  uint64_t total = 0;
+  uint64_t low = 0, high = 0;  // each below 2^36
   int32_t exponent = 0;
   int32_t num_rare = 0;
   int64_t non_finite = 0;  // elements left out because they are NaN or infinite

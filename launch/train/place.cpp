@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "launch/train/place.h"
+
+#include <fmt/format.h>
+
+#include <charconv>
+#include <fstream>
+#include <sstream>
+
+#include "core/base/error.h"
+#include "core/nn/embedding_block.h"
+#include "parallel/schedules/schedule_table.h"
+
+namespace strata {
+namespace {
+
+bool is_file(const std::string& schedule) { return schedule.find_first_of("/.") != std::string::npos; }
+
+std::string read_text(const std::string& path) {
+  std::ifstream file(path);
+  std::stringstream text;
+  text << file.rdbuf();
+  if (!file)
+    throw Error(Fault::usage, {.what = "the schedule's file cannot be read",
+                               .where = "parallel.schedule",
+                               .found = path,
+                               .expected = "a text file, one line per pipeline rank",
+                               .fix = "check the path, or name a schedule: 1f1b"});
+  return text.str();
+}
+
+// "zero1", or "2/4/8": shards of weights, gradients and state.
+PartitionWays parse_partition(const std::string& text, int data_ranks) {
+  PartitionWays ways;
+  const char* at = text.data();
+  const char* const end = at + text.size();
+  for (int* number : {&ways.weights, &ways.gradients, &ways.state}) {
+    const auto [next, error] = std::from_chars(at, end, *number);
+    if (error != std::errc{} || (number == &ways.state) != (next == end) || (next != end && *next != '/'))
+      return partition_preset(text, data_ranks);
+    at = next == end ? next : next + 1;
+  }
+  return ways;
+}
+
+bool power_of_two(int64_t n) { return n > 0 && (n & (n - 1)) == 0; }
+
+// What makes the same bits possible for every number of data ranks: sums are balanced trees over
+// micro-batches.
+void check_ordered(const Layout& layout) {
+  const MeshSizes& m = layout.sizes;
+  if (m.tp > 1 || m.cp > 1)
+    throw Error(Fault::usage, {.what = "ordered mode does not reach into layers that several ranks share",
+                               .where = "run.mode",
+                               .found = fmt::format("parallel.tp = {}, parallel.cp = {}", m.tp, m.cp),
+                               .expected = "tp = 1 and cp = 1",
+                               .fix = "run.mode = \"fast\", which repeats its own bits"});
+  if (!power_of_two(m.dp) || !power_of_two(layout.micro_batches))
+    throw Error(Fault::usage,
+                {.what = "ordered mode adds up balanced trees over data ranks and micro-batches",
+                 .where = "run.mode",
+                 .found = fmt::format("{} data ranks of {} micro-batches", m.dp, layout.micro_batches),
+                 .expected = "powers of two",
+                 .fix = "choose batch.tokens_per_step and parallel.dp so, or run.mode = \"fast\""});
+}
+
+}  // namespace
+
+PlaceOptions place_options(const Config& config, int ranks, int64_t vocab) {
+  const ParallelConfig& p = config.parallel;
+  const bool from_file = is_file(p.schedule);
+  const auto size = [](int64_t n) { return narrow<int>(n); };
+  const Layout layout =
+      decide_layout({.ranks = ranks,
+                     .sizes = {.pp = size(p.pp), .dp = size(p.dp), .cp = size(p.cp), .tp = size(p.tp)},
+                     .virtual_stages = size(p.virtual_stages),
+                     .sequence_parallel = p.sequence_parallel,
+                     .schedule = from_file ? "" : p.schedule},
+                    {.layers = size(config.model.layers),
+                     .heads = size(config.model.heads),
+                     .kv_heads = size(config.model.kv_heads),
+                     .ffn = size(config.model.ffn),
+                     .vocab = size(padded_vocab(vocab, size(p.tp)))},
+                    {.tokens_per_step = config.batch.tokens_per_step,
+                     .micro_batch = config.batch.micro_batch,
+                     .seq_len = config.data.seq_len});
+  if (config.run.mode == RunMode::ordered) check_ordered(layout);
+  const ScheduleShape shape{layout.sizes.pp, layout.virtual_stages, layout.micro_batches};
+  Schedule schedule;
+  if (from_file)
+    schedule = schedule_from_text(read_text(p.schedule), p.schedule, shape);
+  else if (shape.stages() > 1)
+    schedule = make_schedule(p.schedule, shape);
+  return {.mesh = layout.sizes,
+          .sequence = p.sequence_parallel,
+          .partition = parse_partition(p.partition, layout.sizes.dp * layout.sizes.cp),
+          .schedule = std::move(schedule),
+          .order = config.run.mode == RunMode::ordered ? SumOrder::tree : SumOrder::ascending,
+          .gather_ahead = size(p.gather_ahead),
+          .micro_batches = layout.micro_batches};
+}
+
+StepPlanOptions plan_options(const Config& config, const UpdateRule& rule, const RankPlace& place,
+                             const Model& model) {
+  return {.geometry = {.rows = config.batch.micro_batch,
+                       .seq_len = place.local_seq_len(config.data.seq_len),
+                       .micro_batches = place.options().micro_batches},
+          .rule = &rule,
+          .recompute = config.parallel.recompute == Recompute::full,
+          .rank = place.rank_options(model)};
+}
+
+}  // namespace strata
