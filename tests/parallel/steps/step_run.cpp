@@ -13,6 +13,7 @@
 #include "optim/clip.h"
 #include "optim/optimizer_table.h"
 #include "optim/parameter_group.h"
+#include "parallel/comm/counting.h"
 #include "parallel/comm/thread_world.h"
 #include "parallel/schedules/schedule_table.h"
 
@@ -69,8 +70,8 @@ class RankRun {
   RankRun(World& world, const StepRun& run, const StepLayout& layout, const Alteration& alteration,
           StepOutcome& outcome, std::mutex& mutex)
       : run_(run),
-        altered_(alter(world, received_, alteration)),
-        world_(*altered_),
+        counted_(count_traffic(alter(world, alteration), traffic_)),
+        world_(*counted_),
         outcome_(outcome),
         mutex_(mutex),
         place_(world_, place_options(run, layout), run.spec.tied),
@@ -96,12 +97,12 @@ class RankRun {
     runner_.initialize(1234);
     collect(outcome_.initial, false);
     for (step_ = 0; step_ < run_.steps; ++step_) {
-      received_.reset();
+      const std::vector<Traffic> before = traffic_.snapshot();
       const StepScalars sums = runner_.train_step(batches(step_), [&](const Parameter& parameter) {
         return UpdateScalars{
             .learning_rate = 1e-2f, .weight_decay = weight_decay_of(parameter, 0.1f), .step = step_ + 1};
       });
-      if (step_ == 0) note_traffic();
+      if (step_ == 0) note_traffic(before);
       if (step_ + 1 == std::min(run_.compared_step, run_.steps)) collect(outcome_.parameters, false);
       if (world_.rank() > 0) continue;
       outcome_.losses.push_back(sums.loss.mean());
@@ -115,11 +116,18 @@ class RankRun {
   }
 
  private:
-  void note_traffic() {
+  // Rows are added, never taken away: a step makes no communicator.
+  void note_traffic(const std::vector<Traffic>& before) {
+    const std::vector<Traffic> after = traffic_.snapshot();
+    check(before.size() == after.size(), "[step_run] a step made a communicator");
     const std::lock_guard lock(mutex_);
     StepOutcome::Rank& rank = outcome_.ranks[static_cast<size_t>(world_.rank())];
-    rank.received = received_.by_purpose();
-    rank.received_by_level = received_.by_level();
+    for (size_t i = 0; i < after.size(); ++i) {
+      const int64_t bytes = after[i].bytes - before[i].bytes;
+      rank.received[after[i].purpose.starts_with("shards") ? "shards" : after[i].purpose] += bytes;
+      // The count of targets comes before the program.
+      if (after[i].purpose != "data") rank.received_by_level[static_cast<size_t>(after[i].level)] += bytes;
+    }
     for (const Action& action : plan_.train().program.list) {
       const WorkCount work = plan_.costs().work(action);
       for (size_t level = 0; level < kNumLinkLevels; ++level)
@@ -151,8 +159,8 @@ class RankRun {
   }
 
   const StepRun& run_;
-  ReceivedBytes received_;
-  std::unique_ptr<World> altered_;
+  TrafficCounter traffic_;
+  std::unique_ptr<World> counted_;
   World& world_;
   StepOutcome& outcome_;
   std::mutex& mutex_;

@@ -53,7 +53,7 @@ struct StepOutcome {
 
   // By rank: of one training step, what was received and what the plan says.
   struct Rank {
-    std::map<std::string, int64_t> received;  // by purpose
+    std::map<std::string, int64_t> received;  // by purpose; the cuts of a partition are all "shards"
     std::array<int64_t, kNumLinkLevels> received_by_level{}, planned_by_level{};
   };
   std::vector<Rank> ranks;
