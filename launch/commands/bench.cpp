@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// strata bench gemm|step|adam
+// strata bench gemm|step|adam|comm
 #include <fmt/core.h>
 
 #include <CLI/CLI.hpp>
@@ -9,9 +9,11 @@
 #include <nlohmann/json.hpp>
 
 #include "launch/bench/adam.h"
+#include "launch/bench/comm.h"
 #include "launch/bench/gemm.h"
 #include "launch/bench/step.h"
 #include "launch/commands/command.h"
+#include "launch/train/job.h"
 
 namespace strata {
 namespace {
@@ -22,12 +24,22 @@ struct Arguments {
   StepBenchOptions step;
   GemmBenchOptions gemm;
   AdamBenchOptions adam;
+  CommBenchOptions comm;
 };
 
 template <typename Bench>
 int print(const Bench& bench, bool json) {
   fmt::print("{}", json ? to_json(bench).dump(2) + "\n" : to_text(bench));
   return 0;
+}
+
+// Over the processes that a launcher started, or else over threads of this one.
+int run_comm(const CommBenchOptions& options, bool json) {
+  return run_job([&](const Job& job) {
+    if (job.world.size() == 1) return print(bench_comm(options), json);
+    const CommBench bench = bench_comm(job.world, options);
+    return job.world.rank() == 0 ? print(bench, json) : 0;
+  });
 }
 
 }  // namespace
@@ -65,8 +77,22 @@ Run add_bench(CLI::App& app) {
   adam->add_option("--rounds", arguments->adam.rounds, "medians over so many")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
+  CLI::App* const comm =
+      app.add_subcommand("comm", "collectives beside copies; under mpirun, between its processes");
+  comm->add_flag("--json", arguments->json, "one JSON object");
+  comm->add_option("--ranks", arguments->comm.ranks, "threads that play ranks; 0: one per core")
+      ->check(CLI::Range(2, 64) | CLI::IsMember({0}))
+      ->capture_default_str();
+  comm->add_option("--rounds", arguments->comm.rounds, "medians over so many")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  comm->add_option("--largest", arguments->comm.largest, "bytes of the largest buffer")
+      ->transform(CLI::AsSizeValue(false))
+      ->check(CLI::Range(int64_t{4} << 10, int64_t{1} << 32))
+      ->default_str("64 MiB");
   app.footer("Example:\n  strata bench step --seq-len 256");
   return [=] {
+    if (comm->parsed()) return run_comm(arguments->comm, arguments->json);
     WorkerPool pool(arguments->threads);
     if (gemm->parsed()) return print(bench_gemm(pool, arguments->gemm), arguments->json);
     if (step->parsed()) return print(bench_step(pool, arguments->step), arguments->json);

@@ -128,6 +128,7 @@ struct LogConfig {
 struct GuardConfig {
   NanAction nan = NanAction::stop;
   std::optional<double> spike;  // z-score; empty: off
+  double stall_timeout = 0;     // seconds; 0: the larger of a minute and five planned steps
 };
 
 struct Config {

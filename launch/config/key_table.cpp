@@ -384,7 +384,14 @@ void watching_keys(KeyRows& rows) {
            {.doc = "Skip the update when the loss or the gradient norm lies this many standard deviations "
                    "above its recent mean.",
             .unit = "standard deviations",
-            .range = above(0)});
+            .range = above(0)})
+      .key("stall_timeout", &GuardConfig::stall_timeout,
+           {.doc = "A job of several ranks ends when one is silent, or all stand still, for this long; 0 is "
+                   "the larger "
+                   "of a minute and five planned steps.",
+            .unit = "seconds",
+            .range = between(0, 1e6),
+            .effect = KeyEffect::execution});
 }
 
 KeyRows all_rows() {
