@@ -16,7 +16,7 @@ using std::chrono::milliseconds;
 using testing::AllOf;
 using testing::HasSubstr;
 
-constexpr milliseconds kTimeout{400};
+constexpr milliseconds kTimeout{600};
 
 struct Rank {
   World& world;
