@@ -47,7 +47,7 @@ void SpikeWindow::restore(std::span<const double> values) {
 StepGuard::StepGuard(const StepGuardOptions& options)
     : options_(options), losses_(options), gradient_norms_(options) {
   check(!options.spike || *options.spike > 0, "[guard] the spike score is {}, expected above 0",
-        *options.spike);
+        options.spike.value_or(0));
   check(options.history >= 2 && options.window >= options.history,
         "[guard] a history of {} in a window of {} steps", options.history, options.window);
 }

@@ -33,6 +33,7 @@ struct RunConfig {
   DeviceChoice device = DeviceChoice::automatic;
   int64_t threads = 0;  // 0: one per core this process may use
   RunMode mode = RunMode::fast;
+  std::string program;  // file with the programs of a step; empty: made from the configuration
 };
 
 // Zeros marked "resolved" are replaced by resolve(): the program never sees them.
@@ -128,6 +129,7 @@ struct LogConfig {
 struct GuardConfig {
   NanAction nan = NanAction::stop;
   std::optional<double> spike;  // z-score; empty: off
+  double stall_timeout = 0;     // seconds; 0: the larger of a minute and five planned steps
 };
 
 struct Config {

@@ -60,7 +60,12 @@ void run_keys(KeyRows& rows) {
            {.doc = "fast repeats its own bits, on any number of threads; ordered has the same bits on every "
                    "number "
                    "of data ranks, every partition and every pipeline.",
-            .choices = {"fast", "ordered"}});
+            .choices = {"fast", "ordered"}})
+      .key("program", &RunConfig::program,
+           {.doc = "A file with the programs of a training step, as 'strata plan --dump' prints them; they "
+                   "are proved before "
+                   "they run. \"\": made from the configuration.",
+            .effect = KeyEffect::execution});
 }
 
 void model_keys(KeyRows& rows) {
@@ -384,7 +389,14 @@ void watching_keys(KeyRows& rows) {
            {.doc = "Skip the update when the loss or the gradient norm lies this many standard deviations "
                    "above its recent mean.",
             .unit = "standard deviations",
-            .range = above(0)});
+            .range = above(0)})
+      .key("stall_timeout", &GuardConfig::stall_timeout,
+           {.doc = "A job of several ranks ends when one is silent, or all stand still, for this long; 0 is "
+                   "the larger "
+                   "of a minute and five planned steps.",
+            .unit = "seconds",
+            .range = between(0, 1e6),
+            .effect = KeyEffect::execution});
 }
 
 KeyRows all_rows() {

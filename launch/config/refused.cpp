@@ -34,7 +34,6 @@ constexpr RefusedKey kRefused[] = {
     {"batch.micro_batch", "auto", "choosing the micro-batch is not available in this version",
      "batch.micro_batch = 4, then raise it while memory lasts"},
     {"parallel.ep", "", "experts are not available in this version", "remove it"},
-    {"guard.stall_timeout", "", "the watchdog over ranks is not available in this version", "remove it"},
     {"gradient_accumulation_steps", "", "the number of micro-batches is derived",
      "set batch.tokens_per_step to samples x data.seq_len x accumulation steps"},
     {"gradient_checkpointing", "", "it has another form here", "parallel.recompute = \"full\""},

@@ -4,6 +4,7 @@
 #include <fmt/core.h>
 #include <fmt/ranges.h>
 
+#include <cstdlib>
 #include <cstring>
 #include <map>
 #include <new>
@@ -12,6 +13,7 @@
 #include "core/base/worker_pool.h"
 #include "core/device/cpu/cpu_stream.h"
 #include "launch/config/faults.h"
+#include "parallel/comm/fingerprint.h"
 #include "parallel/comm/launcher_environment.h"
 #include "parallel/comm/mpi_world.h"
 
@@ -81,7 +83,11 @@ std::string first_difference(std::string_view a, std::string_view b) {
 
 int run_job(const std::function<int(const Job&)>& body) {
   FlightRecorder recorder;
-  const std::unique_ptr<World> world = record_flight(open_world(), recorder);
+  std::unique_ptr<World> opened = open_world();
+  // Debugging: every operation is compared over its members before it runs.
+  if (const char* wanted = std::getenv("STRATA_FINGERPRINT"); wanted && *wanted == '1')
+    opened = fingerprint_operations(std::move(opened));
+  const std::unique_ptr<World> world = record_flight(std::move(opened), recorder);
   if (world->size() == 1) return body({*world, recorder});
   int code = 0;
   try {

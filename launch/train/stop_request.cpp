@@ -17,12 +17,14 @@ void note(int signal) {
 
 }  // namespace
 
-StopRequest::StopRequest() {
+StopRequest::StopRequest(bool alone) {
   received.store(0);
   struct sigaction action {};
   action.sa_handler = note;
   action.sa_flags = SA_RESTART;
-  for (const int signal : {SIGUSR1, SIGTERM, SIGINT}) sigaction(signal, &action, &before_[signal]);
+  sigaction(SIGUSR1, &action, &before_[SIGUSR1]);
+  if (!alone) return;
+  for (const int signal : {SIGTERM, SIGINT}) sigaction(signal, &action, &before_[signal]);
 }
 
 StopRequest::~StopRequest() {

@@ -7,6 +7,7 @@
 #include <chrono>
 #include <cmath>
 #include <cstring>
+#include <fstream>
 #include <iostream>
 #include <numeric>
 #include <utility>
@@ -15,6 +16,7 @@
 #include "core/base/hash.h"
 #include "core/data/prefetch.h"
 #include "core/device/cpu/cpu_stream.h"
+#include "core/program/simulate.h"
 #include "core/step/step_runner.h"
 #include "launch/bench/matmul_peak.h"
 #include "launch/config/print.h"
@@ -32,17 +34,18 @@
 #include "launch/train/stop_request.h"
 #include "optim/parameter_group.h"
 #include "optim/schedule.h"
+#include "parallel/watchdog.h"
 
 namespace strata {
 namespace {
 
 LearningRateSchedule make_learning_rate(const Config& config) {
   return LearningRateSchedule({.type = config.schedule.type,
-                   .peak = config.optimizer.lr,
-                   .steps = config.run.steps,
-                   .warmup = config.schedule.warmup,
-                   .decay = config.schedule.decay,
-                   .min_lr = config.schedule.min_lr});
+                               .peak = config.optimizer.lr,
+                               .steps = config.run.steps,
+                               .warmup = config.schedule.warmup,
+                               .decay = config.schedule.decay,
+                               .min_lr = config.schedule.min_lr});
 }
 
 // Everything a run holds, in the order it is made; the loop is run().
@@ -83,6 +86,7 @@ class Trainer {
   }
   bool leads() const { return job_.world.rank() == 0; }
   int stop_signal(const StopRequest& stop);
+  void watch();
   ExecutorOptions hooks();
   void start();
   void print_summary() const;
@@ -124,6 +128,8 @@ class Trainer {
   StepRunner runner_;
   std::unique_ptr<Reporter> reporter_;  // of the rank that leads
   double peak_flops_ = 0;               // of all ranks
+  Progress progress_;
+  std::unique_ptr<Watchdog> watchdog_;  // of several ranks
 };
 
 std::unique_ptr<Communicator> Trainer::make_everyone(World& world) {
@@ -167,11 +173,11 @@ int Trainer::stop_signal(const StopRequest& stop) {
 // The executor's view of the run, for status line and trace. Reporter exists by the time a step runs.
 ExecutorOptions Trainer::hooks() {
   ExecutorOptions options;
-  if (!leads()) return options;
   options.progress = [this](int64_t done, int64_t total) {
-    reporter_->progress("step", static_cast<double>(done) / static_cast<double>(total));
+    progress_.tick();
+    if (reporter_) reporter_->progress("step", static_cast<double>(done) / static_cast<double>(total));
   };
-  if (config_.log.trace_steps > 0)
+  if (leads() && config_.log.trace_steps > 0)
     options.trace = [this](const ActionEvent& event) {
       reporter_->action(event, to_string(plan_.train().program.list[static_cast<size_t>(event.position)]));
     };
@@ -191,8 +197,8 @@ void Trainer::start() {
   peak_flops_ = measure_matmul_peak(pool_, model_.compute).flops_per_s * job_.world.size();
   if (!leads()) return;
   print_summary();
-  reporter_ = std::make_unique<Reporter>(*files_, folder_, loaded_, summary(), resumed_after,
-                                         job_.world.size() > 1);
+  reporter_ =
+      std::make_unique<Reporter>(*files_, folder_, loaded_, summary(), resumed_after, job_.world.size() > 1);
 }
 
 void Trainer::print_summary() const {
@@ -238,7 +244,18 @@ std::span<const Batch> Trainer::batches_of(std::span<const Batch> samples) {
   return parts_;
 }
 
+void Trainer::watch() {
+  if (job_.world.size() == 1) return;
+  const double planned_s = simulate_job(plan_.train_job(), plan_.costs(), 2).step_seconds;
+  const auto timeout =
+      config_.guard.stall_timeout > 0
+          ? std::chrono::milliseconds(static_cast<int64_t>(config_.guard.stall_timeout * 1000))
+          : default_stall_timeout(planned_s);
+  watchdog_ = std::make_unique<Watchdog>(job_.world, progress_, &job_.recorder, timeout);
+}
+
 StepRecord Trainer::train_one_step(std::span<const Batch> batches) {
+  progress_.enter(step_, "step");
   const auto begin = std::chrono::steady_clock::now();
   const double rate = schedule_.rate(step_);
   const StepScalars sums = runner_.train_step(batches, [&](const Parameter& parameter) {
@@ -271,12 +288,14 @@ StepRecord Trainer::train_one_step(std::span<const Batch> batches) {
 }
 
 double Trainer::evaluate() {
+  progress_.enter(step_, "evaluation");
   const DataSource source = data_.valid_source(config_);
   int64_t samples = source.dataset().num_samples();
   if (config_.eval.tokens > 0) samples = std::min(samples, div_up(config_.eval.tokens, config_.data.seq_len));
   const Mesh& mesh = place_.mesh();
   const LossSum sum = evaluate_samples(runner_, source, plan_.geometry().rows, samples,
                                        [this](double fraction) {
+                                         progress_.tick();
                                          if (reporter_) reporter_->progress("eval", fraction);
                                        },
                                        {.parts = mesh.size(Axis::dp),
@@ -286,6 +305,8 @@ double Trainer::evaluate() {
 }
 
 void Trainer::save() {
+  progress_.enter(position_.step, "save");
+  const Progress::StorageWait storage(progress_);
   position_.guard = guard_.state();
   save_run(*files_, checkpoint_path(folder_.checkpoints(), position_.step), runner_, *rule_, position_,
            effective_toml(loaded_), data_.fingerprint, everyone_.get());
@@ -294,7 +315,8 @@ void Trainer::save() {
 
 int Trainer::run() {
   start();
-  const StopRequest stop;
+  const StopRequest stop(job_.world.size() == 1);
+  watch();
   Due eval_due(config_.eval.every), save_due(config_.checkpoint.every);
   const Geometry& geometry = plan_.geometry();
   std::vector<int64_t> micro_batches(static_cast<size_t>(geometry.micro_batches));
@@ -336,6 +358,11 @@ int Trainer::run() {
   return 0;
 }
 
+// What this rank's communicators did last, beside the run: the message names one rank, this all of them.
+void write_flight_record(const std::string& out, const Job& job) {
+  std::ofstream(fmt::format("{}/flight-record-{}.txt", out, job.world.rank())) << job.recorder.dump();
+}
+
 }  // namespace
 
 int train(const LoadedConfig& loaded, const Job& job) {
@@ -343,7 +370,12 @@ int train(const LoadedConfig& loaded, const Job& job) {
     throw Error(Fault::environment, {.what = "this build has no CUDA device",
                                      .found = "run.device = \"cuda\"",
                                      .fix = "use run.device = \"cpu\" or \"auto\""});
-  return Trainer(loaded, job).run();
+  try {
+    return Trainer(loaded, job).run();
+  } catch (...) {
+    if (job.world.size() > 1) write_flight_record(loaded.config.run.out, job);
+    throw;
+  }
 }
 
 int train(const LoadedConfig& loaded) {

@@ -14,7 +14,7 @@ using testing::ElementsAre;
 using testing::HasSubstr;
 
 TEST(Corpus, FilesFollowOneAnother) {
-  const Scratch scratch;
+  const ScratchFolder scratch;
   std::vector<TokenFile> files;
   files.push_back(write_tokens(scratch / "a", {{1, 2}, {3}}));
   files.push_back(write_tokens(scratch / "empty", {}));
@@ -41,7 +41,7 @@ TEST(Corpus, FilesFollowOneAnother) {
 }
 
 TEST(Corpus, OrderOfFilesIsPartOfTheFingerprint) {
-  const Scratch scratch;
+  const ScratchFolder scratch;
   write_tokens(scratch / "a", {{1}});
   write_tokens(scratch / "b", {{2}});
   const auto fingerprint = [&](std::vector<std::string> names) {
@@ -55,7 +55,7 @@ TEST(Corpus, OrderOfFilesIsPartOfTheFingerprint) {
 }
 
 TEST(Dataset, SamplesCoverTheRangeAndShareOnlyTargets) {
-  const Scratch scratch;
+  const ScratchFolder scratch;
   const auto corpus = counting_corpus(scratch, 50);
   for (const int64_t seq_len : {1, 2, 3, 7, 10})
     for (const TokenRange range : {TokenRange{0, 50}, TokenRange{5, 36}, TokenRange{20, 31}}) {
@@ -77,7 +77,7 @@ TEST(Dataset, SamplesCoverTheRangeAndShareOnlyTargets) {
 }
 
 TEST(Dataset, TrainingAndValidationShareNoToken) {
-  const Scratch scratch;
+  const ScratchFolder scratch;
   const auto corpus = counting_corpus(scratch, 1003);
   for (const double fraction : {0.02, 0.1, 0.5}) {
     const TailSplit split = split_tail(corpus->num_tokens(), fraction);
@@ -106,7 +106,7 @@ TEST(Dataset, TrainingAndValidationShareNoToken) {
 }
 
 TEST(Dataset, TooLittleTextIsAnErrorWithNumbers) {
-  const Scratch scratch;
+  const ScratchFolder scratch;
   const auto corpus = counting_corpus(scratch, 300);
   EXPECT_EQ(Dataset({.corpus = corpus, .range = {0, 257}, .seq_len = 256}).num_samples(), 1);
   const Error error = error_of([&] {
@@ -120,7 +120,7 @@ TEST(Dataset, TooLittleTextIsAnErrorWithNumbers) {
 }
 
 TEST(Dataset, AStepMustFitInTheData) {
-  const Scratch scratch;
+  const ScratchFolder scratch;
   const Dataset data({.corpus = counting_corpus(scratch, 100), .range = {0, 100}, .seq_len = 16});
   require_step_fits(data, 96);
   const Error error = error_of([&] { require_step_fits(data, 112); });

@@ -20,7 +20,7 @@ class Prefetch : public testing::Test {
                 Dataset::Desc{.corpus = corpus, .range = {0, corpus->num_tokens()}, .seq_len = seq_len}),
             {.seed = 5, .vocab_size = vocab_size}};
   }
-  const Scratch scratch_;
+  const ScratchFolder scratch_;
 };
 
 TEST_F(Prefetch, EqualsDirectFilling) {

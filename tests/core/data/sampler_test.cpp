@@ -20,7 +20,7 @@ std::shared_ptr<const Dataset> dataset(std::shared_ptr<const Corpus> corpus, int
       Dataset::Desc{.corpus = std::move(corpus), .range = all, .seq_len = seq_len});
 }
 
-std::shared_ptr<const Corpus> corpus_of(const Scratch& scratch, const Documents& documents) {
+std::shared_ptr<const Corpus> corpus_of(const ScratchFolder& scratch, const Documents& documents) {
   std::vector<TokenFile> files;
   files.push_back(write_tokens(scratch / "corpus", documents));
   return std::make_shared<const Corpus>(std::move(files));
@@ -33,7 +33,7 @@ Batch filled(const DataSource& source, int64_t cursor, int64_t rows) {
 }
 
 TEST(DataSource, PacksAnExampleByHand) {
-  const Scratch scratch;
+  const ScratchFolder scratch;
   // Documents end with 9. Samples of 6: tokens 0-5 and 6-11, targets to 12.
   const auto corpus = corpus_of(scratch, {{1, 2, 9}, {3, 9}, {4, 5, 6, 9}, {9}, {7, 8, 9}});
   const DataSource isolated(dataset(corpus, 6), {.order = SampleOrder::sequential, .vocab_size = 10});
@@ -57,7 +57,7 @@ TEST(DataSource, PacksAnExampleByHand) {
 }
 
 TEST(DataSource, ADocumentThatEndsWithTheRowHasNoTargetThere) {
-  const Scratch scratch;
+  const ScratchFolder scratch;
   const auto corpus = corpus_of(scratch, {{1, 2, 9}, {3, 4, 9}, {5}});
   const DataSource source(dataset(corpus, 3), {.order = SampleOrder::sequential, .vocab_size = 10});
   const Batch batch = filled(source, 0, 2);
@@ -105,7 +105,7 @@ void expect_equal(const Batch& got, const Batch& expected) {
 TEST(DataSource, AgreesWithAReferenceOnRandomDocuments) {
   std::mt19937 random(1);
   for (int round = 0; round < 20; ++round) {
-    const Scratch scratch;
+    const ScratchFolder scratch;
     Documents documents;
     int32_t total = 0;
     for (int d = 0; d < 30; ++d) {
@@ -135,7 +135,7 @@ TEST(DataSource, AgreesWithAReferenceOnRandomDocuments) {
 }
 
 TEST(DataSource, AnEpochIsEverySampleOnceInAnOrderOfItsOwn) {
-  const Scratch scratch;
+  const ScratchFolder scratch;
   const auto corpus = counting_corpus(scratch, 1001);
   const DataSource source(dataset(corpus, 10), {.seed = 3, .vocab_size = 1001});
   const int64_t n = source.dataset().num_samples();
@@ -158,7 +158,7 @@ TEST(DataSource, AnEpochIsEverySampleOnceInAnOrderOfItsOwn) {
 }
 
 TEST(DataSource, SequentialOrderIsTheOrderOfTheText) {
-  const Scratch scratch;
+  const ScratchFolder scratch;
   const DataSource source(dataset(counting_corpus(scratch, 31), 10),
                           {.order = SampleOrder::sequential, .vocab_size = 31});
   EXPECT_THAT(filled(source, 0, 3).tokens,
@@ -168,7 +168,7 @@ TEST(DataSource, SequentialOrderIsTheOrderOfTheText) {
 }
 
 TEST(DataSource, SeekingEqualsReadingOnAndRowsDoNotDependOnTheMicroBatch) {
-  const Scratch scratch;
+  const ScratchFolder scratch;
   const auto data = dataset(counting_corpus(scratch, 71), 10);  // 7 samples: steps cross epochs
   const DataSource source(data, {.seed = 11, .vocab_size = 71});
   std::vector<int32_t> run;
@@ -192,7 +192,7 @@ TEST(StepShape, MicroBatchesTileTheStep) {
 }
 
 TEST(DataSource, ATokenOutsideTheVocabularyIsNamedByItsPlace) {
-  const Scratch scratch;
+  const ScratchFolder scratch;
   const auto corpus = corpus_of(scratch, {{1, 2, 3}, {4, 5, 300}, {6, 7}});
   const DataSource source(dataset(corpus, 3), {.order = SampleOrder::sequential, .vocab_size = 257});
   const Error error = error_of([&] { filled(source, 0, 2); });

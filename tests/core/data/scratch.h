@@ -20,14 +20,14 @@
 
 namespace strata {
 
-class Scratch {
+class ScratchFolder {
  public:
-  Scratch() {
+  ScratchFolder() {
     std::string name = (std::filesystem::temp_directory_path() / "strata-data-XXXXXX").string();
     if (!::mkdtemp(name.data())) throw std::runtime_error("mkdtemp");
     path_ = name;
   }
-  ~Scratch() {
+  ~ScratchFolder() {
     std::error_code ignored;
     std::filesystem::remove_all(path_, ignored);
   }
@@ -68,7 +68,7 @@ inline TokenFile write_tokens(const std::filesystem::path& prefix, const Documen
 }
 
 // One file of one document: the tokens 0, 1, 2, ... so that a token is its own place.
-inline std::shared_ptr<const Corpus> counting_corpus(const Scratch& scratch, int32_t tokens) {
+inline std::shared_ptr<const Corpus> counting_corpus(const ScratchFolder& scratch, int32_t tokens) {
   std::vector<int32_t> document(static_cast<size_t>(tokens));
   for (int32_t i = 0; i < tokens; ++i) document[static_cast<size_t>(i)] = i;
   std::vector<TokenFile> files;

@@ -44,7 +44,7 @@ TEST(TokenFile, ReadsGoldenFiles) {
 }
 
 TEST(TokenFileWriter, WritesTheGoldenBytes) {
-  const Scratch scratch;
+  const ScratchFolder scratch;
   struct Row {
     const char* name;
     Documents documents;
@@ -62,7 +62,7 @@ TEST(TokenFileWriter, WritesTheGoldenBytes) {
 }
 
 TEST(TokenFileWriter, SplitsLongDocumentsIntoSequences) {
-  const Scratch scratch;
+  const ScratchFolder scratch;
   const Documents documents = {{1, 2, 3, 4, 5, 6, 7}, {8, 9, 10}, {11}};
   for (const int64_t most : {1, 2, 3, 7, 100}) {
     const auto prefix = scratch / std::to_string(most);
@@ -74,7 +74,7 @@ TEST(TokenFileWriter, SplitsLongDocumentsIntoSequences) {
 }
 
 TEST(TokenFileWriter, RoundTripsEveryType) {
-  const Scratch scratch;
+  const ScratchFolder scratch;
   for (const TokenType type : {TokenType::u8, TokenType::u16, TokenType::i32}) {
     const int32_t top = type == TokenType::u8 ? 255 : type == TokenType::u16 ? 65535 : INT32_MAX;
     const Documents documents = {{0}, {1, top, 2}, {}, {top}};
@@ -88,7 +88,7 @@ TEST(TokenFileWriter, RoundTripsEveryType) {
 }
 
 TEST(TokenFile, NoDocumentsAtAll) {
-  const Scratch scratch;
+  const ScratchFolder scratch;
   const TokenFile file = write_tokens(scratch / "none", {});
   EXPECT_EQ(file.num_tokens(), 0);
   EXPECT_EQ(file.num_documents(), 0);
@@ -96,7 +96,7 @@ TEST(TokenFile, NoDocumentsAtAll) {
 }
 
 TEST(TokenFile, NextDocumentAgreesWithALinearSearch) {
-  const Scratch scratch;
+  const ScratchFolder scratch;
   const TokenFile file = write_tokens(scratch / "d", {{1}, {2, 3}, {4, 5, 6}, {7}, {8}, {9, 10}});
   const auto begins = document_begins(file);
   for (int64_t token = 0; token < file.num_tokens(); ++token)
@@ -211,7 +211,7 @@ const Lie kLies[] = {
 };
 
 TEST(TokenFile, RefusesEveryLieWithFileByteAndFix) {
-  const Scratch scratch;
+  const ScratchFolder scratch;
   for (const Lie& lie : kLies) {
     std::string idx = slurp(idx_path(kGolden / "u16")), bin = slurp(bin_path(kGolden / "u16"));
     ASSERT_EQ(idx.size(), 114u);
@@ -227,7 +227,7 @@ TEST(TokenFile, RefusesEveryLieWithFileByteAndFix) {
 
 // Whatever one byte of the index becomes, the reader refuses it or reads only within the .bin (ASan watches).
 TEST(TokenFile, SurvivesEveryOneByteChange) {
-  const Scratch scratch;
+  const ScratchFolder scratch;
   const std::string whole = slurp(idx_path(kGolden / "u16"));
   spit(bin_path(scratch / "flip"), slurp(bin_path(kGolden / "u16")));
   int accepted = 0;
@@ -252,7 +252,7 @@ TEST(TokenFile, SurvivesEveryOneByteChange) {
 }
 
 TEST(TokenFile, NamesTheFileThatIsMissing) {
-  const Scratch scratch;
+  const ScratchFolder scratch;
   const Error no_idx = error_of([&] { TokenFile(scratch / "absent"); });
   EXPECT_EQ(no_idx.fault(), Fault::data);
   EXPECT_THAT(no_idx.report().where, HasSubstr("absent.idx"));
@@ -266,14 +266,14 @@ TEST(TokenFile, NamesTheFileThatIsMissing) {
 }
 
 TEST(TokenFile, PrefixesMayHoldDots) {
-  const Scratch scratch;
+  const ScratchFolder scratch;
   write_tokens(scratch / "data.v1", {{1, 2}});
   EXPECT_THAT(scratch.names(), ElementsAre("data.v1.bin", "data.v1.idx"));
   EXPECT_EQ(TokenFile(scratch / "data.v1.idx").num_tokens(), 2);
 }
 
 TEST(TokenFile, FingerprintTellsDataApart) {
-  const Scratch scratch;
+  const ScratchFolder scratch;
   std::vector<int32_t> tokens(40000, 7);
   const uint64_t first = write_tokens(scratch / "a", {tokens}).fingerprint();
   EXPECT_EQ(write_tokens(scratch / "b", {tokens}).fingerprint(), first);
@@ -290,7 +290,7 @@ TEST(TokenFile, FingerprintTellsDataApart) {
 // -------------------------------------------------------------------------------
 
 TEST(TokenFileWriter, NothingUnderTheNameUntilCommit) {
-  const Scratch scratch;
+  const ScratchFolder scratch;
   {
     TokenFileWriter writer(scratch / "t", {});
     writer.append(std::vector<int32_t>{1, 2});
@@ -300,7 +300,7 @@ TEST(TokenFileWriter, NothingUnderTheNameUntilCommit) {
 }
 
 TEST(TokenFileWriter, RefusesReplacesOrKeepsWhatIsThere) {
-  const Scratch scratch;
+  const ScratchFolder scratch;
   write_tokens(scratch / "t", {{1, 2, 3}});
   const std::string old = slurp(bin_path(scratch / "t"));
 
@@ -317,7 +317,7 @@ TEST(TokenFileWriter, RefusesReplacesOrKeepsWhatIsThere) {
 }
 
 TEST(TokenFileWriter, RefusesAFileThatAppearsMeanwhile) {
-  const Scratch scratch;
+  const ScratchFolder scratch;
   TokenFileWriter writer(scratch / "t", {});
   writer.append(std::vector<int32_t>{1});
   spit(idx_path(scratch / "t"), "somebody else's");
@@ -326,7 +326,7 @@ TEST(TokenFileWriter, RefusesAFileThatAppearsMeanwhile) {
 }
 
 TEST(TokenFileWriter, MakesTheFolderOrSaysWhyNot) {
-  const Scratch scratch;
+  const ScratchFolder scratch;
   write_tokens(scratch / "a/b/t", {{1}});
   EXPECT_TRUE(std::filesystem::exists(scratch / "a/b/t.idx"));
   spit(scratch / "file", "");
@@ -336,7 +336,7 @@ TEST(TokenFileWriter, MakesTheFolderOrSaysWhyNot) {
 }
 
 TEST(TokenFileWriter, AFullDiskIsNamedAndLeavesNothing) {
-  const Scratch scratch;
+  const ScratchFolder scratch;
   // A file size limit stands in for the full disk: write() fails in the middle all the same.
   rlimit before{};
   ASSERT_EQ(::getrlimit(RLIMIT_FSIZE, &before), 0);

@@ -80,7 +80,7 @@ class Tokenize : public testing::Test {
     return tokenize_files(files, scratch_ / out, *tokenizer_, options);
   }
 
-  const Scratch scratch_;
+  const ScratchFolder scratch_;
   const std::unique_ptr<Tokenizer> tokenizer_ = make_tokenizer("byte");
 };
 

@@ -13,6 +13,7 @@
 #include "optim/clip.h"
 #include "optim/optimizer_table.h"
 #include "optim/parameter_group.h"
+#include "parallel/comm/counting.h"
 #include "parallel/comm/thread_world.h"
 #include "parallel/schedules/schedule_table.h"
 
@@ -66,12 +67,14 @@ void put(StepOutcome::Tensors& tensors, const LogicalState& state, const Tensor&
 
 class RankRun {
  public:
-  RankRun(World& world, const StepRun& run, const StepLayout& layout, StepOutcome& outcome, std::mutex& mutex)
+  RankRun(World& world, const StepRun& run, const StepLayout& layout, const Alteration& alteration,
+          StepOutcome& outcome, std::mutex& mutex)
       : run_(run),
-        world_(world),
+        counted_(count_traffic(alter(world, alteration), traffic_)),
+        world_(*counted_),
         outcome_(outcome),
         mutex_(mutex),
-        place_(world, place_options(run, layout), run.spec.tied),
+        place_(world_, place_options(run, layout), run.spec.tied),
         model_(make_model(run.spec, run.compute, place_.split())),
         rule_(
             make_update_rule("adamw", run.state, run.compute, {.beta1 = 0.9f, .beta2 = 0.95f, .eps = 1e-4f})),
@@ -80,7 +83,8 @@ class RankRun {
                                     .micro_batches = place_.options().micro_batches},
                        .rule = rule_.get(),
                        .recompute = layout.recompute,
-                       .rank = place_.rank_options(model_)}),
+                       .rank = place_.rank_options(model_),
+                       .given = layout.given}),
         pool_(layout.threads),
         stream_(pool_),
         alone_(1),
@@ -93,37 +97,44 @@ class RankRun {
     runner_.initialize(1234);
     collect(outcome_.initial, false);
     for (step_ = 0; step_ < run_.steps; ++step_) {
+      const std::vector<Traffic> before = traffic_.snapshot();
       const StepScalars sums = runner_.train_step(batches(step_), [&](const Parameter& parameter) {
         return UpdateScalars{
             .learning_rate = 1e-2f, .weight_decay = weight_decay_of(parameter, 0.1f), .step = step_ + 1};
       });
+      if (step_ == 0) note_traffic(before);
+      if (step_ + 1 == std::min(run_.compared_step, run_.steps)) collect(outcome_.parameters, false);
       if (world_.rank() > 0) continue;
       outcome_.losses.push_back(sums.loss.mean());
       outcome_.norms.push_back(sums.grad_norm);
     }
-    collect(outcome_.parameters, false);
     if (run_.evaluate) {
       LossSum all;
       for (const Batch& batch : batches(run_.steps - 1)) all.add(runner_.evaluate(batch));
       if (world_.rank() == 0) outcome_.valid_loss = all.mean();
     }
-    const std::lock_guard lock(mutex_);
-    outcome_.arena_bytes[static_cast<size_t>(world_.rank())] = plan_.arena_bytes();
   }
 
  private:
-  static PlaceOptions place_options(const StepRun& run, const StepLayout& layout) {
-    const int micro_batches = static_cast<int>(div_exact(run.samples, layout.mesh.dp));
-    return {.mesh = layout.mesh,
-            .sequence = layout.sequence,
-            .partition = layout.partition,
-            .schedule =
-                layout.mesh.pp == 1 && layout.virtual_stages == 1
-                    ? Schedule{}
-                    : make_schedule(layout.schedule, {layout.mesh.pp, layout.virtual_stages, micro_batches}),
-            .order = layout.tree ? SumOrder::tree : SumOrder::ascending,
-            .gather_ahead = layout.gather_ahead,
-            .micro_batches = micro_batches};
+  // Rows are added, never taken away: a step makes no communicator.
+  void note_traffic(const std::vector<Traffic>& before) {
+    const std::vector<Traffic> after = traffic_.snapshot();
+    check(before.size() == after.size(), "[step_run] a step made a communicator");
+    const std::lock_guard lock(mutex_);
+    StepOutcome::Rank& rank = outcome_.ranks[static_cast<size_t>(world_.rank())];
+    for (size_t i = 0; i < after.size(); ++i) {
+      const int64_t bytes = after[i].bytes - before[i].bytes;
+      rank.received[after[i].purpose.starts_with("shards") ? "shards" : after[i].purpose] += bytes;
+      // The count of targets comes before the program.
+      if (after[i].purpose != "data") rank.received_by_level[static_cast<size_t>(after[i].level)] += bytes;
+    }
+    for (const Action& action : plan_.train().program.list) {
+      const WorkCount work = plan_.costs().work(action);
+      for (size_t level = 0; level < kNumLinkLevels; ++level)
+        rank.planned_by_level[level] += work.wire_bytes[level];
+    }
+    if (world_.rank() == 0)
+      for (const LinkedProgram& linked : plan_.train_job()) outcome_.programs.push_back(linked.program);
   }
 
   std::vector<Batch> batches(int64_t step) const {
@@ -148,6 +159,8 @@ class RankRun {
   }
 
   const StepRun& run_;
+  TrafficCounter traffic_;
+  std::unique_ptr<World> counted_;
   World& world_;
   StepOutcome& outcome_;
   std::mutex& mutex_;
@@ -206,11 +219,27 @@ ModelSpec small_gpt2() {
           .tied = true};
 }
 
-StepOutcome run_steps(const StepRun& run, const StepLayout& layout) {
+PlaceOptions place_options(const StepRun& run, const StepLayout& layout) {
+  const int micro_batches = static_cast<int>(div_exact(run.samples, layout.mesh.dp));
+  return {.mesh = layout.mesh,
+          .topology = layout.topology,
+          .sequence = layout.sequence,
+          .partition = layout.partition,
+          .schedule =
+              layout.mesh.pp == 1 && layout.virtual_stages == 1
+                  ? Schedule{}
+                  : make_schedule(layout.schedule, {layout.mesh.pp, layout.virtual_stages, micro_batches}),
+          .order = layout.tree ? SumOrder::tree : SumOrder::ascending,
+          .gather_ahead = layout.gather_ahead,
+          .micro_batches = micro_batches};
+}
+
+StepOutcome run_steps(const StepRun& run, const StepLayout& layout, const Alteration& alteration) {
   StepOutcome outcome;
-  outcome.arena_bytes.resize(static_cast<size_t>(layout.ranks()));
+  outcome.ranks.resize(static_cast<size_t>(layout.ranks()));
   std::mutex mutex;
-  run_ranks(layout.ranks(), [&](World& world) { RankRun(world, run, layout, outcome, mutex).run(); });
+  run_ranks(layout.ranks(),
+            [&](World& world) { RankRun(world, run, layout, alteration, outcome, mutex).run(); });
   return outcome;
 }
 
@@ -237,6 +266,39 @@ double farthest_change(const StepOutcome& a, const StepOutcome& b) {
     return changes;
   };
   return farthest(change(a), change(b));
+}
+
+std::string differences(const StepOutcome& many, const StepOutcome& one, bool rounds_apart) {
+  std::string text;
+  const auto within = [&](double distance, double bound, std::string_view what) {
+    if (!(distance <= bound)) text += fmt::format("{}: {:.2e}, at most {:.0e}\n", what, distance, bound);
+  };
+  const auto relative = [](double a, double b) { return std::abs(a - b) / std::abs(b); };
+  if (many.initial != one.initial) text += "initial values differ\n";
+  if (many.losses.size() != one.losses.size()) return text + "another number of steps\n";
+  within(relative(many.losses[0], one.losses[0]), 1e-6, "loss of the first step");
+  within(relative(many.norms[0], one.norms[0]), 1e-5, "norm of the first gradient");
+  within(farthest(many.gradients, one.gradients), 1e-5, "first gradients");
+  within(farthest_change(many, one), 1e-4, "change of the parameters");
+  if (one.losses.size() >= 5) within(relative(many.losses[4], one.losses[4]), 1e-5, "loss of the fifth step");
+  if (one.losses.size() >= 20)
+    within(relative(many.losses[19], one.losses[19]), rounds_apart ? 1e-3 : 1e-5,
+           "loss of the twentieth step");
+  if (one.valid_loss > 0) within(relative(many.valid_loss, one.valid_loss), 1e-4, "validation loss");
+  return text;
+}
+
+std::string different_bits(const StepOutcome& many, const StepOutcome& one) {
+  std::string text;
+  const auto same = [&](const auto& a, const auto& b, std::string_view what) {
+    if (a != b) text += fmt::format("{} differ\n", what);
+  };
+  same(many.losses, one.losses, "losses");
+  same(many.norms, one.norms, "norms");
+  same(many.gradients, one.gradients, "first gradients");
+  same(many.parameters, one.parameters, "parameters");
+  same(many.valid_loss, one.valid_loss, "validation losses");
+  return text;
 }
 
 }  // namespace strata

@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: Apache-2.0
+// `mpirun strata train`: layouts give the loss of one rank, a run goes on on another layout, and what cannot
+// be is refused once.
+#include <gmock/gmock.h>
+
+#include "tests/launch/ranks/job_run.h"
+
+namespace strata {
+namespace {
+
+using testing::HasSubstr;
+
+TEST_F(JobTest, EightRanksHaveTheFirstLossOfOne) {
+  ASSERT_EQ(run(0, "train job.toml run.out=one").code, 0) << read(".err");
+  const JobOutcome job = run(8, "train job.toml run.out=eight parallel.dp=2 parallel.tp=2 parallel.pp=2");
+  ASSERT_EQ(job.code, 0) << job.err;
+  EXPECT_THAT(job.out, HasSubstr("ranks      8 = pp 2 x dp 2 x cp 1 x tp 2"));
+  const auto one = losses("one"), eight = losses("eight");
+  ASSERT_EQ(eight.size(), 4u);
+  EXPECT_NEAR(eight[0], one[0], 1e-6 * one[0]);
+  EXPECT_NEAR(eight[3], one[3], 1e-5 * one[3]);
+}
+
+TEST_F(JobTest, OrderedModeHasTheSameBitsOnEveryNumberOfRanks) {
+  ASSERT_EQ(run(0, "train job.toml run.out=one run.mode=ordered").code, 0) << read(".err");
+  ASSERT_EQ(run(4, "train job.toml run.out=four run.mode=ordered parallel.partition=zero3").code, 0)
+      << read(".err");
+  ASSERT_EQ(run(4, "train job.toml run.out=pipe run.mode=ordered parallel.pp=2 parallel.schedule=zb-h1").code,
+            0)
+      << read(".err");
+  EXPECT_EQ(losses("four"), losses("one"));
+  EXPECT_EQ(losses("pipe"), losses("one"));
+}
+
+TEST_F(JobTest, ARunGoesOnOnAnotherLayout) {
+  ASSERT_EQ(run(0, "train job.toml run.out=whole run.mode=ordered").code, 0) << read(".err");
+  ASSERT_EQ(run(2,
+                "train job.toml run.out=cut run.mode=ordered run.steps=2 schedule.type=constant "
+                "parallel.partition=zero3")
+                .code,
+            0)
+      << read(".err");
+  const JobOutcome rest =
+      run(4,
+          "train job.toml run.out=cut run.mode=ordered run.steps=4 schedule.type=constant "
+          "parallel.pp=2 parallel.partition=zero2");
+  ASSERT_EQ(rest.code, 0) << rest.err;
+  EXPECT_THAT(rest.out, HasSubstr("resuming after step 2"));
+  ASSERT_EQ(run(0, "train job.toml run.out=steady run.mode=ordered schedule.type=constant").code, 0)
+      << read(".err");
+  EXPECT_EQ(losses("cut"), losses("steady"));
+  // What several ranks saved, one samples from.
+  const JobOutcome sample = run(0, "sample cut --prompt verse --tokens 8");
+  EXPECT_EQ(sample.code, 0) << sample.err;
+  EXPECT_THAT(sample.out, testing::StartsWith("verse"));
+}
+
+TEST_F(JobTest, WhatAPlanPrintsCanBeRun) {
+  const std::string layout = " parallel.pp=2 parallel.schedule=zb-h1 parallel.partition=zero3";
+  const JobOutcome plan = run(0, "plan job.toml --ranks 4 --dump" + layout);
+  ASSERT_EQ(plan.code, 0) << plan.err;
+  std::ofstream(folder_ / "program.txt") << plan.out;
+  ASSERT_EQ(run(4, "train job.toml run.out=made" + layout).code, 0) << read(".err");
+  ASSERT_EQ(run(4, "train job.toml run.out=given run.program=program.txt" + layout).code, 0) << read(".err");
+  EXPECT_EQ(losses("given"), losses("made"));
+  // Without one message the ranks would wait for ever: it is found before anything runs.
+  std::string text = plan.out;
+  const size_t at = text.find("send ");
+  text.erase(at, text.find('\n', at) + 1 - at);
+  std::ofstream(folder_ / "program.txt") << text;
+  const JobOutcome refused = run(4, "train job.toml run.out=refused run.program=program.txt" + layout);
+  EXPECT_EQ(refused.code, 2) << refused.err;
+  EXPECT_EQ(refused.errors(), 1u) << refused.err;
+  EXPECT_THAT(refused.err, HasSubstr("receive "));
+}
+
+// Set-ups that cannot be: one message of one rank, soon, and every process ends with its exit code.
+TEST_F(JobTest, WrongSetUpsAreRefusedOnce) {
+  const struct {
+    int ranks;
+    std::string arguments;
+    int code;
+    std::vector<std::string> parts;
+  } cases[] = {
+      {3, "train job.toml parallel.tp=2", 2, {"ranks 3", "tp 2", "start 2 or 4 ranks"}},
+      {3, "train job.toml parallel.tp=3", 2, {"heads 4"}},
+      {3, "train job.toml parallel.pp=3", 2, {"layers 4"}},
+      {4, "train job.toml parallel.cp=4 data.seq_len=20 batch.tokens_per_step=320", 2, {"seq_len"}},
+      {4, "train job.toml parallel.pp=4 batch.tokens_per_step=64", 2, {"micro-batches"}},
+      {2, "train job.toml parallel.pp=2 parallel.schedule=zb-h3", 2, {"zb-h3", "zb-h"}},
+      {2, "train job.toml parallel.pp=2 parallel.schedule=none.txt", 2, {"none.txt", "parallel.schedule"}},
+      {4, "train job.toml parallel.partition=3/3/3", 2, {"partition", "divides the next"}},
+      {2, "train job.toml parallel.partition=zero9", 2, {"zero9"}},
+      {2, "train job.toml run.mode=ordered parallel.tp=2", 2, {"ordered", "tp = 1"}},
+      {2, "train job.toml run.mode=ordered batch.tokens_per_step=192", 2, {"ordered", "powers of two"}},
+      {3, "train job.toml batch.tokens_per_step=256", 2, {"dp 3"}},
+      {2, "train job.toml parallel.dp=4", 2, {"dp 4"}},
+      {2, "train job.toml run.stpes=3", 2, {"unknown key run.stpes", "run.steps"}},
+      {2, "train none.toml", 2, {"none.toml"}},
+      {2, "train job.toml 'data.train=[\"none.txt\"]'", 3, {"none.txt"}},
+      {2, "train job.toml parallel.ep=2", 2, {"experts are not available"}},
+      {2, "train job.toml parallel.virtual_stages=2", 2, {"virtual_stages"}},
+      {2, "train job.toml run.out=/proc/none", 2, {"/proc/none"}},
+  };
+  for (const auto& wrong : cases) {
+    const JobOutcome outcome = run(wrong.ranks, wrong.arguments);
+    EXPECT_EQ(outcome.code, wrong.code) << wrong.arguments << "\n" << outcome.err;
+    EXPECT_EQ(outcome.errors(), 1u) << wrong.arguments << "\n" << outcome.err;
+    EXPECT_LT(outcome.seconds, 30) << wrong.arguments;
+    for (const std::string& part : wrong.parts) EXPECT_THAT(outcome.err, HasSubstr(part)) << wrong.arguments;
+  }
+}
+
+}  // namespace
+}  // namespace strata
