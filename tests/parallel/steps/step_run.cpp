@@ -268,23 +268,33 @@ double farthest_change(const StepOutcome& a, const StepOutcome& b) {
   return farthest(change(a), change(b));
 }
 
-std::string differences(const StepOutcome& many, const StepOutcome& one, bool rounds_apart) {
+Distances distances(const StepOutcome& many, const StepOutcome& one) {
+  const auto relative = [](double a, double b) { return std::abs(a - b) / std::abs(b); };
+  Distances far{.same_start = many.initial == one.initial && many.losses.size() == one.losses.size()};
+  if (!far.same_start) return far;
+  far.loss = relative(many.losses[0], one.losses[0]);
+  far.norm = relative(many.norms[0], one.norms[0]);
+  far.gradients = farthest(many.gradients, one.gradients);
+  far.change = farthest_change(many, one);
+  if (one.losses.size() >= 5) far.fifth_loss = relative(many.losses[4], one.losses[4]);
+  if (one.losses.size() >= 20) far.twentieth_loss = relative(many.losses[19], one.losses[19]);
+  if (one.valid_loss > 0) far.valid_loss = relative(many.valid_loss, one.valid_loss);
+  return far;
+}
+
+std::string broken_bounds(const Distances& far, bool rounds_apart) {
+  if (!far.same_start) return "initial values or steps differ\n";
   std::string text;
   const auto within = [&](double distance, double bound, std::string_view what) {
     if (!(distance <= bound)) text += fmt::format("{}: {:.2e}, at most {:.0e}\n", what, distance, bound);
   };
-  const auto relative = [](double a, double b) { return std::abs(a - b) / std::abs(b); };
-  if (many.initial != one.initial) text += "initial values differ\n";
-  if (many.losses.size() != one.losses.size()) return text + "another number of steps\n";
-  within(relative(many.losses[0], one.losses[0]), 1e-6, "loss of the first step");
-  within(relative(many.norms[0], one.norms[0]), 1e-5, "norm of the first gradient");
-  within(farthest(many.gradients, one.gradients), 1e-5, "first gradients");
-  within(farthest_change(many, one), 1e-4, "change of the parameters");
-  if (one.losses.size() >= 5) within(relative(many.losses[4], one.losses[4]), 1e-5, "loss of the fifth step");
-  if (one.losses.size() >= 20)
-    within(relative(many.losses[19], one.losses[19]), rounds_apart ? 1e-3 : 1e-5,
-           "loss of the twentieth step");
-  if (one.valid_loss > 0) within(relative(many.valid_loss, one.valid_loss), 1e-4, "validation loss");
+  within(far.loss, 1e-6, "loss of the first step");
+  within(far.norm, 1e-5, "norm of the first gradient");
+  within(far.gradients, 1e-5, "first gradients");
+  within(far.change, 1e-4, "change of the parameters");
+  within(far.fifth_loss, 1e-5, "loss of the fifth step");
+  within(far.twentieth_loss, rounds_apart ? 1e-3 : 1e-5, "loss of the twentieth step");
+  within(far.valid_loss, 1e-4, "validation loss");
   return text;
 }
 

@@ -69,9 +69,20 @@ PlaceOptions place_options(const StepRun& run, const StepLayout& layout);
 
 StepOutcome run_steps(const StepRun& run, const StepLayout& layout, const Alteration& alteration = {});
 
-// The bounds of DESIGN section 9 that `many` breaks against one rank, a line each; empty: it trains as that
-// one does. `rounds_apart`: sums inside a layer are split over ranks (tp or cp), later losses may drift.
-std::string differences(const StepOutcome& many, const StepOutcome& one, bool rounds_apart);
+// How far a run is from one rank's, relative; the last three are 0 where a run has no such step.
+struct Distances {
+  bool same_start = true;                    // initial values and number of steps
+  double loss = 0, norm = 0, gradients = 0;  // of the first step
+  double change = 0;                         // of the parameters, over the compared steps
+  double fifth_loss = 0, twentieth_loss = 0, valid_loss = 0;
+};
+Distances distances(const StepOutcome& many, const StepOutcome& one);
+// The bounds of DESIGN section 9 that are broken, a line each; empty: `many` trains as one rank does.
+// `rounds_apart`: sums inside a layer are split over ranks (tp or cp), later losses may drift.
+std::string broken_bounds(const Distances& distances, bool rounds_apart);
+inline std::string differences(const StepOutcome& many, const StepOutcome& one, bool rounds_apart) {
+  return broken_bounds(distances(many, one), rounds_apart);
+}
 inline bool rounds_apart(const StepLayout& layout) { return layout.mesh.tp * layout.mesh.cp > 1; }
 // What is not the same to the bit, a line each.
 std::string different_bits(const StepOutcome& many, const StepOutcome& one);
