@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tests/parallel/steps/step_run.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cmath>
 #include <mutex>
@@ -99,8 +101,9 @@ class RankRun {
     for (step_ = 0; step_ < run_.steps; ++step_) {
       const std::vector<Traffic> before = traffic_.snapshot();
       const StepScalars sums = runner_.train_step(batches(step_), [&](const Parameter& parameter) {
-        return UpdateScalars{
-            .learning_rate = 1e-2f, .weight_decay = weight_decay_of(parameter, 0.1f), .step = step_ + 1};
+        return UpdateScalars{.learning_rate = run_.learning_rate,
+                             .weight_decay = weight_decay_of(parameter, 0.1f),
+                             .step = step_ + 1};
       });
       if (step_ == 0) note_traffic(before);
       if (step_ + 1 == std::min(run_.compared_step, run_.steps)) collect(outcome_.parameters, false);
@@ -187,10 +190,20 @@ double norm(const std::vector<float>& x) {
 
 std::string to_string(const StepLayout& layout) {
   const auto& m = layout.mesh;
-  return fmt::format("pp{}x{} dp{} cp{} tp{}{} {} partition {}/{}/{}{}{} ahead {}", m.pp,
-                     layout.virtual_stages, m.dp, m.cp, m.tp, layout.sequence ? "+sp" : "", layout.schedule,
-                     layout.partition.weights, layout.partition.gradients, layout.partition.state,
-                     layout.tree ? " tree" : "", layout.recompute ? " recompute" : "", layout.gather_ahead);
+  const StepLayout plain;
+  std::vector<std::string> parts;
+  if (m.pp > 1) parts.push_back(fmt::format("pp {} {}", m.pp, layout.schedule));
+  if (layout.virtual_stages > 1) parts.push_back(fmt::format("{} stages a rank", layout.virtual_stages));
+  if (m.dp > 1) parts.push_back(fmt::format("dp {}", m.dp));
+  if (m.cp > 1) parts.push_back(fmt::format("cp {}", m.cp));
+  if (m.tp > 1) parts.push_back(fmt::format("tp {}{}", m.tp, layout.sequence ? " sp" : ""));
+  const auto& [weights, gradients, state] = layout.partition;
+  if (state > 1) parts.push_back(fmt::format("partition {}/{}/{}", weights, gradients, state));
+  if (layout.gather_ahead != plain.gather_ahead)
+    parts.push_back(fmt::format("{} ahead", layout.gather_ahead));
+  if (layout.recompute) parts.emplace_back("recompute");
+  if (layout.tree) parts.emplace_back("ordered");
+  return parts.empty() ? "one rank" : fmt::format("{}", fmt::join(parts, ", "));
 }
 
 ModelSpec small_llama(bool tied) {

@@ -40,7 +40,7 @@ struct StepRun {
   int samples = 8;  // micro-batches of a step, over all data ranks
   int steps = 3;
   int compared_step = 3;  // after which the parameters are compared, if there are so many
-  float grad_clip = 1.0f;
+  float learning_rate = 1e-2f, grad_clip = 1.0f;
   bool evaluate = false;  // the last step's samples once more, without gradients
 };
 
