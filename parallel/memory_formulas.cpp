@@ -5,7 +5,7 @@
 
 namespace strata {
 
-double state_bytes(double parameters, const Partition& partition, const StateBytes& bytes) {
+double state_bytes(double parameters, const PartitionWays& partition, const StateBytes& bytes) {
   const auto& [alpha, beta, n] = partition;
   check(alpha >= 1 && beta >= 1 && n >= 1, "[state_bytes] partition ({}, {}, {})", alpha, beta, n);
   return bytes.weight * parameters / static_cast<double>(alpha) +
@@ -18,10 +18,10 @@ double layer_activation_bytes(const ActivationShape& shape, const ActivationSpli
   const auto h = static_cast<double>(shape.hidden), a = static_cast<double>(shape.heads);
   const auto t = static_cast<double>(split.tp);
   check(split.tp >= 1, "[layer_activation_bytes] tp {}", split.tp);
-  if (split.recompute == Recompute::full) return s * b * 2 * h;
+  if (split.recompute == ActivationRecompute::full) return s * b * 2 * h;
   // Bytes per token: what tensor parallelism splits, what only sequence parallelism does, and attention's
   // scores.
-  const double scores = split.recompute == Recompute::selective ? 0 : 5 * a * s;
+  const double scores = split.recompute == ActivationRecompute::selective ? 0 : 5 * a * s;
   return s * b * ((24 * h + scores) / t + 10 * h / (split.sequence_parallel ? t : 1));
 }
 

@@ -6,6 +6,8 @@
 
 #include <cstdint>
 
+#include "core/step/partition.h"
+
 namespace strata {
 
 // ---- state
@@ -18,16 +20,9 @@ struct StateBytes {
   double optimizer = 12;
 };
 
-// Over how many ranks weights, gradients and optimizer state are spread; each divides the next.
-struct Partition {
-  int64_t weights = 1;    // alpha
-  int64_t gradients = 1;  // beta
-  int64_t optimizer = 1;  // N
-};
-
 // Rajbhandari et al. 2020 and its generalisation to (alpha, beta, N): 2P/alpha + 2P/beta + 12P/N. ZeRO-1 is
 // (1, 1, N), ZeRO-2 (1, N, N), ZeRO-3 (N, N, N), HSDP and MiCS (q, q, q), hybrid (q, q, N).
-double state_bytes(double parameters, const Partition& partition, const StateBytes& bytes = {});
+double state_bytes(double parameters, const PartitionWays& partition, const StateBytes& bytes = {});
 
 // ---- activations
 // ---------------------------------------------------------------------------------------------- Korthikanti
@@ -39,7 +34,7 @@ struct ActivationShape {
   int64_t heads = 1;        // a
 };
 
-enum class Recompute : uint8_t {
+enum class ActivationRecompute : uint8_t {
   none,
   selective,  // scores, softmax and dropout of attention
   full,       // all but a layer's input
@@ -48,7 +43,7 @@ enum class Recompute : uint8_t {
 struct ActivationSplit {
   int64_t tp = 1;
   bool sequence_parallel = false;
-  Recompute recompute = Recompute::none;
+  ActivationRecompute recompute = ActivationRecompute::none;
 };
 
 // Of one layer, on one rank:

@@ -23,7 +23,8 @@ double all_reduce_bytes(double bytes, int64_t ranks) { return 2 * all_but_own(by
 double all_to_all_bytes(double bytes, int64_t ranks) { return all_but_own(bytes, ranks); }
 double node_ingress_bytes(double bytes, int64_t nodes) { return all_but_own(bytes, nodes); }
 
-PartitionVolume partition_volume(double parameters, const Partition& partition, const PartitionWires& wires) {
+PartitionVolume partition_volume(double parameters, const PartitionWays& partition,
+                                 const PartitionWires& wires) {
   const auto& [alpha, beta, n] = partition;
   check(alpha >= 1 && beta % alpha == 0 && n % beta == 0,
         "[partition_volume] ({}, {}, {}): each must divide the next", alpha, beta, n);
@@ -36,7 +37,7 @@ PartitionVolume partition_volume(double parameters, const Partition& partition, 
           .inner_gather = part(weights, alpha) - part(weights, beta)};
 }
 
-PartitionVolume kept_weights_volume(double parameters, const Partition& partition,
+PartitionVolume kept_weights_volume(double parameters, const PartitionWays& partition,
                                     const PartitionWires& wires) {
   PartitionVolume volume = partition_volume(parameters, partition, wires);
   volume.gather /= 2;
@@ -50,8 +51,8 @@ double replicated_volume(double parameters, int64_t ranks, const Wire& gradients
 PartitionVolume sharded_replicas_volume(double parameters, int64_t group, int64_t ranks,
                                         const PartitionWires& wires) {
   check(group >= 1 && ranks % group == 0, "[sharded_replicas_volume] groups of {} in {} ranks", group, ranks);
-  PartitionVolume volume =
-      partition_volume(parameters, {.weights = group, .gradients = group, .optimizer = group}, wires);
+  const int ways = narrow<int>(group);
+  PartitionVolume volume = partition_volume(parameters, {ways, ways, ways}, wires);
   volume.replica_reduce = all_reduce_bytes(part(wires.gradients.bytes(parameters), group), ranks / group);
   return volume;
 }

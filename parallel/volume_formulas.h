@@ -31,8 +31,8 @@ struct Wire {
 };
 
 // ---- data parallelism: a model of so many parameters
-// ---------------------------------------------------------- Partition (alpha, beta, N) of memory_formulas.h,
-// hop by hop. Every hop is one group; its link level is the mesh's to say.
+// ---------------------------------------------------------- Partition (alpha, beta, N) of
+// core/step/partition.h, hop by hop. Every hop is one group; its link level is the mesh's to say.
 struct PartitionVolume {
   // per micro-batch
   double gather = 0;  // weights over alpha, for forward and again for backward
@@ -53,11 +53,11 @@ struct PartitionWires {
 
 // Gradients reduced with every micro-batch where beta > 1. ZeRO-2 with local accumulation reduces once a step
 // instead: its volume is that of (1, 1, N).
-PartitionVolume partition_volume(double parameters, const Partition& partition,
+PartitionVolume partition_volume(double parameters, const PartitionWays& partition,
                                  const PartitionWires& wires = {});
 
 // Weights gathered for the forward are kept for the backward: half the gathers of partition_volume().
-PartitionVolume kept_weights_volume(double parameters, const Partition& partition,
+PartitionVolume kept_weights_volume(double parameters, const PartitionWays& partition,
                                     const PartitionWires& wires = {});
 
 // Gradients all-reduced once a step, nothing sharded: per step.

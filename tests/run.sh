@@ -37,9 +37,9 @@ say "testing release"
 ctest --test-dir build/release --output-on-failure -j2 $([ $full = 1 ] || echo "-LE slow")
 
 if [ $sanitize = 1 ]; then
-  build asan
+  build asan memory_tests
   say "testing under AddressSanitizer and UndefinedBehaviorSanitizer"
-  ctest --test-dir build/asan --output-on-failure -j2 -LE 'slow|nosan'
+  ctest --test-dir build/asan --output-on-failure -j2 -L memory
   build tsan thread_tests
   say "testing what runs threads under ThreadSanitizer"
   ctest --test-dir build/tsan --output-on-failure -j2 -L threads

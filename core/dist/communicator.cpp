@@ -50,14 +50,14 @@ void run_alone(Stream& stream, const Collective& op) {
 }  // namespace
 
 int place_in(const GroupSpec& spec, int rank, int world_size) {
-  for (size_t i = 0; i < spec.members.size(); ++i) {
-    const int member = spec.members[i];
+  std::vector<int> sorted = spec.members;
+  std::ranges::sort(sorted);
+  for (const int member : sorted)
     check(member >= 0 && member < world_size, "[group] \"{}\" names rank {} of a job of {}", spec.purpose,
           member, world_size);
-    check(std::find(spec.members.begin(), spec.members.begin() + static_cast<std::ptrdiff_t>(i), member) ==
-              spec.members.begin() + static_cast<std::ptrdiff_t>(i),
-          "[group] \"{}\" names rank {} twice", spec.purpose, member);
-  }
+  const auto twice = std::ranges::adjacent_find(sorted);
+  check(twice == sorted.end(), "[group] \"{}\" names rank {} twice", spec.purpose,
+        twice == sorted.end() ? 0 : *twice);
   const auto own = std::ranges::find(spec.members, rank);
   check(own != spec.members.end(), "[group] \"{}\" does not hold rank {} which makes it", spec.purpose, rank);
   return static_cast<int>(own - spec.members.begin());

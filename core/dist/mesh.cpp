@@ -100,10 +100,17 @@ LinkLevel Mesh::link(int a, int b) const {
 }
 
 LinkLevel Mesh::level(std::span<const int> ranks) const {
+  // Links from the first rank are enough, so that groups of many thousands cost nothing: ranks that share a
+  // pair or node with it share that among themselves, ranks on its rail that rail. But who shares its node
+  // and who shares its rail are a world apart.
   LinkLevel farthest = LinkLevel::self;
-  for (size_t i = 0; i < ranks.size(); ++i)
-    for (size_t j = 0; j < i; ++j) farthest = std::max(farthest, link(ranks[i], ranks[j]));
-  return farthest;
+  bool within_node = false;
+  for (const int rank : ranks) {
+    const LinkLevel level = link(ranks.front(), rank);
+    within_node |= level == LinkLevel::pair || level == LinkLevel::node;
+    farthest = std::max(farthest, level);
+  }
+  return farthest == LinkLevel::rail && within_node ? LinkLevel::world : farthest;
 }
 
 std::string Mesh::describe(int rank) const {

@@ -1,50 +1,59 @@
 // SPDX-License-Identifier: Apache-2.0
-// strata plan CONFIG [--dump]: what a step of a run will do, need and take, without running it.
+// strata plan CONFIG [key=value] [--ranks N] [--dump[=FILE]] [--json]: what a step of a run will do, need and
+// take on any number of ranks, without running it.
 #include <fmt/core.h>
 
 #include <CLI/CLI.hpp>
+#include <fstream>
 #include <memory>
+#include <nlohmann/json.hpp>
 
-#include "core/data/tokenizer.h"
-#include "core/program/simulate.h"
+#include "core/base/error.h"
 #include "launch/commands/command.h"
 #include "launch/commands/config_arguments.h"
-#include "launch/metrics/humanize.h"
-#include "launch/train/build.h"
-#include "launch/train/place.h"
+#include "launch/commands/plan_figures.h"
 
 namespace strata {
 namespace {
 
-int print_plan(const LoadedConfig& loaded, bool dump) {
-  const auto tokenizer = make_tokenizer(loaded.config.data.tokenizer);
-  const auto world = make_solo_world();
-  const int64_t vocab = loaded.config.model.vocab ? loaded.config.model.vocab : tokenizer->vocab_size();
-  const RankPlace place(*world, place_options(loaded.config, 1, vocab), loaded.config.model.tied);
-  const Model model = build_model(loaded.config, tokenizer->vocab_size(), place.split());
-  const auto rule = build_update_rule(loaded.config);
-  const StepPlan plan(model, plan_options(loaded.config, *rule, place, model));
-  if (dump) {
-    fmt::print("{}", to_string(plan.train().program));
-    return 0;
-  }
-  const Timeline timeline = simulate(plan.train(), plan.costs(), 2);
-  fmt::print("model      {} parameters\n", model.num_parameters());
-  fmt::print("step       {} actions on {} buffers, verified\n", plan.train().program.list.size(),
-             plan.train().buffers.size());
-  fmt::print("work       {:.2f} GFLOP\n", static_cast<double>(plan.costs().model_flops()) * 1e-9);
-  fmt::print("time       about {} at assumed rates\n\n", human_duration(timeline.step_seconds));
-  fmt::print("{}", to_string(plan.train().memory));
+struct PlanArguments {
+  int ranks = 0;
+  std::string dump;  // "-": standard output; empty: no
+  bool json = false;
+};
+
+void write_programs(const std::vector<Program>& programs, const std::string& file) {
+  const std::string text = to_string(std::span(programs));
+  if (file == "-") return fmt::print("{}", text);
+  std::ofstream stream(file, std::ios::binary);
+  stream << text;
+  stream.close();
+  if (!stream)
+    throw Error(Fault::environment, {.what = "the programs cannot be written",
+                                     .where = file,
+                                     .fix = "name a file in a folder that exists and can be written"});
+}
+
+int print_plan(const LoadedConfig& loaded, const PlanArguments& arguments) {
+  const PlanFigures figures = plan_figures(loaded.config, arguments.ranks);
+  if (!arguments.dump.empty()) write_programs(figures.programs, arguments.dump);
+  if (arguments.dump == "-") return 0;
+  fmt::print("{}", arguments.json ? to_json(figures).dump(2) + "\n" : to_string(figures));
   return 0;
 }
 
 }  // namespace
 
 Run add_plan(CLI::App& app) {
-  const auto arguments = add_config_arguments(app, "strata plan tiny.toml --dump");
-  const auto dump = std::make_shared<bool>(false);
-  app.add_flag("--dump", *dump, "print the program, action by action");
-  return [=] { return print_plan(arguments->load(), *dump); };
+  const auto config =
+      add_config_arguments(app, "strata plan tiny.toml --ranks=8 parallel.pp=2 parallel.tp=2");
+  const auto arguments = std::make_shared<PlanArguments>();
+  app.add_option("--ranks", arguments->ranks, "of the job; default: as few as the sizes in [parallel] take")
+      ->check(CLI::PositiveNumber);
+  app.add_flag("--dump{-}", arguments->dump,
+               "print the program of every pipeline rank, action by action, or write them to --dump=FILE");
+  app.add_flag("--json", arguments->json, "print the figures as JSON");
+  return [=] { return print_plan(config->load(), *arguments); };
 }
 
 }  // namespace strata

@@ -33,6 +33,7 @@ struct RunConfig {
   DeviceChoice device = DeviceChoice::automatic;
   int64_t threads = 0;  // 0: one per core this process may use
   RunMode mode = RunMode::fast;
+  std::string program;  // file with the programs of a step; empty: made from the configuration
 };
 
 // Zeros marked "resolved" are replaced by resolve(): the program never sees them.

@@ -60,7 +60,12 @@ void run_keys(KeyRows& rows) {
            {.doc = "fast repeats its own bits, on any number of threads; ordered has the same bits on every "
                    "number "
                    "of data ranks, every partition and every pipeline.",
-            .choices = {"fast", "ordered"}});
+            .choices = {"fast", "ordered"}})
+      .key("program", &RunConfig::program,
+           {.doc = "A file with the programs of a training step, as 'strata plan --dump' prints them; they "
+                   "are proved before "
+                   "they run. \"\": made from the configuration.",
+            .effect = KeyEffect::execution});
 }
 
 void model_keys(KeyRows& rows) {

@@ -33,7 +33,7 @@ tokenizer = "byte"
 
 [batch]
 tokens_per_step = 4096    # micro_batch x seq_len x number of micro-batches
-micro_batch = 16          # lower it if memory is short: the result is the same
+micro_batch = 8           # sequences at once; lower it if memory is short: the result is the same
 
 [optimizer]
 lr = 3e-3                 # small models like large rates

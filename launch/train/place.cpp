@@ -16,16 +16,15 @@ namespace {
 
 bool is_file(const std::string& schedule) { return schedule.find_first_of("/.") != std::string::npos; }
 
-std::string read_text(const std::string& path) {
+// The file that a key names, whose text is `expected`.
+std::string read_text(const std::string& path, const char* key, const char* expected, const char* fix) {
   std::ifstream file(path);
   std::stringstream text;
   text << file.rdbuf();
   if (!file)
-    throw Error(Fault::usage, {.what = "the schedule's file cannot be read",
-                               .where = "parallel.schedule",
-                               .found = path,
-                               .expected = "a text file, one line per pipeline rank",
-                               .fix = "check the path, or name a schedule: 1f1b"});
+    throw Error(
+        Fault::usage,
+        {.what = "a file cannot be read", .where = key, .found = path, .expected = expected, .fix = fix});
   return text.str();
 }
 
@@ -41,6 +40,12 @@ PartitionWays parse_partition(const std::string& text, int data_ranks) {
     at = next == end ? next : next + 1;
   }
   return ways;
+}
+
+std::vector<Program> given_programs(const std::string& path) {
+  if (path.empty()) return {};
+  return parse_programs(
+      read_text(path, "run.program", "the print of 'strata plan --dump'", "run.program = \"\""));
 }
 
 bool power_of_two(int64_t n) { return n > 0 && (n & (n - 1)) == 0; }
@@ -88,7 +93,9 @@ PlaceOptions place_options(const Config& config, int ranks, int64_t vocab) {
   const ScheduleShape shape{layout.sizes.pp, layout.virtual_stages, layout.micro_batches};
   Schedule schedule;
   if (from_file)
-    schedule = schedule_from_text(read_text(p.schedule), p.schedule, shape);
+    schedule = schedule_from_text(read_text(p.schedule, "parallel.schedule", "one line per pipeline rank",
+                                            "check the path, or name a schedule: 1f1b"),
+                                  p.schedule, shape);
   else if (shape.stages() > 1)
     schedule = make_schedule(p.schedule, shape);
   return {.mesh = layout.sizes,
@@ -107,7 +114,8 @@ StepPlanOptions plan_options(const Config& config, const UpdateRule& rule, const
                        .micro_batches = place.options().micro_batches},
           .rule = &rule,
           .recompute = config.parallel.recompute == Recompute::full,
-          .rank = place.rank_options(model)};
+          .rank = place.rank_options(model),
+          .given = given_programs(config.run.program)};
 }
 
 }  // namespace strata

@@ -117,8 +117,7 @@ bool ThreadGroup::serve(std::unique_lock<std::mutex>& lock, int rank, std::span<
     const ReceiveBytes& receive = receives[i];
     std::vector<Post*>& queue = self.waiting[static_cast<size_t>(receive.peer)];
     if (served[i] || queue.empty()) continue;
-    // An earlier receive from the same member would have found this queue empty; it cannot have filled since,
-    // because the lock is only let go after the queue's head was taken.
+    // While a message of another member was copied, one may have come that belongs to an earlier receive.
     const bool first = std::none_of(receives.begin(), receives.begin() + static_cast<std::ptrdiff_t>(i),
                                     [&, at = size_t{0}](const ReceiveBytes& earlier) mutable {
                                       return !served[at++] && earlier.peer == receive.peer;

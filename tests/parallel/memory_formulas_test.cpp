@@ -22,7 +22,7 @@ TEST(StateBytes, ZeroPaper) {
 
 // Megatron's distributed optimizer, bytes per parameter: 20 to 4+16/d, 18 to 6+12/d, 16 to 8+8/d.
 TEST(StateBytes, MegatronDistributedOptimizer) {
-  for (const int64_t d : {1, 2, 4, 8, 64}) {
+  for (const int d : {1, 2, 4, 8, 64}) {
     const auto over = static_cast<double>(d);
     EXPECT_EQ(state_bytes(1, {1, 1, d}, {2, 2, 16}), 4 + 16 / over);
     EXPECT_EQ(state_bytes(1, {1, 1, d}, {2, 4, 12}), 6 + 12 / over);
@@ -33,7 +33,7 @@ TEST(StateBytes, MegatronDistributedOptimizer) {
 // The 20B model of the Frontier comparison on 384 ranks, GB.
 TEST(StateBytes, Levels) {
   const double p = 20.555e9;
-  const auto gb = [&](Partition partition) { return state_bytes(p, partition) / 1e9; };
+  const auto gb = [&](PartitionWays partition) { return state_bytes(p, partition) / 1e9; };
   EXPECT_NEAR(gb({384, 384, 384}), 0.86, 0.005);
   EXPECT_NEAR(gb({8, 8, 384}), 10.92, 0.005);
   EXPECT_NEAR(gb({2, 8, 384}), 26.34, 0.005);
@@ -58,7 +58,7 @@ TEST(ActivationBytes, EightPublishedFigures) {
     };
     EXPECT_EQ(gib({.tp = row.tp}), row.tensor_parallel) << row.shape.hidden;
     // The figure of 530B is printed with seven decimals.
-    EXPECT_NEAR(gib({.tp = row.tp, .sequence_parallel = true, .recompute = Recompute::selective}),
+    EXPECT_NEAR(gib({.tp = row.tp, .sequence_parallel = true, .recompute = ActivationRecompute::selective}),
                 row.selective, row.layers == 105 ? 5e-8 : 0)
         << row.shape.hidden;
   }
@@ -68,18 +68,18 @@ TEST(ActivationBytes, EveryRowOfTheTable) {
   const ActivationShape shape{.seq = 1024, .micro_batch = 3, .hidden = 512, .heads = 8};
   const double sbh = 1024.0 * 3 * 512, scores = 5.0 * 8 * 1024 / 512;
   EXPECT_EQ(layer_activation_bytes(shape, {}), sbh * (34 + scores));
-  EXPECT_EQ(layer_activation_bytes(shape, {.recompute = Recompute::selective}), sbh * 34);
+  EXPECT_EQ(layer_activation_bytes(shape, {.recompute = ActivationRecompute::selective}), sbh * 34);
   for (const int64_t t : {1, 2, 4, 8}) {
     const auto over = static_cast<double>(t);
     EXPECT_EQ(layer_activation_bytes(shape, {.tp = t}), sbh * (10 + 24 / over + scores / over));
     EXPECT_EQ(layer_activation_bytes(shape, {.tp = t, .sequence_parallel = true}),
               sbh * (34 + scores) / over);
-    EXPECT_EQ(layer_activation_bytes(shape, {.tp = t, .recompute = Recompute::selective}),
+    EXPECT_EQ(layer_activation_bytes(shape, {.tp = t, .recompute = ActivationRecompute::selective}),
               sbh * (10 + 24 / over));
-    EXPECT_EQ(layer_activation_bytes(shape,
-                                     {.tp = t, .sequence_parallel = true, .recompute = Recompute::selective}),
+    EXPECT_EQ(layer_activation_bytes(
+                  shape, {.tp = t, .sequence_parallel = true, .recompute = ActivationRecompute::selective}),
               sbh * 34 / over);
-    EXPECT_EQ(layer_activation_bytes(shape, {.tp = t, .recompute = Recompute::full}), sbh * 2);
+    EXPECT_EQ(layer_activation_bytes(shape, {.tp = t, .recompute = ActivationRecompute::full}), sbh * 2);
   }
 }
 

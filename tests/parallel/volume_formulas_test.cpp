@@ -15,7 +15,7 @@ namespace strata {
 namespace {
 
 TEST(PartitionVolume, EveryRowOfTheTable) {
-  for (const int64_t n : {1, 2, 4, 8, 24, 384}) {
+  for (const int n : {1, 2, 4, 8, 24, 384}) {
     const double parameters = 384.0 * 1000, m = 2 * parameters,
                  rest = m * static_cast<double>(n - 1) / static_cast<double>(n);
     EXPECT_EQ(replicated_volume(parameters, n), 2 * rest);
@@ -27,7 +27,7 @@ TEST(PartitionVolume, EveryRowOfTheTable) {
     EXPECT_EQ(figures(partition_volume(parameters, {n, n, n})), (std::pair{3 * rest, 0.0})) << "ZeRO-3 " << n;
     EXPECT_EQ(figures(kept_weights_volume(parameters, {n, n, n})), (std::pair{2 * rest, 0.0}))
         << "kept " << n;
-    for (int64_t q = 1; q <= n; ++q) {
+    for (int q = 1; q <= n; ++q) {
       if (n % q != 0) continue;
       const auto in = static_cast<double>(q), r = static_cast<double>(n / q);
       const double inside = 3 * m * (in - 1) / in, across = 2 * (m / in) * (r - 1) / r;

@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <map>
 #include <set>
 
@@ -119,6 +120,24 @@ TEST(Mesh, LinksFollowTheDeclaredTopology) {
   EXPECT_EQ(Mesh({.dp = 6}).link(0, 5), LinkLevel::node);
   EXPECT_EQ(Mesh({.dp = 5}, {.pair = 2}).link(0, 4), LinkLevel::node);
   EXPECT_EQ(Mesh({.dp = 5}, {.pair = 2}).link(2, 3), LinkLevel::pair);
+}
+
+// The level of a group is the farthest link of any two: every group of twelve ranks.
+TEST(Mesh, LevelsAreThoseOfTheFarthestTwo) {
+  for (const Topology& topology : {Topology{.pair = 2, .node = 4}, {.pair = 1, .node = 3}, {.pair = 3}, {}}) {
+    const Mesh mesh({.dp = 12}, topology);
+    for (unsigned set = 1; set < 1u << 12; ++set) {
+      std::vector<int> ranks;
+      for (int rank = 0; rank < 12; ++rank)
+        if (set >> rank & 1) ranks.push_back(rank);
+      std::rotate(ranks.begin(), ranks.begin() + static_cast<std::ptrdiff_t>(set % ranks.size()),
+                  ranks.end());
+      LinkLevel farthest = LinkLevel::self;
+      for (const int a : ranks)
+        for (const int b : ranks) farthest = std::max(farthest, mesh.link(a, b));
+      ASSERT_EQ(mesh.level(ranks), farthest) << testing::PrintToString(ranks);
+    }
+  }
 }
 
 TEST(Mesh, RefusesWhatDoesNotDivide) {

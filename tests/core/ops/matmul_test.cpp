@@ -312,17 +312,13 @@ TEST_F(MatmulTest, BitsDoNotDependOnThreadsOrStreamOrPacking) {
 TEST_F(MatmulTest, TakesTheScratchThatIsCounted) {
   for (const Sizes& s : kSizes)
     for (const DType dtype : {DType::f32, DType::bf16})
-      for (const Along along : {Along::rows, Along::columns})
+      for (const Along along : {Along::rows, Along::columns}) {
+        const Tensor a = integers(dtype, s.m, s.k, along), b = integers(dtype, s.k, s.n, Along::rows);
+        const Tensor out = output(DType::f32, s.m, s.n, 0);
         for (const bool pack_first : {false, true})
           for (const Isa isa : isas_here()) {
             CpuStream stream(pool, CpuStream::Mode::inline_, isa);
-            const Tensor b = integers(dtype, s.k, s.n, Along::rows);
-            Matmul args{.a = integers(dtype, s.m, s.k, along),
-                        .b = b,
-                        .packed_b = {},
-                        .out = output(DType::f32, s.m, s.n, 0),
-                        .bias = {},
-                        .add = {}};
+            Matmul args{.a = a, .b = b, .packed_b = {}, .out = out, .bias = {}, .add = {}};
             if (pack_first) {
               args.packed_b = packed(stream, b);
               args.b = {};
@@ -331,6 +327,7 @@ TEST_F(MatmulTest, TakesTheScratchThatIsCounted) {
             matmul(stream, args);
             EXPECT_EQ(stream.scratch().high_water(), cpu::matmul_scratch_bytes(isa, args));
           }
+      }
 }
 
 // Padding of panels and the empty half of a last pair must not let a non-finite value spread.

@@ -145,7 +145,7 @@ TEST(Fingerprint, ChangesExactlyWithTheKeysThatChangeTheResult) {
       "eval.tokens",      "log.every",         "log.tensorboard",   "log.trace_steps", "log.record",
       "parallel.tp",      "parallel.pp",       "parallel.cp",       "parallel.dp",
       "parallel.sequence_parallel", "parallel.schedule", "parallel.virtual_stages",
-      "parallel.partition", "parallel.gather_ahead", "guard.stall_timeout"};
+      "parallel.partition", "parallel.gather_ahead", "guard.stall_timeout", "run.program"};
   for (const Key& key : key_table().keys()) {
     Config other = base;
     const auto value = another_value(key, other);

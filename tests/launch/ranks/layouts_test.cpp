@@ -55,6 +55,25 @@ TEST_F(JobTest, ARunGoesOnOnAnotherLayout) {
   EXPECT_THAT(sample.out, testing::StartsWith("verse"));
 }
 
+TEST_F(JobTest, WhatAPlanPrintsCanBeRun) {
+  const std::string layout = " parallel.pp=2 parallel.schedule=zb-h1 parallel.partition=zero3";
+  const JobOutcome plan = run(0, "plan job.toml --ranks 4 --dump" + layout);
+  ASSERT_EQ(plan.code, 0) << plan.err;
+  std::ofstream(folder_ / "program.txt") << plan.out;
+  ASSERT_EQ(run(4, "train job.toml run.out=made" + layout).code, 0) << read(".err");
+  ASSERT_EQ(run(4, "train job.toml run.out=given run.program=program.txt" + layout).code, 0) << read(".err");
+  EXPECT_EQ(losses("given"), losses("made"));
+  // Without one message the ranks would wait for ever: it is found before anything runs.
+  std::string text = plan.out;
+  const size_t at = text.find("send ");
+  text.erase(at, text.find('\n', at) + 1 - at);
+  std::ofstream(folder_ / "program.txt") << text;
+  const JobOutcome refused = run(4, "train job.toml run.out=refused run.program=program.txt" + layout);
+  EXPECT_EQ(refused.code, 2) << refused.err;
+  EXPECT_EQ(refused.errors(), 1u) << refused.err;
+  EXPECT_THAT(refused.err, HasSubstr("receive "));
+}
+
 // Set-ups that cannot be: one message of one rank, soon, and every process ends with its exit code.
 TEST_F(JobTest, WrongSetUpsAreRefusedOnce) {
   const struct {
@@ -63,7 +82,7 @@ TEST_F(JobTest, WrongSetUpsAreRefusedOnce) {
     int code;
     std::vector<std::string> parts;
   } cases[] = {
-      {3, "train job.toml parallel.tp=2", 2, {"3", "tp 2", "nearest"}},
+      {3, "train job.toml parallel.tp=2", 2, {"ranks 3", "tp 2", "start 2 or 4 ranks"}},
       {3, "train job.toml parallel.tp=3", 2, {"heads 4"}},
       {3, "train job.toml parallel.pp=3", 2, {"layers 4"}},
       {4, "train job.toml parallel.cp=4 data.seq_len=20 batch.tokens_per_step=320", 2, {"seq_len"}},

@@ -61,6 +61,34 @@ TEST(ThreadWorld, GroupsOfAMeshLiveTogether) {
   });
 }
 
+// Two messages of member 1 come while member 0 copies a large one of member 2.
+TEST(ThreadWorld, MessagesKeepTheirOrderWhileOthersAreCopied) {
+  run_ranks(3, [&](World& world) {
+    const auto comm = world.group(everybody(world));
+    const auto allocator = make_cpu_allocator();
+    WorkerPool pool(1);
+    CpuStream stream(pool);
+    const Tensor large = make_tensor(*allocator, DType::f32, {8 << 20}, "large");
+    const Tensor one = make_tensor(*allocator, DType::i64, {1}, "one"),
+                 two = make_tensor(*allocator, DType::i64, {1}, "two");
+    comm->barrier();
+    std::vector<Message> sends, receives;
+    if (world.rank() == 0) receives = {{1, one}, {2, large}, {1, two}};
+    if (world.rank() == 1) {
+      one.data<int64_t>()[0] = 1;
+      two.data<int64_t>()[0] = 2;
+      std::this_thread::sleep_for(std::chrono::milliseconds(3));
+      sends = {{0, one}, {0, two}};
+    }
+    if (world.rank() == 2) sends = {{0, large}};
+    comm->exchange(stream, sends, receives);
+    if (world.rank() == 0) {
+      EXPECT_EQ(one.data<int64_t>()[0], 1);
+      EXPECT_EQ(two.data<int64_t>()[0], 2);
+    }
+  });
+}
+
 TEST(ThreadWorld, AGroupMayBeMadeAgain) {
   run_ranks(3, [&](World& world) {
     for (int i = 0; i < 20; ++i) world.group(everybody(world))->barrier();

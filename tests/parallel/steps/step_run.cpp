@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tests/parallel/steps/step_run.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cmath>
 #include <mutex>
@@ -13,6 +15,7 @@
 #include "optim/clip.h"
 #include "optim/optimizer_table.h"
 #include "optim/parameter_group.h"
+#include "parallel/comm/counting.h"
 #include "parallel/comm/thread_world.h"
 #include "parallel/schedules/schedule_table.h"
 
@@ -66,12 +69,14 @@ void put(StepOutcome::Tensors& tensors, const LogicalState& state, const Tensor&
 
 class RankRun {
  public:
-  RankRun(World& world, const StepRun& run, const StepLayout& layout, StepOutcome& outcome, std::mutex& mutex)
+  RankRun(World& world, const StepRun& run, const StepLayout& layout, const Alteration& alteration,
+          StepOutcome& outcome, std::mutex& mutex)
       : run_(run),
-        world_(world),
+        counted_(count_traffic(alter(world, alteration), traffic_)),
+        world_(*counted_),
         outcome_(outcome),
         mutex_(mutex),
-        place_(world, place_options(run, layout), run.spec.tied),
+        place_(world_, place_options(run, layout), run.spec.tied),
         model_(make_model(run.spec, run.compute, place_.split())),
         rule_(
             make_update_rule("adamw", run.state, run.compute, {.beta1 = 0.9f, .beta2 = 0.95f, .eps = 1e-4f})),
@@ -80,7 +85,8 @@ class RankRun {
                                     .micro_batches = place_.options().micro_batches},
                        .rule = rule_.get(),
                        .recompute = layout.recompute,
-                       .rank = place_.rank_options(model_)}),
+                       .rank = place_.rank_options(model_),
+                       .given = layout.given}),
         pool_(layout.threads),
         stream_(pool_),
         alone_(1),
@@ -93,37 +99,45 @@ class RankRun {
     runner_.initialize(1234);
     collect(outcome_.initial, false);
     for (step_ = 0; step_ < run_.steps; ++step_) {
+      const std::vector<Traffic> before = traffic_.snapshot();
       const StepScalars sums = runner_.train_step(batches(step_), [&](const Parameter& parameter) {
-        return UpdateScalars{
-            .learning_rate = 1e-2f, .weight_decay = weight_decay_of(parameter, 0.1f), .step = step_ + 1};
+        return UpdateScalars{.learning_rate = run_.learning_rate,
+                             .weight_decay = weight_decay_of(parameter, 0.1f),
+                             .step = step_ + 1};
       });
+      if (step_ == 0) note_traffic(before);
+      if (step_ + 1 == std::min(run_.compared_step, run_.steps)) collect(outcome_.parameters, false);
       if (world_.rank() > 0) continue;
       outcome_.losses.push_back(sums.loss.mean());
       outcome_.norms.push_back(sums.grad_norm);
     }
-    collect(outcome_.parameters, false);
     if (run_.evaluate) {
       LossSum all;
       for (const Batch& batch : batches(run_.steps - 1)) all.add(runner_.evaluate(batch));
       if (world_.rank() == 0) outcome_.valid_loss = all.mean();
     }
-    const std::lock_guard lock(mutex_);
-    outcome_.arena_bytes[static_cast<size_t>(world_.rank())] = plan_.arena_bytes();
   }
 
  private:
-  static PlaceOptions place_options(const StepRun& run, const StepLayout& layout) {
-    const int micro_batches = static_cast<int>(div_exact(run.samples, layout.mesh.dp));
-    return {.mesh = layout.mesh,
-            .sequence = layout.sequence,
-            .partition = layout.partition,
-            .schedule =
-                layout.mesh.pp == 1 && layout.virtual_stages == 1
-                    ? Schedule{}
-                    : make_schedule(layout.schedule, {layout.mesh.pp, layout.virtual_stages, micro_batches}),
-            .order = layout.tree ? SumOrder::tree : SumOrder::ascending,
-            .gather_ahead = layout.gather_ahead,
-            .micro_batches = micro_batches};
+  // Rows are added, never taken away: a step makes no communicator.
+  void note_traffic(const std::vector<Traffic>& before) {
+    const std::vector<Traffic> after = traffic_.snapshot();
+    check(before.size() == after.size(), "[step_run] a step made a communicator");
+    const std::lock_guard lock(mutex_);
+    StepOutcome::Rank& rank = outcome_.ranks[static_cast<size_t>(world_.rank())];
+    for (size_t i = 0; i < after.size(); ++i) {
+      const int64_t bytes = after[i].bytes - before[i].bytes;
+      rank.received[after[i].purpose.starts_with("shards") ? "shards" : after[i].purpose] += bytes;
+      // The count of targets comes before the program.
+      if (after[i].purpose != "data") rank.received_by_level[static_cast<size_t>(after[i].level)] += bytes;
+    }
+    for (const Action& action : plan_.train().program.list) {
+      const WorkCount work = plan_.costs().work(action);
+      for (size_t level = 0; level < kNumLinkLevels; ++level)
+        rank.planned_by_level[level] += work.wire_bytes[level];
+    }
+    if (world_.rank() == 0)
+      for (const LinkedProgram& linked : plan_.train_job()) outcome_.programs.push_back(linked.program);
   }
 
   std::vector<Batch> batches(int64_t step) const {
@@ -148,6 +162,8 @@ class RankRun {
   }
 
   const StepRun& run_;
+  TrafficCounter traffic_;
+  std::unique_ptr<World> counted_;
   World& world_;
   StepOutcome& outcome_;
   std::mutex& mutex_;
@@ -174,10 +190,20 @@ double norm(const std::vector<float>& x) {
 
 std::string to_string(const StepLayout& layout) {
   const auto& m = layout.mesh;
-  return fmt::format("pp{}x{} dp{} cp{} tp{}{} {} partition {}/{}/{}{}{} ahead {}", m.pp,
-                     layout.virtual_stages, m.dp, m.cp, m.tp, layout.sequence ? "+sp" : "", layout.schedule,
-                     layout.partition.weights, layout.partition.gradients, layout.partition.state,
-                     layout.tree ? " tree" : "", layout.recompute ? " recompute" : "", layout.gather_ahead);
+  const StepLayout plain;
+  std::vector<std::string> parts;
+  if (m.pp > 1) parts.push_back(fmt::format("pp {} {}", m.pp, layout.schedule));
+  if (layout.virtual_stages > 1) parts.push_back(fmt::format("{} stages a rank", layout.virtual_stages));
+  if (m.dp > 1) parts.push_back(fmt::format("dp {}", m.dp));
+  if (m.cp > 1) parts.push_back(fmt::format("cp {}", m.cp));
+  if (m.tp > 1) parts.push_back(fmt::format("tp {}{}", m.tp, layout.sequence ? " sp" : ""));
+  const auto& [weights, gradients, state] = layout.partition;
+  if (state > 1) parts.push_back(fmt::format("partition {}/{}/{}", weights, gradients, state));
+  if (layout.gather_ahead != plain.gather_ahead)
+    parts.push_back(fmt::format("{} ahead", layout.gather_ahead));
+  if (layout.recompute) parts.emplace_back("recompute");
+  if (layout.tree) parts.emplace_back("ordered");
+  return parts.empty() ? "one rank" : fmt::format("{}", fmt::join(parts, ", "));
 }
 
 ModelSpec small_llama(bool tied) {
@@ -206,11 +232,27 @@ ModelSpec small_gpt2() {
           .tied = true};
 }
 
-StepOutcome run_steps(const StepRun& run, const StepLayout& layout) {
+PlaceOptions place_options(const StepRun& run, const StepLayout& layout) {
+  const int micro_batches = static_cast<int>(div_exact(run.samples, layout.mesh.dp));
+  return {.mesh = layout.mesh,
+          .topology = layout.topology,
+          .sequence = layout.sequence,
+          .partition = layout.partition,
+          .schedule =
+              layout.mesh.pp == 1 && layout.virtual_stages == 1
+                  ? Schedule{}
+                  : make_schedule(layout.schedule, {layout.mesh.pp, layout.virtual_stages, micro_batches}),
+          .order = layout.tree ? SumOrder::tree : SumOrder::ascending,
+          .gather_ahead = layout.gather_ahead,
+          .micro_batches = micro_batches};
+}
+
+StepOutcome run_steps(const StepRun& run, const StepLayout& layout, const Alteration& alteration) {
   StepOutcome outcome;
-  outcome.arena_bytes.resize(static_cast<size_t>(layout.ranks()));
+  outcome.ranks.resize(static_cast<size_t>(layout.ranks()));
   std::mutex mutex;
-  run_ranks(layout.ranks(), [&](World& world) { RankRun(world, run, layout, outcome, mutex).run(); });
+  run_ranks(layout.ranks(),
+            [&](World& world) { RankRun(world, run, layout, alteration, outcome, mutex).run(); });
   return outcome;
 }
 
@@ -237,6 +279,49 @@ double farthest_change(const StepOutcome& a, const StepOutcome& b) {
     return changes;
   };
   return farthest(change(a), change(b));
+}
+
+Distances distances(const StepOutcome& many, const StepOutcome& one) {
+  const auto relative = [](double a, double b) { return std::abs(a - b) / std::abs(b); };
+  Distances far{.same_start = many.initial == one.initial && many.losses.size() == one.losses.size()};
+  if (!far.same_start) return far;
+  far.loss = relative(many.losses[0], one.losses[0]);
+  far.norm = relative(many.norms[0], one.norms[0]);
+  far.gradients = farthest(many.gradients, one.gradients);
+  far.change = farthest_change(many, one);
+  if (one.losses.size() >= 5) far.fifth_loss = relative(many.losses[4], one.losses[4]);
+  if (one.losses.size() >= 20) far.twentieth_loss = relative(many.losses[19], one.losses[19]);
+  if (one.valid_loss > 0) far.valid_loss = relative(many.valid_loss, one.valid_loss);
+  return far;
+}
+
+std::string broken_bounds(const Distances& far, bool rounds_apart) {
+  if (!far.same_start) return "initial values or steps differ\n";
+  std::string text;
+  const auto within = [&](double distance, double bound, std::string_view what) {
+    if (!(distance <= bound)) text += fmt::format("{}: {:.2e}, at most {:.0e}\n", what, distance, bound);
+  };
+  within(far.loss, 1e-6, "loss of the first step");
+  within(far.norm, 1e-5, "norm of the first gradient");
+  within(far.gradients, 1e-5, "first gradients");
+  within(far.change, 1e-4, "change of the parameters");
+  within(far.fifth_loss, 1e-5, "loss of the fifth step");
+  within(far.twentieth_loss, rounds_apart ? 1e-3 : 1e-5, "loss of the twentieth step");
+  within(far.valid_loss, 1e-4, "validation loss");
+  return text;
+}
+
+std::string different_bits(const StepOutcome& many, const StepOutcome& one) {
+  std::string text;
+  const auto same = [&](const auto& a, const auto& b, std::string_view what) {
+    if (a != b) text += fmt::format("{} differ\n", what);
+  };
+  same(many.losses, one.losses, "losses");
+  same(many.norms, one.norms, "norms");
+  same(many.gradients, one.gradients, "first gradients");
+  same(many.parameters, one.parameters, "parameters");
+  same(many.valid_loss, one.valid_loss, "validation losses");
+  return text;
 }
 
 }  // namespace strata

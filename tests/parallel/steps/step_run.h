@@ -8,7 +8,9 @@
 #include <vector>
 
 #include "core/nn/model.h"
+#include "core/program/program.h"
 #include "parallel/rank_place.h"
+#include "tests/parallel/steps/altered_world.h"
 
 namespace strata {
 
@@ -23,6 +25,8 @@ struct StepLayout {
   int gather_ahead = 1;
   int64_t max_delay_us = 0;  // random sleeps before every action, on every lane
   int threads = 1;           // of each rank
+  Topology topology;
+  std::vector<Program> given;  // run instead of the generated programs
 
   int ranks() const { return mesh.pp * mesh.dp * mesh.cp * mesh.tp; }
 };
@@ -35,7 +39,8 @@ struct StepRun {
   int64_t seq_len = 16, rows = 1;
   int samples = 8;  // micro-batches of a step, over all data ranks
   int steps = 3;
-  float grad_clip = 1.0f;
+  int compared_step = 3;  // after which the parameters are compared, if there are so many
+  float learning_rate = 1e-2f, grad_clip = 1.0f;
   bool evaluate = false;  // the last step's samples once more, without gradients
 };
 
@@ -43,16 +48,44 @@ struct StepOutcome {
   std::vector<double> losses, norms;
   double valid_loss = 0;
   using Tensors = std::map<std::string, std::vector<float>>;
-  Tensors gradients;  // of the first step, unclipped
-  Tensors initial, parameters;
-  std::vector<int64_t> arena_bytes;  // by rank
+  Tensors gradients;            // of the first step, unclipped
+  Tensors initial, parameters;  // before the first step, after the compared one
+
+  // By rank: of one training step, what was received and what the plan says.
+  struct Rank {
+    std::map<std::string, int64_t> received;  // by purpose; the cuts of a partition are all "shards"
+    std::array<int64_t, kNumLinkLevels> received_by_level{}, planned_by_level{};
+  };
+  std::vector<Rank> ranks;
+  std::vector<Program> programs;  // of training, by pipeline rank
 };
 
 // Small specs that every layout below fits: 4 layers, 4 heads.
 ModelSpec small_llama(bool tied = false);
 ModelSpec small_gpt2();
 
-StepOutcome run_steps(const StepRun& run, const StepLayout& layout);
+// What a rank's place in such a run is made of.
+PlaceOptions place_options(const StepRun& run, const StepLayout& layout);
+
+StepOutcome run_steps(const StepRun& run, const StepLayout& layout, const Alteration& alteration = {});
+
+// How far a run is from one rank's, relative; the last three are 0 where a run has no such step.
+struct Distances {
+  bool same_start = true;                    // initial values and number of steps
+  double loss = 0, norm = 0, gradients = 0;  // of the first step
+  double change = 0;                         // of the parameters, over the compared steps
+  double fifth_loss = 0, twentieth_loss = 0, valid_loss = 0;
+};
+Distances distances(const StepOutcome& many, const StepOutcome& one);
+// The bounds of DESIGN section 9 that are broken, a line each; empty: `many` trains as one rank does.
+// `rounds_apart`: sums inside a layer are split over ranks (tp or cp), later losses may drift.
+std::string broken_bounds(const Distances& distances, bool rounds_apart);
+inline std::string differences(const StepOutcome& many, const StepOutcome& one, bool rounds_apart) {
+  return broken_bounds(distances(many, one), rounds_apart);
+}
+inline bool rounds_apart(const StepLayout& layout) { return layout.mesh.tp * layout.mesh.cp > 1; }
+// What is not the same to the bit, a line each.
+std::string different_bits(const StepOutcome& many, const StepOutcome& one);
 
 // The largest distance of a tensor, |a - b| / |b| in norm; a tensor whose norm is below a hundredth of the
 // largest is measured against that.

@@ -51,6 +51,7 @@ STRATA_ALWAYS_INLINE int32_t magnitude_of(float x) { return __builtin_bit_cast(i
 
 typedef double Doubles __attribute__((vector_size(kNativeBytes)));
 typedef int64_t Integers __attribute__((vector_size(kNativeBytes)));
+typedef uint64_t Sums __attribute__((vector_size(kNativeBytes)));
 typedef float Floats __attribute__((vector_size(kNativeBytes / 2)));
 constexpr int kDoubles = kNativeBytes / 8;  // in a register
 
@@ -127,7 +128,7 @@ template <typename T>
 STRATA_ALWAYS_INLINE void add_squares(const T* x, int64_t count, float scale, uint64_t* totals) {
   const Vec scales = broadcast(scale);
   constexpr int kSums = kLanes / kDoubles;
-  Integers sums[kSums] = {};
+  Sums sums[kSums] = {};  // up to 2^64
   for (int64_t begin = 0; begin < count; begin += kLanes) {
     __builtin_prefetch(reinterpret_cast<const char*>(x + begin) + kSquareBlock * sizeof(T));
     const Vec scaled = load(x + begin) * scales;  // exact: by a power of two, far from the ends of the range
@@ -137,7 +138,7 @@ STRATA_ALWAYS_INLINE void add_squares(const T* x, int64_t count, float scale, ui
     for (int i = 0; i < kSums; ++i) {
       Doubles d;  // a loop, because GCC 12 makes two conversions of __builtin_convertvector to 64 bytes
       for (int j = 0; j < kDoubles; ++j) d[j] = halves[i][j];
-      sums[i] += Exact::of(Doubles(Integers(d * d) & kCut));
+      sums[i] += Sums(Exact::of(Doubles(Integers(d * d) & kCut)));
     }
   }
   __builtin_memcpy(totals, sums, sizeof(sums));

@@ -21,6 +21,8 @@ TEST(MpiJobs, TheRankThatFailsSpeaksForAll) {
   EXPECT_EQ(outcome.code, 3) << outcome.text;
   EXPECT_EQ(outcome.messages(), 1) << outcome.text;
   EXPECT_THAT(outcome.text, HasSubstr("the token file is cut short"));
+  for (const char* other : {"rank 0 stopped", "rank 2 stopped", "rank 3 stopped"})
+    EXPECT_THAT(outcome.text, HasSubstr(other)) << "it was ended before it could stop by itself";
   EXPECT_LT(outcome.seconds, 10);
 }
 

@@ -122,9 +122,11 @@ int main(int argc, char** argv) {
     Job job(*world, recorder);
     kScenarios.at(scenario)(job);
   } catch (const Error& error) {
-    // A rank that only heard of another's failure says nothing.
+    // A rank that only heard of another's failure does not report it.
     if (world) world->abort(error.what());
-    if (!world || world->reports_abort()) fmt::print(stderr, "strata: error: {}\n", error.what());
+    const bool reports = !world || world->reports_abort();
+    if (reports) fmt::print(stderr, "strata: error: {}\n", error.what());
+    if (!reports) fmt::print(stderr, "rank {} stopped\n", world->rank());
     code = error.exit_code();
   }
   if (code != 0 && world) world->terminate(code);

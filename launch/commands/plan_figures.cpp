@@ -1,0 +1,244 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "launch/commands/plan_figures.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "core/data/tokenizer.h"
+#include "core/program/simulate.h"
+#include "launch/metrics/humanize.h"
+#include "launch/train/build.h"
+#include "launch/train/place.h"
+#include "parallel/comm/plan_world.h"
+#include "parallel/schedules/schedule_timeline.h"
+
+namespace strata {
+namespace {
+
+int least_ranks(const ParallelConfig& p) {
+  return narrow<int>(p.pp * std::max<int64_t>(p.dp, 1) * p.cp * p.tp);
+}
+
+// One rank's place, model and plan.
+struct Planned {
+  Planned(const Config& config, const PlaceOptions& options, int64_t tokenizer_vocab, int rank, int ranks)
+      : world(make_plan_world(rank, ranks)),
+        place(*world, options, config.model.tied),
+        model(build_model(config, tokenizer_vocab, place.split())),
+        rule(build_update_rule(config)),
+        plan(model, plan_options(config, *rule, place, model)) {}
+
+  std::unique_ptr<World> world;
+  RankPlace place;
+  Model model;
+  std::unique_ptr<UpdateRule> rule;
+  StepPlan plan;
+};
+
+PipelineRankFigures figures_of(const Planned& planned) {
+  const LinkedProgram& linked = planned.plan.train();
+  PipelineRankFigures figures{.memory = linked.memory};
+  for (int block = 0; block < planned.model.num_blocks(); ++block)
+    if (planned.plan.holds(block))
+      for (const Parameter& parameter : planned.model.parameters(block))
+        figures.parameters += parameter.shape.numel();
+  for (size_t i = 0; i < linked.actions.size(); ++i) {
+    if (!linked.actions[i].runs) continue;
+    ++figures.actions;
+    const WorkCount work = planned.plan.costs().work(linked.program.list[i]);
+    for (size_t level = 0; level < kNumLinkLevels; ++level) figures.received[level] += work.wire_bytes[level];
+  }
+  return figures;
+}
+
+}  // namespace
+
+PlanFigures plan_figures(const Config& config, int ranks) {
+  if (ranks == 0) ranks = least_ranks(config.parallel);
+  const int64_t tokenizer_vocab = make_tokenizer(config.data.tokenizer)->vocab_size();
+  const PlaceOptions options =
+      place_options(config, ranks, config.model.vocab ? config.model.vocab : tokenizer_vocab);
+  PlanFigures figures{.ranks = ranks,
+                      .mesh = options.mesh,
+                      .sequence = options.sequence,
+                      .partition = options.partition,
+                      .micro_batches = options.micro_batches,
+                      .micro_batch = config.batch.micro_batch,
+                      .seq_len = config.data.seq_len};
+  if (options.schedule.num_stages() > 1) {
+    figures.schedule = config.parallel.schedule;
+    figures.picture = picture(options.schedule, 26);
+  }
+  for (int stage = 0; stage < options.mesh.pp; ++stage) {
+    const Planned planned(config, options, tokenizer_vocab, stage * (ranks / options.mesh.pp), ranks);
+    figures.pipeline.push_back(figures_of(planned));
+    if (stage > 0) continue;
+    figures.parameters = planned.model.num_parameters();
+    figures.flops = static_cast<double>(planned.plan.costs().model_flops()) * (ranks / options.mesh.pp);
+    for (const LinkedProgram& linked : planned.plan.train_job()) figures.programs.push_back(linked.program);
+    // The second step begins as the first ends: its time is the steady one.
+    const JobTimeline job = simulate_job(planned.plan.train_job(), planned.plan.costs(), 2);
+    figures.step_seconds = job.step_seconds;
+    for (const Timeline& rank : job.ranks)
+      figures.bubble += rank.bubble(Lane::compute) / static_cast<double>(job.ranks.size());
+  }
+  return figures;
+}
+
+namespace {
+
+// A table whose columns that hold nothing are left out; the first column is text.
+class Table {
+ public:
+  explicit Table(std::vector<std::string> header) : rows_{std::move(header)} {}
+  void add(std::vector<std::string> row) { rows_.push_back(std::move(row)); }
+
+  std::string text() const {
+    std::string text;
+    for (const auto& row : rows_) {
+      std::string line;
+      for (size_t column = 0; column < row.size(); ++column) {
+        if (!used(column)) continue;
+        line += column == 0 ? fmt::format("{:<{}}", row[0], width(0))
+                            : fmt::format("  {:>{}}", row[column], width(column));
+      }
+      text += line + "\n";
+    }
+    return text;
+  }
+
+ private:
+  bool used(size_t column) const {
+    return std::any_of(rows_.begin() + 1, rows_.end(), [&](const auto& row) { return !row[column].empty(); });
+  }
+  size_t width(size_t column) const {
+    size_t width = 0;
+    for (const auto& row : rows_) width = std::max(width, row[column].size());
+    return width;
+  }
+
+  std::vector<std::vector<std::string>> rows_;
+};
+
+std::string bytes_or_nothing(int64_t bytes) { return bytes == 0 ? "" : human_bytes(bytes); }
+
+std::string memory_table(const PlanFigures& figures) {
+  std::vector<std::string> header{"memory of a rank", "arena"};
+  for (int cls = 0; cls < kNumValueClasses; ++cls)
+    if (static_cast<ValueClass>(cls) != ValueClass::scalars)
+      header.emplace_back(name(static_cast<ValueClass>(cls)));
+  header.emplace_back("working");
+  Table table(std::move(header));
+  for (size_t rank = 0; rank < figures.pipeline.size(); ++rank)
+    for (int t = 0; t < kNumTiers; ++t) {
+      const auto tier = static_cast<Tier>(t);
+      const MemoryReport::TierUse& use = figures.pipeline[rank].memory[tier];
+      if (use.arena == 0) continue;
+      std::vector<std::string> row{fmt::format("  pipeline {} {}", rank, name(tier)), human_bytes(use.arena)};
+      for (int cls = 0; cls < kNumValueClasses; ++cls)
+        if (static_cast<ValueClass>(cls) != ValueClass::scalars)
+          row.push_back(bytes_or_nothing(use.by_class[static_cast<size_t>(cls)]));
+      row.push_back(bytes_or_nothing(use.scratch));
+      table.add(std::move(row));
+    }
+  return table.text();
+}
+
+std::string traffic_table(const PlanFigures& figures) {
+  std::vector<std::string> header{"received in a step"};
+  for (int level = 0; level < kNumLinkLevels; ++level)
+    header.emplace_back(name(static_cast<LinkLevel>(level)));
+  Table table(std::move(header));
+  for (size_t rank = 0; rank < figures.pipeline.size(); ++rank) {
+    std::vector<std::string> row{fmt::format("  pipeline {}", rank)};
+    for (const int64_t bytes : figures.pipeline[rank].received) row.push_back(bytes_or_nothing(bytes));
+    table.add(std::move(row));
+  }
+  return table.text();
+}
+
+// "341 to 352", or one number.
+template <typename Of>
+std::string range(const PlanFigures& figures, Of of) {
+  const auto [least, most] = std::minmax_element(figures.pipeline.begin(), figures.pipeline.end(),
+                                                 [&](const auto& a, const auto& b) { return of(a) < of(b); });
+  const auto text = [](int64_t n) {
+    return n < 10000 ? fmt::format("{}", n) : human_count(static_cast<double>(n));
+  };
+  const std::string first = text(of(*least)), last = text(of(*most));
+  return first == last ? first : fmt::format("{} to {}", first, last);
+}
+
+}  // namespace
+
+std::string to_string(const PlanFigures& f) {
+  const MeshSizes& m = f.mesh;
+  const int64_t sequences = f.micro_batch * f.micro_batches * m.dp;
+  std::string text;
+  const auto line = [&](std::string_view what, const std::string& figures) {
+    text += fmt::format("{:<11}{}\n", what, figures);
+  };
+  line("ranks", fmt::format("{} = pp {} x dp {} x cp {} x tp {}{}", f.ranks, m.pp, m.dp, m.cp, m.tp,
+                            f.sequence && m.tp > 1 ? ", sequence parallel" : ""));
+  line("tokens", fmt::format("{} a step = dp {} x {} micro-batches x {} sequences x {}",
+                             sequences * f.seq_len, m.dp, f.micro_batches, f.micro_batch, f.seq_len));
+  line("model", fmt::format("{} parameters", f.parameters));
+  if (f.ranks > 1) {
+    line("part",
+         fmt::format("{} parameters of a rank", range(f, [](const auto& r) { return r.parameters; })));
+    line("partition",
+         fmt::format("weights over {}, gradients over {}, state over {} of {} data ranks",
+                     f.partition.weights, f.partition.gradients, f.partition.state, m.dp * m.cp));
+  }
+  line("step",
+       fmt::format("{} actions of a rank, verified", range(f, [](const auto& r) { return r.actions; })));
+  line("work", fmt::format("{:.2f} GFLOP", f.flops * 1e-9));
+  line("time", fmt::format("about {} at assumed rates, of which compute idles {:.1f}%",
+                           human_duration(f.step_seconds), 100 * f.bubble));
+  if (!f.picture.empty()) text += fmt::format("\nschedule {}\n{}", f.schedule, f.picture);
+  text += fmt::format("\n{}", memory_table(f));
+  if (f.ranks > 1) text += fmt::format("\n{}", traffic_table(f));
+  return text;
+}
+
+nlohmann::json to_json(const PlanFigures& f) {
+  nlohmann::json pipeline = nlohmann::json::array();
+  for (const PipelineRankFigures& rank : f.pipeline) {
+    nlohmann::json memory = nlohmann::json::object(), received = nlohmann::json::object();
+    for (int t = 0; t < kNumTiers; ++t) {
+      const auto tier = static_cast<Tier>(t);
+      const MemoryReport::TierUse& use = rank.memory[tier];
+      nlohmann::json classes = nlohmann::json::object();
+      for (int cls = 0; cls < kNumValueClasses; ++cls)
+        classes[std::string(name(static_cast<ValueClass>(cls)))] = use.by_class[static_cast<size_t>(cls)];
+      memory[std::string(name(tier))] = {
+          {"arena", use.arena}, {"live", use.live_peak}, {"scratch", use.scratch}, {"at_peak", classes}};
+    }
+    for (int level = 0; level < kNumLinkLevels; ++level)
+      received[std::string(name(static_cast<LinkLevel>(level)))] = rank.received[static_cast<size_t>(level)];
+    pipeline.push_back({{"parameters", rank.parameters},
+                        {"actions", rank.actions},
+                        {"memory", memory},
+                        {"received", received}});
+  }
+  return {{"ranks", f.ranks},
+          {"mesh", {{"pp", f.mesh.pp}, {"dp", f.mesh.dp}, {"cp", f.mesh.cp}, {"tp", f.mesh.tp}}},
+          {"sequence_parallel", f.sequence},
+          {"partition",
+           {{"weights", f.partition.weights},
+            {"gradients", f.partition.gradients},
+            {"state", f.partition.state}}},
+          {"schedule", f.schedule},
+          {"micro_batches", f.micro_batches},
+          {"micro_batch", f.micro_batch},
+          {"seq_len", f.seq_len},
+          {"parameters", f.parameters},
+          {"flops", f.flops},
+          {"step_seconds", f.step_seconds},
+          {"bubble", f.bubble},
+          {"pipeline", pipeline}};
+}
+
+}  // namespace strata

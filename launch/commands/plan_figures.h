@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+// What `strata plan` finds out about a step: plain figures, as text or JSON.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <nlohmann/json_fwd.hpp>
+#include <string>
+#include <vector>
+
+#include "core/dist/mesh.h"
+#include "core/program/link.h"
+#include "core/program/program.h"
+#include "core/step/partition.h"
+#include "launch/config/load.h"
+
+namespace strata {
+
+// Ranks with the same place in the pipeline run the same program; these are the figures of the first of them.
+struct PipelineRankFigures {
+  int64_t parameters = 0;  // held here before they are sharded over data ranks, with their padding
+  int64_t actions = 0;     // that run; frees do not
+  MemoryReport memory;
+  std::array<int64_t, kNumLinkLevels> received{};  // bytes of a step, by link
+};
+
+struct PlanFigures {
+  int ranks = 1;
+  MeshSizes mesh;
+  bool sequence = false;
+  PartitionWays partition;
+  int micro_batches = 1;
+  int64_t micro_batch = 1, seq_len = 1;  // sequences, and tokens of each
+  std::string schedule;                  // its name or file; empty with one stage
+  std::string picture;
+  int64_t parameters = 0;  // of the model
+  double flops = 0;        // of the model's step, all ranks
+  double step_seconds = 0;
+  double bubble = 0;  // share of the step that compute idles, mean over pipeline ranks
+  std::vector<PipelineRankFigures> pipeline;
+  std::vector<Program> programs;  // of training, by pipeline rank
+};
+
+// Plans the configuration for `ranks` ranks; 0: as few as its sizes take. Throws Error(usage) when there is
+// no such layout.
+PlanFigures plan_figures(const Config& config, int ranks);
+
+std::string to_string(const PlanFigures& figures);
+nlohmann::json to_json(const PlanFigures& figures);  // all but the programs
+
+}  // namespace strata

@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a plan says about a layout agrees with itself, and what it dumps parses to the programs it is about.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+
+#include "core/base/error.h"
+#include "launch/commands/plan_figures.h"
+#include "launch/config/load.h"
+
+namespace strata {
+namespace {
+
+using testing::HasSubstr;
+
+Config config_of(const std::vector<std::string>& overrides) {
+  return parse_config(R"([run]
+steps = 1
+[model]
+layers = 4
+hidden = 64
+heads = 4
+[data]
+train = ["text.txt"]
+seq_len = 64
+[batch]
+tokens_per_step = 4096
+micro_batch = 2
+)",
+                      "run.toml", overrides)
+      .config;
+}
+
+int64_t total(const std::array<int64_t, kNumLinkLevels>& bytes) {
+  int64_t sum = 0;
+  for (const int64_t b : bytes) sum += b;
+  return sum;
+}
+
+TEST(Plan, OneRankMeetsNobody) {
+  const PlanFigures figures = plan_figures(config_of({}), 0);
+  EXPECT_EQ(figures.ranks, 1);
+  ASSERT_EQ(figures.pipeline.size(), 1u);
+  EXPECT_EQ(total(figures.pipeline[0].received), 0);
+  EXPECT_EQ(figures.bubble, 0);
+  EXPECT_EQ(figures.pipeline[0].parameters, figures.parameters + (320 - 257) * 64);  // a padded table
+  const std::string text = to_string(figures);
+  EXPECT_THAT(text, HasSubstr("ranks      1 = pp 1 x dp 1 x cp 1 x tp 1\n"));
+  EXPECT_THAT(text, HasSubstr("tokens     4096 a step = dp 1 x 32 micro-batches x 2 sequences x 64\n"));
+  EXPECT_THAT(text, testing::Not(HasSubstr("received")));
+}
+
+TEST(Plan, EveryLayoutOfTheConfiguration) {
+  const PlanFigures one = plan_figures(config_of({}), 0);
+  const PlanFigures figures =
+      plan_figures(config_of({"parallel.pp=2", "parallel.tp=2", "parallel.sequence_parallel=true",
+                              "parallel.partition=\"zero3\"", "parallel.schedule=\"zb-h1\""}),
+                   8);
+  EXPECT_EQ(figures.ranks, 8);
+  EXPECT_EQ(figures.mesh, (MeshSizes{.pp = 2, .dp = 2, .tp = 2}));
+  EXPECT_EQ(figures.parameters, one.parameters);
+  ASSERT_EQ(figures.pipeline.size(), 2u);
+  EXPECT_GT(figures.bubble, 0);
+  EXPECT_LT(figures.bubble, 0.5);
+  for (const PipelineRankFigures& rank : figures.pipeline) {
+    EXPECT_GT(total(rank.received), 0);
+    EXPECT_LT(rank.memory[Tier::device].arena, one.pipeline[0].memory[Tier::device].arena);
+  }
+  EXPECT_THAT(
+      to_string(figures),
+      testing::AllOf(HasSubstr("ranks      8 = pp 2 x dp 2 x cp 1 x tp 2, sequence parallel\n"),
+                     HasSubstr("partition  weights over 2, gradients over 2, state over 2 of 2 data ranks\n"),
+                     HasSubstr("schedule zb-h1\nrank 0   F0"), HasSubstr("\n  pipeline 1")));
+  const nlohmann::json json = to_json(figures);
+  EXPECT_EQ(json.at("mesh").at("tp"), 2);
+  EXPECT_EQ(json.at("pipeline").at(1).at("memory").at("device").at("arena"),
+            figures.pipeline[1].memory[Tier::device].arena);
+  const std::vector<Program> parsed = parse_programs(to_string(std::span(figures.programs)));
+  EXPECT_EQ(parsed, figures.programs);
+  EXPECT_EQ(parsed.size(), 2u);
+}
+
+TEST(Plan, LayoutsThatDoNotExistAreRefused) {
+  EXPECT_THROW(plan_figures(config_of({"parallel.tp=3"}), 0), Error);
+  EXPECT_THROW(plan_figures(config_of({"parallel.tp=2"}), 3), Error);
+}
+
+}  // namespace
+}  // namespace strata
