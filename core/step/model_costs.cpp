@@ -32,8 +32,7 @@ struct MetaBatch {
 }  // namespace
 
 ModelCosts::ModelCosts(const Model& model, const Geometry& geometry, const StateLayout& layout,
-                       const LinearOp& linear, Device target, const Rates& rates,
-                       const Meetings& meetings)
+                       const LinearOp& linear, Device target, const Rates& rates, const Meetings& meetings)
     : model_(model),
       layout_(layout),
       linear_(linear),
@@ -73,8 +72,11 @@ void ModelCosts::measure_block(int block, const Geometry& geometry, Device targe
   // Runs one action and notes its working memory and work.
   auto run = [&](Measured& measured, auto&& action) {
     MetaStream stream(target);
-    Context ctx{
-        .stream = stream, .batch = batch.batch, .boundaries = meetings_.boundaries, .linear = linear_, .rope = rope};
+    Context ctx{.stream = stream,
+                .batch = batch.batch,
+                .boundaries = meetings_.boundaries,
+                .linear = linear_,
+                .rope = rope};
     ctx.keys = &meetings_.keys;
     ctx.output = ctx.saved_input = ctx.saved_weight = ctx.deferred = Region::counting();
     action(ctx);
@@ -112,8 +114,11 @@ void ModelCosts::measure_head(const Geometry& geometry, Device target) {
   LossSum sum;
   auto run = [&](Measured& measured, auto&& action) {
     MetaStream stream(target);
-    Context ctx{
-        .stream = stream, .batch = batch.batch, .boundaries = meetings_.boundaries, .linear = linear_, .rope = {}};
+    Context ctx{.stream = stream,
+                .batch = batch.batch,
+                .boundaries = meetings_.boundaries,
+                .linear = linear_,
+                .rope = {}};
     ctx.output = Region::counting();
     action(ctx);
     measured = {stream.scratch().high_water(), stream.count};
@@ -263,14 +268,46 @@ WorkCount ModelCosts::work(const Action& action) const {
   return work;
 }
 
-double ModelCosts::seconds(const Action& action) const {
-  const WorkCount count = work(action);
+double ModelCosts::seconds(const Action& action) const { return seconds(work(action)); }
+
+double ModelCosts::seconds(const WorkCount& count) const {
   double wire = 0;
   for (size_t level = 0; level < kNumLinkLevels; ++level)
     wire += static_cast<double>(count.wire_bytes[level]) / rates_.wire_bytes[level];
   return wire + static_cast<double>(count.matmul_flops) / rates_.matmul_flops +
          static_cast<double>(count.attention_flops) / rates_.attention_flops +
          static_cast<double>(count.bytes) / rates_.bytes;
+}
+
+double ModelCosts::seconds_anywhere(const Action& action) const {
+  const Partition& partition = layout_.partition();
+  const auto bytes_of = [&](ValueClass cls, int level) { return layout_.bytes(cls, action.block, level); };
+  int64_t moved = 0;
+  switch (action.kind) {
+    case Kind::gather:
+      moved = bytes_of(ValueClass::weight, 0);
+      break;
+    case Kind::reduce:
+      moved = bytes_of(ValueClass::grad, action.level);
+      break;
+    case Kind::complete:
+    case Kind::tie:
+      moved = bytes_of(ValueClass::grad, partition.state_level());
+      break;
+    case Kind::spread:
+      moved = bytes_of(ValueClass::weight, partition.weight_level());
+      break;
+    case Kind::send:
+    case Kind::receive:
+      moved = bytes({.cls = action.cls, .block = action.block, .micro_batch = action.micro_batch});
+      break;
+    default:
+      break;
+  }
+  WorkCount count = work(action);
+  count.wire_bytes = {};
+  count.wire_bytes[static_cast<size_t>(LinkLevel::node)] = moved;
+  return seconds(count);
 }
 
 std::vector<BlockInfo> ModelCosts::block_infos(bool train) const {

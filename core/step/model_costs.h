@@ -35,8 +35,8 @@ struct Meetings {
 
 class ModelCosts final : public CostModel {
  public:
-  // `target` is the device that will run it. What is moved between ranks is counted on the communicators behind
-  // `meetings`. The references must outlive this.
+  // `target` is the device that will run it. What is moved between ranks is counted on the communicators
+  // behind `meetings`. The references must outlive this.
   ModelCosts(const Model& model, const Geometry& geometry, const StateLayout& layout, const LinearOp& linear,
              Device target, const Rates& rates, const Meetings& meetings);
 
@@ -44,6 +44,9 @@ class ModelCosts final : public CostModel {
   int64_t scratch_bytes(const Action& action) const override;
   double seconds(const Action& action) const override;
   WorkCount work(const Action& action) const;
+  // An estimate that is the same on every rank, whatever its links and its share of sums that do not divide:
+  // ranks order their programs by it, apart from each other.
+  double seconds_anywhere(const Action& action) const;
 
   // Which values the program of this model has, under a rule (null: evaluation only).
   std::vector<BlockInfo> block_infos(bool train) const;
@@ -70,6 +73,7 @@ class ModelCosts final : public CostModel {
   void measure_head(const Geometry& geometry, Device target);
   Measured measure_exchange(const Action& action) const;
   Measured measured(const Action& action) const;
+  double seconds(const WorkCount& count) const;
 
   const Model& model_;
   const StateLayout& layout_;

@@ -29,6 +29,18 @@ Pipeline evaluation_of(Pipeline pipeline) {
   return pipeline;
 }
 
+// Ranks plan apart from each other and must come to the same order.
+class SharedCosts final : public CostModel {
+ public:
+  explicit SharedCosts(const ModelCosts& costs) : costs_(costs) {}
+  int64_t bytes(const Value& value) const override { return costs_.bytes(value); }
+  int64_t scratch_bytes(const Action& action) const override { return costs_.scratch_bytes(action); }
+  double seconds(const Action& action) const override { return costs_.seconds_anywhere(action); }
+
+ private:
+  const ModelCosts& costs_;
+};
+
 StepPlanOptions with_pipeline(StepPlanOptions options, const Model& model) {
   Pipeline& pipeline = options.rank.pipeline;
   if (pipeline.grids.empty())
@@ -54,13 +66,14 @@ StepPlan::StepPlan(const Model& model, const StepPlanOptions& options)
         model.spec.max_positions);
   check(rank.ranks == 1 || exchange_, "[plan] {} ranks without groups", rank.ranks);
   StepOptions step{.order = rank.order, .gather_ahead = rank.gather_ahead, .ranks = rank.ranks};
+  const SharedCosts shared(costs_);
   const std::vector<BlockInfo> infos = costs_.block_infos(options.rule != nullptr);
   evaluate_ = link_verified(
-      make_pipeline(infos, 1, Goal::evaluate, evaluation_of(rank.pipeline), step, costs_), SumOrder::any);
+      make_pipeline(infos, 1, Goal::evaluate, evaluation_of(rank.pipeline), step, shared), SumOrder::any);
   if (!options.rule) return;
   if (options.recompute) step.recompute = recomputed_blocks(model);
   std::vector<Program> made =
-      make_pipeline(infos, geometry.micro_batches, Goal::train, rank.pipeline, step, costs_);
+      make_pipeline(infos, geometry.micro_batches, Goal::train, rank.pipeline, step, shared);
   train_ = options.given.empty() ? link_verified(std::move(made), rank.order)
                                  : link_given(std::move(options_.given), made);
   for (const Value& value : train().program.initial)
