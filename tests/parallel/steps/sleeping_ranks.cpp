@@ -4,9 +4,11 @@
 #include <gtest/gtest.h>
 
 #include <chrono>
+#include <fstream>
 #include <iostream>
 #include <map>
 #include <numeric>
+#include <optional>
 #include <thread>
 
 #include "core/device/cpu/cpu_stream.h"
@@ -39,6 +41,36 @@ std::vector<LinkedProgram> programs_of(const SleepCase& c, const StageCosts& cos
 }
 
 namespace {
+
+// How many threads of the whole machine wanted a core while this existed, beside the one that counts: what
+// sleeps is woken late when there are as many as cores.
+class RunnableThreads {
+ public:
+  RunnableThreads() : thread_([this](const std::stop_token& stop) { count(stop); }) {}
+  double mean() {
+    thread_.request_stop();
+    thread_.join();
+    return samples_ == 0 ? 0 : sum_ / samples_;
+  }
+
+ private:
+  void count(const std::stop_token& stop) {
+    for (; !stop.stop_requested(); std::this_thread::sleep_for(std::chrono::milliseconds(10))) {
+      std::ifstream file("/proc/loadavg");
+      double loads[3], runnable = 0;
+      if (!(file >> loads[0] >> loads[1] >> loads[2] >> runnable)) continue;
+      sum_ += runnable - 1;
+      ++samples_;
+    }
+  }
+
+  double sum_ = 0;
+  int samples_ = 0;
+  std::jthread thread_;
+};
+
+// Others may use half of the cores.
+bool undisturbed(double runnable) { return runnable < std::thread::hardware_concurrency() / 2.0; }
 
 struct Measured {
   double bubble = 0;  // of compute, mean over ranks
@@ -106,24 +138,27 @@ Measured execute(const std::vector<LinkedProgram>& linked, const StageCosts& cos
 
 }  // namespace
 
-void expect_idle_as_simulated(const SleepCase& c, double unit_seconds) {
+bool idles_as_simulated(const SleepCase& c, double unit_seconds) {
   const StageCosts costs(c.splits_backward());
   const std::vector<LinkedProgram> linked = programs_of(c, costs);
   require_verified(linked);
   const JobTimeline job = simulate_job(linked, costs);
   double simulated = 0;
   for (const Timeline& rank : job.ranks) simulated += rank.bubble(Lane::compute) / c.ranks;
-  ASSERT_GT(simulated, 0);
+  EXPECT_GT(simulated, 0);
   const double cell_seconds = unit_seconds / c.virtual_stages;
-  Measured best;
+  std::optional<Measured> best;
   for (int attempt = 0; attempt < 8; ++attempt) {
+    RunnableThreads others;
     const Measured measured = execute(linked, costs, cell_seconds);
-    if (attempt == 0 || measured.seconds < best.seconds) best = measured;
-    if (std::abs(best.bubble / simulated - 1) < 0.05) break;
+    if (undisturbed(others.mean()) && (!best || measured.seconds < best->seconds)) best = measured;
+    if (best && std::abs(best->bubble / simulated - 1) < 0.05) break;
   }
-  std::cout << c << ": bubble " << best.bubble << ", simulated " << simulated << "; " << best.seconds
+  if (!best) return false;
+  std::cout << c << ": bubble " << best->bubble << ", simulated " << simulated << "; " << best->seconds
             << " s, simulated " << job.makespan * cell_seconds << " s\n";
-  EXPECT_NEAR(best.bubble, simulated, 0.05 * simulated) << c;
+  EXPECT_NEAR(best->bubble, simulated, 0.05 * simulated) << c;
+  return true;
 }
 
 }  // namespace strata
