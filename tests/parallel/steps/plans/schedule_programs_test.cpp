@@ -96,8 +96,5 @@ TEST(SchedulePrograms, KeepTheActivationsOfRealBlocks) {
   }
 }
 
-// The others are among the slow tests.
-TEST(SchedulePrograms, ExecutedTheyIdleAsSimulated) { expect_idle_as_simulated({"1f1b", 4, 4}, 0.05); }
-
 }  // namespace
 }  // namespace strata
