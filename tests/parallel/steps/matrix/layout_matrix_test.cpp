@@ -23,6 +23,7 @@ StepRun run_of(const std::string& name) {
   spec.heads = 8;
   spec.kv_heads = name == "llama" ? 4 : 8;
   spec.ffn = 96;
+  // At 1e-2 the bounds held too, but the loss of step 20 of an untied llama came to two thirds of its bound.
   return {.spec = spec, .samples = 16, .steps = 20, .learning_rate = 3e-3f, .evaluate = true};
 }
 
@@ -105,7 +106,8 @@ void write_table(const std::string& file, const std::vector<std::string>& models
                  const std::vector<Row>& rows) {
   std::ofstream out(file);
   out << "# Layouts against one rank\n\n"
-         "Relative distance from one rank, threads of one process, f32, AdamW (eps 1e-4), 16 samples of 16 "
+         "Relative distance from one rank, threads of one process, f32, AdamW (lr 3e-3, eps 1e-4), 16 "
+         "samples of 16 "
          "tokens a "
          "step: loss of the first step, worst tensor of the first gradient, worst tensor of the parameters' "
          "change "
