@@ -30,6 +30,7 @@ class StateGroups {
   Communicator& tensor() const { return *tensor_; }
   // This rank and the one with the same coordinates at another place of the pipeline; member 0 is the lower.
   Communicator& peer(int pipeline_rank) const { return *peers_.at(pipeline_rank); }
+  // One of them, for counting messages, which are all alike; there must be one.
   int any_peer() const { return peers_.begin()->first; }
   // All data ranks (the tokens of a step), and all ranks of the job (its scalars).
   Communicator& data() const { return *data_; }

@@ -49,7 +49,7 @@ Run add_plan(CLI::App& app) {
       add_config_arguments(app, "strata plan tiny.toml --ranks=8 parallel.pp=2 parallel.tp=2");
   const auto arguments = std::make_shared<PlanArguments>();
   app.add_option("--ranks", arguments->ranks, "of the job; default: as few as the sizes in [parallel] take")
-      ->check(CLI::PositiveNumber);
+      ->check(CLI::Range(1, 1 << 20));
   app.add_flag("--dump{-}", arguments->dump,
                "print the program of every pipeline rank, action by action, or write them to --dump=FILE");
   app.add_flag("--json", arguments->json, "print the figures as JSON");

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "launch/train/gathered_state.h"
 
-#include <algorithm>
 #include <cstring>
 #include <map>
 #include <nlohmann/json.hpp>

@@ -55,6 +55,27 @@ TEST_F(JobTest, ARunGoesOnOnAnotherLayout) {
   EXPECT_THAT(sample.out, testing::StartsWith("verse"));
 }
 
+// The page that users read: its commands on ranks, each for two steps of the model of its recipe.
+TEST_F(JobTest, TheCommandsOfTheReadmeRun) {
+  ASSERT_EQ(run(0, "init tiny -o mine.toml").code, 0) << read(".err");
+  std::ifstream page(STRATA_SOURCE_DIR "/README.md");
+  int commands = 0;
+  for (std::string line; std::getline(page, line);) {
+    const bool plan = line.starts_with("strata plan mine.toml --ranks");
+    if (!plan && !line.starts_with("mpirun -n ")) continue;
+    const std::string arguments =
+        line.substr(line.find("strata ") + 7, line.find(" #") - line.find("strata ") - 7);
+    const int ranks = plan ? 0 : std::stoi(line.substr(10));
+    const JobOutcome outcome =
+        run(ranks,
+            arguments +
+                " 'data.train=[\"text.txt\"]' run.steps=2 schedule.warmup=0 schedule.decay=0 eval.every=0 " +
+                "run.threads=1 run.out=readme-" + std::to_string(++commands));
+    EXPECT_EQ(outcome.code, 0) << line << "\n" << outcome.err;
+  }
+  EXPECT_EQ(commands, 4);
+}
+
 TEST_F(JobTest, WhatAPlanPrintsCanBeRun) {
   const std::string layout = " parallel.pp=2 parallel.schedule=zb-h1 parallel.partition=zero3";
   const JobOutcome plan = run(0, "plan job.toml --ranks 4 --dump" + layout);
