@@ -44,8 +44,14 @@ PartitionWays parse_partition(const std::string& text, int data_ranks) {
 
 std::vector<Program> given_programs(const std::string& path) {
   if (path.empty()) return {};
-  return parse_programs(
-      read_text(path, "run.program", "the print of 'strata plan --dump'", "run.program = \"\""));
+  try {
+    return parse_programs(
+        read_text(path, "run.program", "the print of 'strata plan --dump'", "run.program = \"\""));
+  } catch (const Error& error) {
+    Report report = error.report();
+    if (report.where != "run.program") report.where = fmt::format("{}, {}", path, report.where);
+    throw Error(error.fault(), report);
+  }
 }
 
 bool power_of_two(int64_t n) { return n > 0 && (n & (n - 1)) == 0; }
