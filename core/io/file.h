@@ -15,6 +15,8 @@ namespace strata {
 
 enum class OpenMode : uint8_t {
   read,        // existing file
+  read_plain,  // existing regular file under this very name: a symbolic link is ELOOP, a device or pipe
+               // EINVAL
   update,      // existing file, read and write
   create,      // read and write; made if missing, emptied if not
   create_new,  // read and write; EEXIST if it is there

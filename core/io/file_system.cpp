@@ -43,6 +43,13 @@ std::optional<FileInfo> FileSystem::info(const std::string& path) {
   return info;
 }
 
+bool FileSystem::is_link(const std::string& path) {
+  const auto [link, code] = do_is_link(path);
+  if (missing(code)) return false;
+  throw_if(code, "look up", path);
+  return link;
+}
+
 std::optional<std::vector<std::string>> FileSystem::list(const std::string& directory) {
   auto [names, code] = do_list(directory);
   if (code == ENOENT) return std::nullopt;

@@ -56,6 +56,8 @@ class FileSystem {
                                        Caching caching = Caching::buffered);
 
   std::optional<FileInfo> info(const std::string& path);
+  // Whether the path itself is a symbolic link, wherever it points to.
+  bool is_link(const std::string& path);
   // Names in a folder, sorted, without "." and ".."; nothing when there is no such folder.
   std::optional<std::vector<std::string>> list(const std::string& directory);
   // One folder. False when it was there.
@@ -78,6 +80,7 @@ class FileSystem {
   virtual IoOutcome<std::unique_ptr<File>> do_open(const std::string& path, OpenMode mode,
                                                    Caching caching) = 0;
   virtual IoOutcome<FileInfo> do_info(const std::string& path) = 0;
+  virtual IoOutcome<bool> do_is_link(const std::string& path) = 0;
   virtual IoOutcome<std::vector<std::string>> do_list(const std::string& directory) = 0;
   virtual int do_make_directory(const std::string& path) = 0;  // these four: 0 or a code
   virtual int do_rename(const std::string& from, const std::string& to) = 0;

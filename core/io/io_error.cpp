@@ -32,6 +32,8 @@ std::string fix_for(const IoFailure& failure) {
       return "remove it, or name another path";
     case EIO:
       return "look for disk errors in the kernel log (dmesg); do not trust this file any more";
+    case ELOOP:
+      return "replace the symbolic link by the file it points to";
     case ESTALE:
       return "the file was replaced on its server: open it again";
     case EFBIG:

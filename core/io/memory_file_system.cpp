@@ -83,7 +83,7 @@ class MemoryFileSystem::OpenFile : public File {
         state_(std::move(state)),
         node_(std::move(node)),
         boots_(state_->boots),
-        writable_(mode != OpenMode::read) {}
+        writable_(mode != OpenMode::read && mode != OpenMode::read_plain) {}
 
   int64_t read_once(int64_t offset, std::span<std::byte> into) override {
     return call(IoCall::read, [&](const FaultPlan::Outcome& fault) -> int64_t {
@@ -265,6 +265,8 @@ IoOutcome<FileInfo> MemoryFileSystem::do_info(const std::string& path) {
   });
   return {info, code_of(result)};
 }
+
+IoOutcome<bool> MemoryFileSystem::do_is_link(const std::string& path) { return {false, do_info(path).code}; }
 
 IoOutcome<std::vector<std::string>> MemoryFileSystem::do_list(const std::string& directory) {
   std::vector<std::string> names;

@@ -51,6 +51,7 @@ class MemoryFileSystem : public FileSystem {
  protected:
   IoOutcome<std::unique_ptr<File>> do_open(const std::string& path, OpenMode mode, Caching caching) override;
   IoOutcome<FileInfo> do_info(const std::string& path) override;
+  IoOutcome<bool> do_is_link(const std::string& path) override;  // there are none
   IoOutcome<std::vector<std::string>> do_list(const std::string& directory) override;
   int do_make_directory(const std::string& path) override;
   int do_rename(const std::string& from, const std::string& to) override;

@@ -133,6 +133,9 @@ class PosixFileSystem : public FileSystem {
       case OpenMode::read:
         flags |= O_RDONLY;
         break;
+      case OpenMode::read_plain:
+        flags |= O_RDONLY | O_NOFOLLOW | O_NONBLOCK;  // opening a pipe must not wait for its writer
+        break;
       case OpenMode::update:
         flags |= O_RDWR;
         break;
@@ -155,6 +158,7 @@ class PosixFileSystem : public FileSystem {
     struct stat info;
     if (::fstat(owned.get(), &info) != 0) return {nullptr, errno};
     if (S_ISDIR(info.st_mode)) return {nullptr, EISDIR};
+    if (mode == OpenMode::read_plain && !S_ISREG(info.st_mode)) return {nullptr, EINVAL};
     return {std::make_unique<PosixFile>(std::move(owned), path, false, Alignment{}), 0};
   }
 
@@ -167,6 +171,12 @@ class PosixFileSystem : public FileSystem {
              .bytes = static_cast<int64_t>(info.stx_size),
              .direct = direct_alignment(info)},
             0};
+  }
+
+  IoOutcome<bool> do_is_link(const std::string& path) override {
+    struct stat info;
+    if (::lstat(path.c_str(), &info) != 0) return {false, errno};
+    return {S_ISLNK(info.st_mode), 0};
   }
 
   IoOutcome<std::vector<std::string>> do_list(const std::string& directory) override {
@@ -231,7 +241,7 @@ class PosixFileSystem : public FileSystem {
     const auto [info, code] = statx_of(owned.get(), "", AT_EMPTY_PATH);
     if (code != 0) return {nullptr, code};
     const std::optional<Alignment> alignment = direct_alignment(info);
-    if (!alignment) return {nullptr, EINVAL};
+    if (!alignment || !S_ISREG(info.stx_mode)) return {nullptr, EINVAL};
     return {std::make_unique<PosixFile>(std::move(owned), path, true, *alignment), 0};
   }
 };

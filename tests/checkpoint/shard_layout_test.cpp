@@ -16,7 +16,7 @@ namespace {
 std::vector<ShardEntry> entries() {
   std::vector<ShardEntry> all;
   for (int i = 0; i <= static_cast<int>(ElementType::boolean); ++i) {
-    const LogicalTensor tensor{.name = "layers." + std::to_string(i) + ".w",
+    const LogicalTensor tensor{.name = fmt::format("layers.{}.w", i),
                                .state = i % 2 ? "m" : "param",
                                .type = static_cast<ElementType>(i),
                                .shape = {100, 1000}};
@@ -73,7 +73,7 @@ TEST(ShardLayoutTest, ManyDatasets) {
   const auto file = files.open("/a.h5", OpenMode::create);
   std::vector<ShardEntry> many;
   for (int i = 0; i < 3000; ++i)
-    many.push_back({{.name = "w" + std::to_string(i), .shape = {5}}, {{0}, {5}}});
+    many.push_back({{.name = fmt::format("w{}", i), .shape = {5}}, {{0}, {5}}});
   EXPECT_EQ(lay_out_shard(*file, many).size(), 3000u);
   EXPECT_LT(file->size(), 3000 * 600);
 }

@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "checkpoint/shard_writer.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "checkpoint/page_memory.h"
+#include "core/base/check.h"
+#include "core/io/crc32c.h"
+
+namespace strata {
+
+ShardWriter::ShardWriter(FileSystem& files, std::string path, std::vector<ShardEntry> entries,
+                         int64_t block_bytes)
+    : path_(std::move(path)),
+      entries_(std::move(entries)),
+      block_bytes_(block_bytes),
+      buffered_(files.open(path_, OpenMode::create_new)),
+      written_(entries_.size()) {
+  const std::vector<int64_t> offsets = lay_out_shard(*buffered_, entries_);
+  bytes_ = buffered_->size();
+  buffered_->preallocate(bytes_);
+  std::vector<std::pair<int64_t, int64_t>> ranges;
+  for (size_t i = 0; i < entries_.size(); ++i) {
+    written_[i].offset = offsets[i];
+    ranges.emplace_back(offsets[i], entries_[i].bytes());
+  }
+  gaps_crc_ = crc_of_gaps(*buffered_, bytes_, std::move(ranges));
+  direct_ = files.open(path_, OpenMode::update, Caching::prefer_direct);
+  const Alignment alignment = direct_->alignment();
+  if (!direct_->direct() || kPage % alignment.offset != 0 || kPage % alignment.memory != 0) direct_ = nullptr;
+}
+
+void ShardWriter::write(size_t entry, std::span<const std::byte> elements, AsyncIo* engine) {
+  check(std::ssize(elements) == entries_[entry].bytes(), "[shard] {} bytes for '{}' of {}", elements.size(),
+        entries_[entry].tensor.name, entries_[entry].bytes());
+  WrittenFragment& written = written_[entry];
+  check(written.crcs.empty(), "[shard] '{}' is written twice", entries_[entry].tensor.name);
+  for (int64_t at = 0; at < std::ssize(elements); at += block_bytes_) {
+    const auto block = elements.subspan(static_cast<size_t>(at))
+                           .first(static_cast<size_t>(std::min(block_bytes_, std::ssize(elements) - at)));
+    written.crcs.push_back(crc32c(block));
+    write_block(written.offset + at, block, engine);
+  }
+  const auto& [tensor, rect] = entries_[entry];
+  written.digest = digest_of(tensor.shape, rect, size_of(tensor.type), elements.data());
+}
+
+// Whole pages go past the page cache; what shares a page with HDF5's own bytes goes through it, as those did.
+void ShardWriter::write_block(int64_t offset, std::span<const std::byte> block, AsyncIo* engine) {
+  const bool pages = direct_ && offset % kPage == 0;
+  const auto body = block.first(pages ? block.size() / kPage * kPage : engine ? block.size() : 0);
+  const auto rest = block.subspan(body.size());
+  if (!body.empty()) {
+    File& file = pages ? *direct_ : *buffered_;
+    const bool aligned = !pages || reinterpret_cast<uintptr_t>(body.data()) % kPage == 0;
+    if (aligned && engine) {
+      engine->submit(IoRequest::write(file, offset, body, tokens_++));
+    } else if (aligned) {
+      file.write(offset, body);
+    } else {
+      const PageMemory copy = page_memory(std::ssize(body));
+      std::memcpy(copy.get(), body.data(), body.size());
+      file.write(offset, {copy.get(), body.size()});
+    }
+  }
+  if (!rest.empty()) buffered_->write(offset + std::ssize(body), rest);
+}
+
+void ShardWriter::finish(AsyncIo& engine) {
+  for (const IoCompletion& completion : engine.wait_all()) require(completion);
+}
+
+// Each handle learns of failed writes by itself.
+void ShardWriter::sync() {
+  for (size_t i = 0; i < entries_.size(); ++i)
+    check(!written_[i].crcs.empty(), "[shard] '{}' was not written", entries_[i].tensor.name);
+  if (direct_) direct_->sync();
+  buffered_->sync();
+}
+
+uint32_t crc_of_gaps(File& file, int64_t file_bytes, std::vector<std::pair<int64_t, int64_t>> ranges) {
+  std::sort(ranges.begin(), ranges.end());
+  ranges.emplace_back(file_bytes, 0);
+  std::vector<std::byte> buffer(64 << 10);
+  uint32_t crc = 0;
+  int64_t at = 0;
+  for (const auto& [offset, bytes] : ranges) {
+    while (at < offset) {
+      const auto piece =
+          std::span(buffer).first(static_cast<size_t>(std::min(offset - at, std::ssize(buffer))));
+      file.read(at, piece);
+      crc = crc32c_extend(crc, piece);
+      at += std::ssize(piece);
+    }
+    at = offset + bytes;
+  }
+  return crc;
+}
+
+}  // namespace strata

@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+// Writes a checkpoint of Strata from one process: the end of a conversion. Ranks that save together use
+// save.h.
+#pragma once
+
+#include <atomic>
+#include <memory>
+
+#include "checkpoint/manifest.h"
+#include "checkpoint/shard_writer.h"
+
+namespace strata {
+
+class StrataSink : public TensorSink {
+ public:
+  struct Options {
+    int64_t step = 0;
+    int64_t block_bytes = int64_t{4} << 20;
+    int64_t piece_bytes = int64_t{32} << 20;  // of one write, and of a fragment
+    int64_t shard_bytes = int64_t{8} << 30;   // a new shard begins beyond it
+  };
+
+  // `path` is the folder to make; it must not be there. Until commit() everything lies in "<path>.tmp-<id>",
+  // which the destructor removes if there was no commit.
+  StrataSink(FileSystem& files, std::string path, const Options& options);
+  ~StrataSink() override;
+
+  void declare(std::vector<LogicalTensor> tensors, const nlohmann::json& metadata,
+               std::vector<Asset> assets) override;
+  std::vector<Rect> pieces(size_t tensor) const override;
+  void write(size_t tensor, const Rect& piece, std::span<const std::byte> bytes) override;
+  void commit() override;
+
+ private:
+  struct Place {
+    size_t shard, entry;
+  };
+
+  FileSystem& files_;
+  std::string path_, folder_;
+  Options options_;
+  Manifest manifest_;
+  std::vector<Asset> assets_;
+  std::vector<std::unique_ptr<ShardWriter>> shards_;
+  std::vector<std::vector<Rect>> pieces_;   // by tensor, in row-major order
+  std::vector<std::vector<Place>> places_;  // alike
+  std::atomic<int64_t> unwritten_{0};
+  bool committed_ = false;
+};
+
+}  // namespace strata
