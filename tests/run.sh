@@ -30,7 +30,7 @@ build release
 if [ ! -x build/interop/bin/python ]; then
   say "installing the readers our files are tested with (build/interop)"
   python3 -m venv build/interop
-  build/interop/bin/pip install -q --disable-pip-version-check tensorboard
+  build/interop/bin/pip install -q --disable-pip-version-check tensorboard h5py
 fi
 export STRATA_INTEROP_PYTHON=$PWD/build/interop/bin/python
 say "testing release"

@@ -72,8 +72,7 @@ TEST(ShardLayoutTest, ManyDatasets) {
   MemoryFileSystem files;
   const auto file = files.open("/a.h5", OpenMode::create);
   std::vector<ShardEntry> many;
-  for (int i = 0; i < 3000; ++i)
-    many.push_back({{.name = fmt::format("w{}", i), .shape = {5}}, {{0}, {5}}});
+  for (int i = 0; i < 3000; ++i) many.push_back({{.name = fmt::format("w{}", i), .shape = {5}}, {{0}, {5}}});
   EXPECT_EQ(lay_out_shard(*file, many).size(), 3000u);
   EXPECT_LT(file->size(), 3000 * 600);
 }
