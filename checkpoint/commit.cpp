@@ -24,6 +24,7 @@ std::string temporary_folder(const std::string& final_path, std::string_view id)
 void remove_folder(FileSystem& files, const std::string& path) {
   const std::string trash = fmt::format("{}.deleted-{}", path, make_id());
   files.rename(path, trash);
+  files.sync_directory(parent_directory(path));  // before its files go
   remove_tree(files, trash);
 }
 
@@ -55,7 +56,15 @@ void seal_folder(FileSystem& files, const std::string& folder, Manifest& manifes
 
 void publish_folder(FileSystem& files, const std::string& folder, const std::string& final_path) {
   files.rename(folder, final_path);
-  files.sync_directory(parent_directory(final_path));
+  try {
+    files.sync_directory(parent_directory(final_path));
+  } catch (...) {
+    try {
+      files.rename(final_path, folder);  // nobody may count on a name that a crash could take back
+    } catch (const Error&) {
+    }
+    throw;
+  }
 }
 
 }  // namespace strata
