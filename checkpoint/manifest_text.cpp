@@ -55,7 +55,7 @@ class TextReader {
     Manifest manifest;
     manifest.version = version();
     check_hash();
-    const json root = parse_strict_json(text_, where_, {.depth = 40, .values = 4096 + std::ssize(text_) / 8});
+    const json root = parse_strict_json(text_, where_, {.depth = 40, .values = 4096 + std::ssize(text_) / 2});
     const bool newer = manifest.version.minor > kManifestVersion.minor;
     only(root, newer,
          {"strata_checkpoint", "writer", "id", "step", "block_bytes", "meta", "files", "tensors", "sha256"});

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "checkpoint/peers.h"
 
+#include "core/base/check.h"
 #include "core/base/worker_pool.h"
 #include "core/device/cpu/cpu_stream.h"
 
@@ -14,6 +15,9 @@ class SoloPeers : public Peers {
   std::vector<int64_t> all(int64_t own) override { return {own}; }
   std::vector<std::string> gather(std::string_view own) override { return {std::string(own)}; }
   std::string broadcast(std::string_view own) override { return std::string(own); }
+  void exchange(std::span<const Parcel> sends, std::span<const Parcel> receives) override {
+    check(sends.empty() && receives.empty(), "[peers] one rank has nobody to exchange with");
+  }
 };
 
 Tensor bytes_of(std::string_view text) {
@@ -60,6 +64,17 @@ class GroupPeers : public Peers {
     if (bytes > 0) group_.broadcast(stream_, bytes_of(text), 0);
     stream_.synchronize();
     return text;
+  }
+
+  void exchange(std::span<const Parcel> sends, std::span<const Parcel> receives) override {
+    const auto messages = [](std::span<const Parcel> parcels) {
+      std::vector<Message> all;
+      for (const Parcel& p : parcels)
+        all.push_back({p.rank, Tensor::borrow(p.bytes.data(), DType::u8, {std::ssize(p.bytes)})});
+      return all;
+    };
+    if (!sends.empty() || !receives.empty()) group_.exchange(stream_, messages(sends), messages(receives));
+    stream_.synchronize();
   }
 
  private:

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// What ranks that save together need of one another: three small collectives. Every rank calls the same ones
+// What ranks that save together need of one another: four collectives. Every rank calls the same ones
 // in the same order, from one thread; a lost rank is the communicator's Error(communication).
 #pragma once
 
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -23,6 +24,13 @@ class Peers {
   virtual std::vector<std::string> gather(
       std::string_view own) = 0;                            // every rank's bytes on rank 0; empty elsewhere
   virtual std::string broadcast(std::string_view own) = 0;  // rank 0's bytes, everywhere
+
+  struct Parcel {
+    int rank = 0;
+    std::span<std::byte> bytes;  // sent, or filled
+  };
+  // All at once; between two ranks parcels match in the order of the lists. Every rank calls it.
+  virtual void exchange(std::span<const Parcel> sends, std::span<const Parcel> receives) = 0;
 };
 
 std::unique_ptr<Peers> make_solo_peers();

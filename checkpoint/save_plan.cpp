@@ -71,7 +71,7 @@ std::vector<Held> unpack_held(std::string_view bytes) {
   }
 }
 
-SavePlan plan_save(std::span<const std::vector<Held>> held) {
+SavePlan plan_save(std::span<const std::vector<Held>> held, Tiling tiling) {
   SavePlan plan;
   std::unordered_map<std::string, uint32_t> known;
   std::vector<std::map<Rect, std::vector<Holder>, RectLess>> holders;  // by tensor
@@ -111,7 +111,9 @@ SavePlan plan_save(std::span<const std::vector<Held>> held) {
       jobs.push_back({rect.numel() * size_of(plan.tensors[t].type), rectangle, &by});
       rects.push_back(rect);
     }
-    if (const auto fault = find_tiling_fault(plan.tensors[t].shape, rects))
+    const auto fault = find_tiling_fault(plan.tensors[t].shape, rects);
+    plan.tiles = plan.tiles && !fault;
+    if (fault && tiling == Tiling::required)
       refuse("the ranks' parts of a tensor are not the whole of it once",
              fmt::format("element {} of '{}' ({}) in {} parts", fault->element, plan.tensors[t].name,
                          plan.tensors[t].state, fault->covered));

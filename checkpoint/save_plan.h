@@ -31,10 +31,15 @@ struct SavePlan {
   };
   std::vector<LogicalTensor> tensors;  // in the order of their first appearance
   std::vector<Share> ranks;
+  bool tiles = true;  // every element of every tensor lies in one distinct rectangle
 };
 
-// `held` by rank. Throws Error(internal) when ranks describe a tensor differently, when rectangles of a
-// tensor overlap without being equal, or do not cover it: such a save could not be loaded.
-SavePlan plan_save(std::span<const std::vector<Held>> held);
+// What a plan demands.
+enum class Tiling : uint8_t { required, optional };
+
+// `held` by rank. Throws Error(internal) when ranks describe a tensor differently and, where tiling is
+// required, when rectangles of a tensor overlap without being equal, or do not cover it: such a save could
+// not be loaded.
+SavePlan plan_save(std::span<const std::vector<Held>> held, Tiling tiling = Tiling::required);
 
 }  // namespace strata

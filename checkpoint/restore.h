@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+// Loads a checkpoint into the memory of ranks that are laid out in any way: each rank reads the rectangles it
+// holds, and a rectangle that several hold is read by one of them and sent to the others.
+#pragma once
+
+#include <span>
+#include <string>
+#include <vector>
+
+#include "checkpoint/match_tensors.h"
+#include "checkpoint/peers.h"
+#include "core/base/worker_pool.h"
+
+namespace strata {
+
+// A rectangle of a logical tensor and its place in this rank's memory, contiguous and row-major.
+struct RestoreItem {
+  LogicalTensor tensor;
+  Rect rect;
+  std::byte* data = nullptr;
+};
+
+struct RestoreReport {
+  TensorMatch match;             // by distinct wanted tensor, in the order of the items
+  int64_t bytes_read = 0;        // by this rank, from disk
+  int64_t bytes_received = 0;    // by this rank, from others
+  int64_t digests_compared = 0;  // tensors proved equal to what was saved (on rank 0)
+};
+
+// Fills the items' memory. Collective; every rank throws when one fails, nothing is known about the memory
+// then. Error(model) lists what is missing, extra or different, names a damaged block, or names a tensor
+// whose parts, added over all ranks, do not have the digest it was saved with.
+RestoreReport restore(const TensorSource& source, Peers& peers, std::span<const RestoreItem> items,
+                      WorkerPool& pool, const RestoreRules& rules = {});
+
+}  // namespace strata
