@@ -20,11 +20,11 @@ bool printable(std::string_view text, size_t longest) {
 
 }  // namespace
 
-std::string to_string(const LogicalTensor& tensor) {
+std::string to_string(const TensorSpec& tensor) {
   return fmt::format("{} ({}) {} {}", tensor.name, tensor.state, name(tensor.type), tensor.shape);
 }
 
-void check_logical(const LogicalTensor& tensor, const std::string& where) {
+void check_logical(const TensorSpec& tensor, const std::string& where) {
   const auto refuse = [&](std::string what, std::string found) {
     throw Error(Fault::model, {.what = std::move(what), .where = where, .found = std::move(found)});
   };
@@ -53,7 +53,7 @@ StridedTarget row_major(std::byte* data, const Shape& extent, int64_t element_by
 }
 
 std::vector<Rect> TensorSource::pieces(size_t tensor, int64_t bytes) const {
-  const LogicalTensor& logical = tensors()[tensor];
+  const TensorSpec& logical = tensors()[tensor];
   return cut_rows(logical.shape, size_of(logical.type), bytes);
 }
 

@@ -20,7 +20,7 @@ namespace strata {
 
 // `name` and `state` together are unique in a checkpoint. Both hold printable ASCII without '/', '@' and
 // blanks, `name` at most 512 bytes, `state` at most 64.
-struct LogicalTensor {
+struct TensorSpec {
   std::string name;             // "layers.0.mlp.up.weight"
   std::string state = "param";  // "param", or what an optimizer keeps for it: "m", "v", ...
   ElementType type = ElementType::f32;
@@ -28,18 +28,18 @@ struct LogicalTensor {
   std::string role = {};  // "linear", "norm", "embedding", ...; empty when not known
 
   int64_t bytes() const { return shape.numel() * size_of(type); }
-  friend bool operator==(const LogicalTensor&, const LogicalTensor&) = default;
+  friend bool operator==(const TensorSpec&, const TensorSpec&) = default;
 };
 
-std::string to_string(const LogicalTensor& tensor);  // "layers.0.mlp.up.weight (m) f32 [512, 192]"
+std::string to_string(const TensorSpec& tensor);  // "layers.0.mlp.up.weight (m) f32 [512, 192]"
 
-// Throws Error(model) when name, state or shape are not what LogicalTensor allows (extents are >= 0 and the
+// Throws Error(model) when name, state or shape are not what TensorSpec allows (extents are >= 0 and the
 // bytes fit in 62 bits). `where` is the file that said so.
-void check_logical(const LogicalTensor& tensor, const std::string& where);
+void check_logical(const TensorSpec& tensor, const std::string& where);
 
 // A rectangle of a logical tensor: what a rank holds, or a file stores contiguously in row-major order.
 struct Fragment {
-  size_t tensor = 0;  // index into a list of LogicalTensor
+  size_t tensor = 0;  // index into a list of TensorSpec
   Rect rect;
 };
 
@@ -69,7 +69,7 @@ class TensorSource {
 
   virtual std::string format() const = 0;  // "Strata 1.0", "safetensors, 3 files": for people
   virtual std::string path() const = 0;    // for messages
-  virtual std::span<const LogicalTensor> tensors() const = 0;
+  virtual std::span<const TensorSpec> tensors() const = 0;
   // What the format says beside the tensors, as a JSON object.
   virtual const nlohmann::json& metadata() const = 0;
   virtual std::vector<Asset> assets() const { return {}; }
@@ -93,7 +93,7 @@ class TensorSink {
   virtual ~TensorSink() = default;  // without commit(): nothing is left under the final name
 
   // Once, first: everything that will be written. Lays out files and reserves their space.
-  virtual void declare(std::vector<LogicalTensor> tensors, const nlohmann::json& metadata,
+  virtual void declare(std::vector<TensorSpec> tensors, const nlohmann::json& metadata,
                        std::vector<Asset> assets) = 0;
   // The rectangles in which the sink wants a tensor, covering it exactly once.
   virtual std::vector<Rect> pieces(size_t tensor) const = 0;

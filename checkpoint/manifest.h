@@ -37,7 +37,7 @@ struct ManifestFragment {
 };
 
 struct ManifestTensor {
-  LogicalTensor logical;
+  TensorSpec logical;
   Digest digest;
   std::vector<ManifestFragment> fragments;  // every element once; none for a tensor without elements
 };

@@ -45,7 +45,7 @@ class Rules {
 
 }  // namespace
 
-TensorMatch match_tensors(std::span<const LogicalTensor> wanted, std::span<const LogicalTensor> stored,
+TensorMatch match_tensors(std::span<const TensorSpec> wanted, std::span<const TensorSpec> stored,
                           const RestoreRules& rules, const std::string& where) {
   std::map<std::pair<std::string, std::string>, size_t> known;
   for (size_t i = 0; i < stored.size(); ++i) known.emplace(std::pair(stored[i].name, stored[i].state), i);
@@ -56,7 +56,7 @@ TensorMatch match_tensors(std::span<const LogicalTensor> wanted, std::span<const
   TensorMatch match;
   std::vector<std::string> faults;
   std::vector<char> used(stored.size());
-  for (const LogicalTensor& tensor : wanted) {
+  for (const TensorSpec& tensor : wanted) {
     std::optional<size_t>& from = match.stored.emplace_back();
     std::string name = tensor.name;
     if (const auto rule = renames.find(name); rule != renames.end()) {
@@ -72,7 +72,7 @@ TensorMatch match_tensors(std::span<const LogicalTensor> wanted, std::span<const
         match.kept.push_back(to_string(tensor));
       else
         faults.push_back("missing    " + to_string(tensor));
-    } else if (const LogicalTensor& there = stored[found->second];
+    } else if (const TensorSpec& there = stored[found->second];
                there.shape != tensor.shape || there.type != tensor.type) {
       faults.push_back(fmt::format("different  {}: stored as {} {}", to_string(tensor),
                                    strata::name(there.type), there.shape));

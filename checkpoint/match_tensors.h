@@ -28,7 +28,7 @@ struct TensorMatch {
 
 // Throws Error(model) with every fault; `where` is the checkpoint. A rule that applies to nothing is a fault,
 // too.
-TensorMatch match_tensors(std::span<const LogicalTensor> wanted, std::span<const LogicalTensor> stored,
+TensorMatch match_tensors(std::span<const TensorSpec> wanted, std::span<const TensorSpec> stored,
                           const RestoreRules& rules, const std::string& where);
 
 }  // namespace strata

@@ -15,7 +15,7 @@ namespace strata {
 
 // A rectangle of a logical tensor and its place in this rank's memory, contiguous and row-major.
 struct RestoreItem {
-  LogicalTensor tensor;
+  TensorSpec tensor;
   Rect rect;
   std::byte* data = nullptr;
 };

@@ -14,7 +14,7 @@ namespace strata {
 
 // A rectangle of a logical tensor in a rank's memory, as a plan sees it.
 struct Held {
-  LogicalTensor tensor;
+  TensorSpec tensor;
   Rect rect;
 };
 
@@ -29,7 +29,7 @@ struct SavePlan {
     std::vector<uint32_t> tensors;                      // the item's tensor
     std::vector<uint32_t> rectangle;  // the item's rectangle: equal for replicas on other ranks
   };
-  std::vector<LogicalTensor> tensors;  // in the order of their first appearance
+  std::vector<TensorSpec> tensors;  // in the order of their first appearance
   std::vector<Share> ranks;
   bool tiles = true;  // every element of every tensor lies in one distinct rectangle
 };

@@ -80,7 +80,7 @@ SavePlan::Share unpack_share(std::string_view bytes, size_t rank) {
   });
 }
 
-void merge_reports(std::span<const std::string> reports, std::span<const LogicalTensor> tensors,
+void merge_reports(std::span<const std::string> reports, std::span<const TensorSpec> tensors,
                    Manifest& manifest) {
   struct Source {
     size_t rank;
@@ -89,7 +89,7 @@ void merge_reports(std::span<const std::string> reports, std::span<const Logical
   };
   std::map<uint32_t, Source> written;
   std::vector<SaveReport> all;
-  for (const LogicalTensor& tensor : tensors) manifest.tensors.push_back({.logical = tensor});
+  for (const TensorSpec& tensor : tensors) manifest.tensors.push_back({.logical = tensor});
   for (size_t rank = 0; rank < reports.size(); ++rank) {
     SaveReport& report = all.emplace_back(unpack_report(reports[rank]));
     if (report.file_bytes == 0) continue;
@@ -108,7 +108,7 @@ void merge_reports(std::span<const std::string> reports, std::span<const Logical
     for (const auto& [rectangle, digest] : all[rank].replicas) {
       const Source& source = written.at(rectangle);
       if (digest == source.digest) continue;
-      const LogicalTensor& tensor = tensors[source.tensor];
+      const TensorSpec& tensor = tensors[source.tensor];
       throw Error(Fault::numeric,
                   {.what = fmt::format("ranks that should hold the same bits of '{}' ({}) do not",
                                        tensor.name, tensor.state),

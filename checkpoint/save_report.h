@@ -37,7 +37,7 @@ SavePlan::Share unpack_share(std::string_view bytes, size_t rank);  // Error(com
 
 // Fills files and tensors of `manifest` from the reports, by rank. Throws Error(numeric) when replicas
 // differ: it names the tensor and the ranks.
-void merge_reports(std::span<const std::string> reports, std::span<const LogicalTensor> tensors,
+void merge_reports(std::span<const std::string> reports, std::span<const TensorSpec> tensors,
                    Manifest& manifest);
 
 }  // namespace strata

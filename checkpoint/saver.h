@@ -29,7 +29,7 @@ namespace strata {
 // rectangle hold the same bits: one of them writes, and their digests are compared. An empty rectangle
 // declares the tensor.
 struct SaveItem {
-  LogicalTensor tensor;
+  TensorSpec tensor;
   Rect rect;
   const std::byte* data = nullptr;
 };
@@ -114,7 +114,7 @@ class Saver {
   // Of all saves with the same items.
   std::string planned_for_;  // what they were, packed
   SavePlan::Share share_;
-  std::vector<LogicalTensor> tensors_;
+  std::vector<TensorSpec> tensors_;
   PageMemory pool_;
   int64_t pool_bytes_ = 0;
   // Of the save in flight.

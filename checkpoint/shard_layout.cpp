@@ -9,7 +9,7 @@
 
 namespace strata {
 
-std::string dataset_name(const LogicalTensor& tensor, const Rect& rect) {
+std::string dataset_name(const TensorSpec& tensor, const Rect& rect) {
   return fmt::format("{}@{}", tensor.name, fmt::join(rect.begin.begin(), rect.begin.end(), ","));
 }
 

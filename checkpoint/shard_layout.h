@@ -16,13 +16,13 @@ inline constexpr int64_t kPage = 4096;  // fragments of at least this many bytes
 
 // One fragment as a dataset: "/<state>/<name>@<begin 0>,<begin 1>". Not empty.
 struct ShardEntry {
-  LogicalTensor tensor;
+  TensorSpec tensor;
   Rect rect;
 
   int64_t bytes() const { return rect.numel() * size_of(tensor.type); }
 };
 
-std::string dataset_name(const LogicalTensor& tensor, const Rect& rect);  // without the group
+std::string dataset_name(const TensorSpec& tensor, const Rect& rect);  // without the group
 
 // Makes `file` an HDF5 file with a contiguous dataset per entry, allocated and not filled. Returns the offset
 // of each. The file then ends behind the last byte that HDF5 gave away. Throws what `file` threw, or

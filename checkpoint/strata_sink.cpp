@@ -31,14 +31,14 @@ StrataSink::~StrataSink() {
   }
 }
 
-void StrataSink::declare(std::vector<LogicalTensor> tensors, const nlohmann::json& metadata,
+void StrataSink::declare(std::vector<TensorSpec> tensors, const nlohmann::json& metadata,
                          std::vector<Asset> assets) {
   check(shards_.empty() && manifest_.tensors.empty(), "[sink] declared twice");
   manifest_.meta = metadata;
   assets_ = std::move(assets);
   std::vector<std::vector<ShardEntry>> shards(1);
   int64_t filled = 0;
-  for (LogicalTensor& tensor : tensors) {
+  for (TensorSpec& tensor : tensors) {
     check_logical(tensor, path_);
     pieces_.push_back(cut_rows(tensor.shape, size_of(tensor.type), options_.piece_bytes));
     places_.emplace_back();

@@ -25,7 +25,7 @@ class StrataSink : public TensorSink {
   StrataSink(FileSystem& files, std::string path, const Options& options);
   ~StrataSink() override;
 
-  void declare(std::vector<LogicalTensor> tensors, const nlohmann::json& metadata,
+  void declare(std::vector<TensorSpec> tensors, const nlohmann::json& metadata,
                std::vector<Asset> assets) override;
   std::vector<Rect> pieces(size_t tensor) const override;
   void write(size_t tensor, const Rect& piece, std::span<const std::byte> bytes) override;

@@ -148,7 +148,7 @@ std::shared_ptr<StrataSource::Shard> StrataSource::shard(size_t file) const {
 
 void StrataSource::damaged(size_t tensor, const ManifestFragment& fragment, int64_t block,
                            uint32_t found) const {
-  const LogicalTensor& logical = tensors_[tensor];
+  const TensorSpec& logical = tensors_[tensor];
   const int64_t at = block * manifest_.block_bytes, size = size_of(logical.type);
   const int64_t bytes = std::min(manifest_.block_bytes, fragment.rect.numel() * size - at);
   throw Error(

@@ -30,7 +30,7 @@ class StrataSource : public TensorSource {
 
   std::string format() const override;
   std::string path() const override { return folder_; }
-  std::span<const LogicalTensor> tensors() const override { return tensors_; }
+  std::span<const TensorSpec> tensors() const override { return tensors_; }
   const nlohmann::json& metadata() const override { return manifest_.meta; }
   std::vector<Asset> assets() const override;
   std::optional<Digest> stored_digest(size_t tensor) const override {
@@ -57,7 +57,7 @@ class StrataSource : public TensorSource {
   std::string folder_;
   Options options_;
   Manifest manifest_;
-  std::vector<LogicalTensor> tensors_;
+  std::vector<TensorSpec> tensors_;
   std::vector<size_t> by_name_;                                          // sorted by name and state
   mutable std::mutex mutex_;                                             // guards what follows
   mutable std::vector<std::pair<size_t, std::shared_ptr<Shard>>> open_;  // the last used last

@@ -29,7 +29,7 @@ std::vector<std::string> StrataSource::verify(const std::function<void(int64_t b
   };
   std::vector<std::vector<std::pair<int64_t, int64_t>>> ranges(manifest_.files.size());
   for (size_t t = 0; t < tensors_.size(); ++t) {
-    const LogicalTensor& logical = tensors_[t];
+    const TensorSpec& logical = tensors_[t];
     const int64_t size = size_of(logical.type);
     const size_t before = faults.size();
     Digest digest;

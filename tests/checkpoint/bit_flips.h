@@ -24,7 +24,7 @@ inline void flip_bits(int flips, unsigned seed) {
   int64_t total = 0;
   for (const auto& [name, bytes] : all) total += bytes;
   std::vector<std::vector<std::byte>> expected;
-  for (const LogicalTensor& tensor : whole.tensors()) expected.push_back(sample_bytes(tensor));
+  for (const TensorSpec& tensor : whole.tensors()) expected.push_back(sample_bytes(tensor));
   std::mt19937_64 random(seed);
   int in_manifest = 0, refused_at_open = 0, named = 0;
   for (int flip = 0; flip < flips; ++flip) {

@@ -66,7 +66,7 @@ TEST(H5pyInterop, ReadsEveryTensorWhole) {
   const StrataSource source(*files, path);
   const json& view = found.at("view.h5");
   EXPECT_EQ(view.size(), source.tensors().size());
-  for (const LogicalTensor& tensor : source.tensors()) {
+  for (const TensorSpec& tensor : source.tensors()) {
     const std::string name = tensor.state + "/" + tensor.name;
     ASSERT_TRUE(view.contains(name)) << name;
     std::vector<int64_t> shape(tensor.shape.begin(), tensor.shape.end());

@@ -54,7 +54,7 @@ constexpr int64_t kLayers = 4, kHidden = 12, kHeads = 5, kHeadDim = 4, kFfn = 18
 }
 
 struct LaidOut {
-  LogicalTensor tensor;
+  TensorSpec tensor;
   Rect rect;
 };
 

@@ -12,7 +12,7 @@ namespace strata {
 namespace {
 
 TEST(LogicalTest, NamesAndShapesAreBounded) {
-  const auto refused = [](LogicalTensor tensor) {
+  const auto refused = [](TensorSpec tensor) {
     try {
       check_logical(tensor, "here");
       return std::string();

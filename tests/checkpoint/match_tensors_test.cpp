@@ -14,19 +14,19 @@ using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::Not;
 
-const std::vector<LogicalTensor> kStored{{.name = "embedding", .shape = {10, 4}},
-                                         {.name = "embedding", .state = "m", .shape = {10, 4}},
-                                         {.name = "layers.0.up", .shape = {4, 4}},
-                                         {.name = "layers.0.old", .shape = {2}},
-                                         {.name = "layers.1.old", .shape = {2}}};
-const std::vector<LogicalTensor> kWanted{
+const std::vector<TensorSpec> kStored{{.name = "embedding", .shape = {10, 4}},
+                                      {.name = "embedding", .state = "m", .shape = {10, 4}},
+                                      {.name = "layers.0.up", .shape = {4, 4}},
+                                      {.name = "layers.0.old", .shape = {2}},
+                                      {.name = "layers.1.old", .shape = {2}}};
+const std::vector<TensorSpec> kWanted{
     {.name = "embedding", .shape = {12, 4}},
     {.name = "embedding", .state = "m", .type = ElementType::bf16, .shape = {10, 4}},
     {.name = "layers.0.up", .shape = {4, 4}},
     {.name = "layers.0.new", .shape = {2}},
     {.name = "head", .shape = {10, 4}}};
 
-std::string refusal(const std::vector<LogicalTensor>& wanted, const RestoreRules& rules) {
+std::string refusal(const std::vector<TensorSpec>& wanted, const RestoreRules& rules) {
   try {
     match_tensors(wanted, kStored, rules, "there");
     return "";

@@ -25,7 +25,7 @@ TEST(RestoreTest, NeighboursAmongTheLayouts) {
   // The digests of all layouts are those of one rank.
   const StrataSource first(files, paths[0]);
   int64_t state_bytes = 0;
-  for (const LogicalTensor& tensor : first.tensors()) state_bytes += tensor.bytes();
+  for (const TensorSpec& tensor : first.tensors()) state_bytes += tensor.bytes();
   for (size_t i = 1; i < paths.size(); ++i) {
     const StrataSource other(files, paths[i]);
     ASSERT_EQ(other.tensors().size(), first.tensors().size()) << layouts[i].name;
@@ -77,7 +77,7 @@ TEST(RestoreTest, OneRankCannotLoadAndAllSayWhy) {
 TEST(RestoreTest, MissingTensorsKeepTheirValuesWhereRulesSaySo) {
   MemoryFileSystem files;
   const std::string path = save_layout(files, {.name = "dp2", .dp = 2});
-  const LogicalTensor fresh{.name = "fresh", .shape = {6}};
+  const TensorSpec fresh{.name = "fresh", .shape = {6}};
   run_peers(2, [&](Peers& peers) {
     const StrataSource source(files, path);
     WorkerPool pool(1);
@@ -102,7 +102,7 @@ TEST(RestoreTest,
   run_peers(2, [&](Peers& peers) {
     const StrataSource source(files, path);
     WorkerPool pool(1);
-    const LogicalTensor tensor = source.tensors()[0];
+    const TensorSpec tensor = source.tensors()[0];
     const Rect rect{{peers.rank() * 3, 0}, {10, 5}};
     std::vector<std::byte> got(static_cast<size_t>(rect.numel() * 4));
     const RestoreItem item{tensor, rect, got.data()};

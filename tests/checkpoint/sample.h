@@ -33,14 +33,14 @@ class TemporaryFolder {
 };
 
 // Element i of tensor t, as bytes: any value, but the same everywhere.
-inline std::vector<std::byte> sample_bytes(const LogicalTensor& tensor, uint64_t version = 0) {
+inline std::vector<std::byte> sample_bytes(const TensorSpec& tensor, uint64_t version = 0) {
   std::vector<std::byte> bytes(static_cast<size_t>(tensor.bytes()));
   const uint64_t key = hash_combine(hash_name(tensor.name + "/" + tensor.state), version);
   for (size_t i = 0; i < bytes.size(); ++i) bytes[i] = static_cast<std::byte>(mix64(key + i));
   return bytes;
 }
 
-inline std::vector<LogicalTensor> sample_tensors() {
+inline std::vector<TensorSpec> sample_tensors() {
   return {
       {.name = "embedding.weight", .type = ElementType::f32, .shape = {96, 40}, .role = "embedding"},
       {.name = "embedding.weight", .state = "m", .type = ElementType::bf16, .shape = {96, 40}},
@@ -56,7 +56,7 @@ inline std::vector<LogicalTensor> sample_tensors() {
 // Writes sample_tensors() with small blocks and pieces, so that there are several of each.
 inline void write_sample(FileSystem& files, const std::string& path, int64_t step = 7, uint64_t version = 0) {
   StrataSink sink(files, path, {.step = step, .block_bytes = 4096, .piece_bytes = 5000, .shard_bytes = 9000});
-  const std::vector<LogicalTensor> tensors = sample_tensors();
+  const std::vector<TensorSpec> tensors = sample_tensors();
   sink.declare(tensors, {{"note", "sample"}}, {{"config.json", R"({"layers":1})"}, {"tokenizer.json", "{}"}});
   for (size_t t = 0; t < tensors.size(); ++t) {
     const auto whole = sample_bytes(tensors[t], version);
@@ -73,7 +73,7 @@ inline void write_sample(FileSystem& files, const std::string& path, int64_t ste
 
 // All of a tensor.
 inline std::vector<std::byte> read_whole(const TensorSource& source, size_t tensor) {
-  const LogicalTensor& logical = source.tensors()[tensor];
+  const TensorSpec& logical = source.tensors()[tensor];
   std::vector<std::byte> bytes(static_cast<size_t>(logical.bytes()));
   source.read(tensor, Rect::whole(logical.shape),
               row_major(bytes.data(), logical.shape, size_of(logical.type)));

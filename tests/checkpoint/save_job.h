@@ -41,8 +41,8 @@ class RankState {
     add({.name = "empty", .shape = {0}}, step, [](const Shape&) { return Rect{{0}, {0}}; });
   }
 
-  static std::vector<LogicalTensor> tensors(int ranks, int64_t rows = 64) {
-    std::vector<LogicalTensor> all;
+  static std::vector<TensorSpec> tensors(int ranks, int64_t rows = 64) {
+    std::vector<TensorSpec> all;
     for (const SaveItem& item : RankState(ranks - 1, ranks, 0, rows).items()) all.push_back(item.tensor);
     return all;
   }
@@ -56,12 +56,12 @@ class RankState {
 
  private:
   struct Part {
-    LogicalTensor tensor;
+    TensorSpec tensor;
     Rect rect;
     std::vector<std::byte> bytes;
   };
   template <typename Cut>
-  void add(const LogicalTensor& tensor, int64_t step, Cut cut) {
+  void add(const TensorSpec& tensor, int64_t step, Cut cut) {
     Part part{tensor, cut(tensor.shape), {}};
     const auto whole = sample_bytes(tensor, static_cast<uint64_t>(step));
     const int64_t size = size_of(tensor.type);
@@ -111,7 +111,7 @@ inline void expect_step(FileSystem& files, const std::string& path, int ranks, i
   EXPECT_EQ(source.verify(), std::vector<std::string>());
   const auto tensors = RankState::tensors(ranks);
   ASSERT_EQ(source.tensors().size(), tensors.size());
-  for (const LogicalTensor& tensor : tensors) {
+  for (const TensorSpec& tensor : tensors) {
     const auto at = source.find(tensor.name, tensor.state);
     ASSERT_TRUE(at) << to_string(tensor);
     EXPECT_EQ(source.tensors()[*at], tensor);

@@ -50,7 +50,7 @@ TEST(SavePlanTest, LargeJobs) {
   constexpr int kTensors = 100000, kRanks = 1024;
   std::vector<std::vector<Held>> held(kRanks);
   for (int t = 0; t < kTensors; ++t) {
-    const LogicalTensor tensor{.name = fmt::format("layers.{}.weight", t), .shape = {2, 1000}};
+    const TensorSpec tensor{.name = fmt::format("layers.{}.weight", t), .shape = {2, 1000}};
     held[static_cast<size_t>(t % kRanks)].push_back({tensor, {{0, 0}, {1, 1000}}});
     held[static_cast<size_t>((t + 1) % kRanks)].push_back({tensor, {{1, 0}, {1, 1000}}});
   }

@@ -16,10 +16,10 @@ namespace {
 std::vector<ShardEntry> entries() {
   std::vector<ShardEntry> all;
   for (int i = 0; i <= static_cast<int>(ElementType::boolean); ++i) {
-    const LogicalTensor tensor{.name = fmt::format("layers.{}.w", i),
-                               .state = i % 2 ? "m" : "param",
-                               .type = static_cast<ElementType>(i),
-                               .shape = {100, 1000}};
+    const TensorSpec tensor{.name = fmt::format("layers.{}.w", i),
+                            .state = i % 2 ? "m" : "param",
+                            .type = static_cast<ElementType>(i),
+                            .shape = {100, 1000}};
     all.push_back({tensor, {{0, 0}, {50, 1000}}});
     all.push_back({tensor, {{50, 0}, {1, 3}}});
   }
