@@ -5,6 +5,7 @@
 
 #include <chrono>
 #include <memory>
+#include <string>
 
 #include "core/dist/communicator.h"
 
@@ -26,6 +27,8 @@ struct MpiOptions {
 
 // Whether this program was built with MPI (mpi_world.cpp, or no_mpi_world.cpp).
 bool has_mpi();
+// Its name and version, "Open MPI v4.1.4"; empty when built without.
+std::string mpi_library();
 
 // Starts MPI; once per process, before it starts threads. Throws Error(environment) when MPI cannot serve
 // several threads, when a launcher's variables contradict it, or when the self test fails; the message names
