@@ -34,7 +34,8 @@ class Rules {
   }
   void list_unused(std::vector<std::string>& faults) const {
     for (size_t i = 0; i < rules_.size(); ++i)
-      if (!used_[i]) faults.push_back(fmt::format("{} '{}' applies to nothing", what_, rules_[i]));
+      if (!used_[i] && rules_[i] != "*")
+        faults.push_back(fmt::format("{} '{}' applies to nothing", what_, rules_[i]));
   }
 
  private:

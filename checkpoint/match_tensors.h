@@ -26,8 +26,8 @@ struct TensorMatch {
   std::vector<std::string> kept, ignored;     // what rules let through
 };
 
-// Throws Error(model) with every fault; `where` is the checkpoint. A rule that applies to nothing is a fault,
-// too.
+// Throws Error(model) with every fault; `where` is the checkpoint. A rule that applies to nothing is a fault
+// (but for "*"), too.
 TensorMatch match_tensors(std::span<const TensorSpec> wanted, std::span<const TensorSpec> stored,
                           const RestoreRules& rules, const std::string& where);
 

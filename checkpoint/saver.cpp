@@ -252,9 +252,10 @@ SaveResult Saver::poll() {
   return result;
 }
 
-SaveResult Saver::finish() {
+SaveResult Saver::finish(double seconds) {
+  const double until = now_s() + seconds;
   SaveResult result = poll();
-  while (result.state == SaveResult::State::writing) {
+  while (result.state == SaveResult::State::writing && peers_.all(now_s() < until ? 1 : 0)[0] == 1) {
     std::this_thread::sleep_for(std::chrono::milliseconds(1));
     result = poll();
   }

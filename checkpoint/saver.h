@@ -89,8 +89,8 @@ class Saver {
   SaveResult begin(SaveRequest request);
   // Does not wait for any disk.
   SaveResult poll();
-  // Polls until nothing is in flight.
-  SaveResult finish();
+  // Polls until nothing is in flight, or `seconds` have passed (on rank 0's clock): then `writing`.
+  SaveResult finish(double seconds = 1e9);
   bool in_flight() const { return phase_ != Phase::idle; }
 
  private:

@@ -88,8 +88,10 @@ class RankRun {
     const std::string& resume = config_.checkpoint.resume;
     if (resume != "auto" && resume != "none") {
       const auto files = make_posix_file_system();
-      const RunPosition position = load_run(LocalCheckpoint(*files, find_checkpoint(*files, resume)), runner_,
-                                            *rule_, data_.fingerprint);
+      const auto alone = make_solo_peers();  // every rank reads for itself
+      const RunPosition position =
+          load_run(StrataSource(*files, find_checkpoint(*files, resume)), runner_, *rule_, data_.fingerprint,
+                   {.peers = *alone, .stream = stream_, .pool = pool_, .rules = {.ignore_extra = {"*"}}});
       guard_.restore(position.guard);
       return position;
     }

@@ -37,8 +37,14 @@ RunFolder::RunFolder(FileSystem& files, const LoadedConfig& loaded, bool leads)
   const std::string& resume = loaded.config.checkpoint.resume;
   if (leads) take(files, loaded);
   if (resume == "auto") {
-    if (const auto steps = list_checkpoints(files, checkpoints()); !steps.empty())
-      resume_from_ = steps.back().path;
+    choice_ = choose_step(files, checkpoints());
+    if (choice_.folder) resume_from_ = choice_.folder->path;
+    if (!choice_.folder && !choice_.passed_over.empty())
+      throw Error(Fault::model, {.what = "no checkpoint of this run is whole",
+                                 .where = checkpoints(),
+                                 .found = fmt::format("{}", fmt::join(choice_.passed_over, "\n            ")),
+                                 .expected = "one to go on from, because checkpoint.resume = \"auto\"",
+                                 .fix = "restore one, or choose another run.out to start afresh"});
   } else if (resume != "none") {
     resume_from_ = resume;
   }
@@ -50,8 +56,7 @@ void RunFolder::take(FileSystem& files, const LoadedConfig& loaded) const {
   if (holds_run) {
     // A start that failed before its first step leaves nothing that could be lost.
     const auto log = files.info(metrics());
-    if ((log && log->bytes > 0) || !list_checkpoints(files, checkpoints()).empty())
-      refuse_other_run(files, loaded);
+    if ((log && log->bytes > 0) || !list_steps(files, checkpoints()).empty()) refuse_other_run(files, loaded);
   } else if (names && !names->empty()) {
     throw Error(Fault::usage, {.what = "run.out is a folder that holds something else",
                                .where = path_,
@@ -61,7 +66,7 @@ void RunFolder::take(FileSystem& files, const LoadedConfig& loaded) const {
                                .fix = "choose another run.out"});
   }
   if (loaded.config.checkpoint.resume == "none") {
-    if (const auto steps = list_checkpoints(files, checkpoints()); !steps.empty())
+    if (const auto steps = list_steps(files, checkpoints()); !steps.empty())
       throw Error(Fault::usage,
                   {.what = "run.out already holds checkpoints of this run",
                    .where = checkpoints(),

@@ -6,7 +6,7 @@
 #include <optional>
 #include <string>
 
-#include "checkpoint/local_checkpoint.h"
+#include "checkpoint/step_folders.h"
 #include "core/io/file_system.h"
 #include "launch/config/load.h"
 
@@ -15,9 +15,9 @@ namespace strata {
 class RunFolder {
  public:
   // Looks at OUT, then makes it (with its parents) or finds it to be this run's. Decides where training
-  // starts: checkpoint.resume "auto" takes the newest checkpoint if there is one, "none" demands a fresh OUT,
-  // a path names one. Throws Error(usage) when OUT holds another run or something else. Of several ranks one
-  // leads; the others look, after it has returned, and write nothing.
+  // starts: checkpoint.resume "auto" takes the newest whole checkpoint if there is any, "none" demands a
+  // fresh OUT, a path names one. Throws Error(usage) when OUT holds another run or something else. Of several
+  // ranks one leads; the others look, after it has returned, and write nothing.
   RunFolder(FileSystem& files, const LoadedConfig& loaded, bool leads = true);
 
   const std::string& path() const { return path_; }
@@ -30,6 +30,8 @@ class RunFolder {
 
   // The checkpoint to continue from; nothing: from the beginning.
   const std::optional<std::string>& resume_from() const { return resume_from_; }
+  // Why that one, and which newer ones are not whole; nothing when it was named.
+  const StepChoice& choice() const { return choice_; }
 
  private:
   void take(FileSystem& files, const LoadedConfig& loaded) const;
@@ -37,6 +39,7 @@ class RunFolder {
 
   std::string path_;
   std::optional<std::string> resume_from_;
+  StepChoice choice_;
 };
 
 }  // namespace strata

@@ -1,33 +1,33 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "launch/train/run_state.h"
 
+#include <fmt/ranges.h>
+
 #include <nlohmann/json.hpp>
 
+#include "checkpoint/step_folders.h"
 #include "core/base/error.h"
-#include "launch/train/gathered_state.h"
+#include "launch/train/run_tensors.h"
 
 namespace strata {
 
-void save_run(FileSystem& files, const std::string& path, const StepRunner& runner, const UpdateRule& rule,
-              const RunPosition& position, const std::string& config_toml, uint64_t data_fingerprint,
-              Communicator* everyone) {
-  const nlohmann::json meta{
-      {"step", position.step},
-      {"updates", position.updates},
-      {"cursor", position.cursor},
-      {"tokens_seen", position.tokens_seen},
-      {"guard", {{"losses", position.guard.losses}, {"gradient_norms", position.guard.gradient_norms}}},
-      {"update_rule", rule.name()},
-      {"data", data_fingerprint},
-      {"config", config_toml}};
-  const GatheredState state = gather_state(runner, rule, everyone);
-  if (!everyone || everyone->rank() == 0) save_local_checkpoint(files, path, meta, state.tensors);
-  if (everyone) everyone->barrier();  // nobody goes on before it is durable
+nlohmann::json run_meta(const RunPosition& position, const UpdateRule& rule, const std::string& config_toml,
+                        uint64_t data_fingerprint, const std::string& layout) {
+  return {{"step", position.step},
+          {"updates", position.updates},
+          {"cursor", position.cursor},
+          {"tokens_seen", position.tokens_seen},
+          {"guard", {{"losses", position.guard.losses}, {"gradient_norms", position.guard.gradient_norms}}},
+          {"update_rule", rule.name()},
+          {"data", data_fingerprint},
+          {"layout", layout},
+          {"config", config_toml}};
 }
 
-RunPosition load_run(const LocalCheckpoint& checkpoint, StepRunner& runner, const UpdateRule& rule,
-                     uint64_t data_fingerprint) {
-  const nlohmann::json& meta = checkpoint.meta();
+RunPosition load_run(const StrataSource& checkpoint, StepRunner& runner, const UpdateRule& rule,
+                     uint64_t data_fingerprint, const Loading& loading) {
+  const nlohmann::json& meta = checkpoint.metadata();
+  RunPosition position;
   try {
     if (meta.at("data") != data_fingerprint)
       throw Error(Fault::data,
@@ -42,47 +42,54 @@ RunPosition load_run(const LocalCheckpoint& checkpoint, StepRunner& runner, cons
                    .where = checkpoint.path(),
                    .found = meta.at("update_rule").get<std::string>(),
                    .expected = rule.name()});
-    RunPosition position{.step = meta.at("step"),
-                         .updates = meta.at("updates"),
-                         .cursor = meta.at("cursor"),
-                         .tokens_seen = meta.at("tokens_seen")};
+    position = {.step = meta.at("step"),
+                .updates = meta.at("updates"),
+                .cursor = meta.at("cursor"),
+                .tokens_seen = meta.at("tokens_seen")};
     position.guard.losses = meta.at("guard").at("losses").get<std::vector<double>>();
     position.guard.gradient_norms = meta.at("guard").at("gradient_norms").get<std::vector<double>>();
-    scatter_state(checkpoint, runner, &rule);
-    runner.weights_changed();
-    return position;
   } catch (const nlohmann::json::exception& e) {
     throw Error(Fault::model, {.what = "the checkpoint does not say where its run stood",
                                .where = checkpoint.path(),
                                .found = e.what()});
   }
+  RunTensors(runner, rule, loading.stream).restore(checkpoint, loading.peers, loading.pool, loading.rules);
+  runner.weights_changed();
+  return position;
 }
 
-void load_weights(const LocalCheckpoint& checkpoint, StepRunner& runner) {
-  scatter_state(checkpoint, runner, nullptr);
+void load_weights(const StrataSource& checkpoint, StepRunner& runner, const UpdateRule& rule,
+                  const Loading& loading) {
+  RestoreRules rules = loading.rules;
+  rules.ignore_extra.push_back("*");  // the optimizer's state
+  RunTensors(runner, rule, loading.stream).restore(checkpoint, loading.peers, loading.pool, rules);
   runner.weights_changed();
 }
 
-LoadedConfig checkpoint_config(const LocalCheckpoint& checkpoint) {
-  const auto text = checkpoint.meta().find("config");
-  if (text == checkpoint.meta().end() || !text->is_string())
+LoadedConfig checkpoint_config(const StrataSource& checkpoint) {
+  const auto text = checkpoint.metadata().find("config");
+  if (text == checkpoint.metadata().end() || !text->is_string())
     throw Error(Fault::model,
                 {.what = "the checkpoint does not hold a configuration", .where = checkpoint.path()});
   return parse_config(text->get<std::string>(), checkpoint.path() + ":config");
 }
 
 std::string find_checkpoint(FileSystem& files, const std::string& path) {
-  const auto info = files.info(path);
-  if (info && info->type == FileInfo::Type::directory) {
-    for (const std::string& directory : {path + "/checkpoints", path})
-      if (const auto steps = list_checkpoints(files, directory); !steps.empty()) return steps.back().path;
-    throw Error(Fault::model,
-                {.what = "there is no checkpoint in this folder",
-                 .where = path,
-                 .expected = "a run's OUT, or files step-N.strata",
-                 .fix = "name the OUT folder of a run that has saved, or one of its checkpoints"});
+  if (files.info(path + "/" + std::string(kManifestName))) return path;
+  for (const std::string& directory : {path + "/checkpoints", path}) {
+    const StepChoice choice = choose_step(files, directory);
+    if (choice.folder) return choice.folder->path;
+    if (!choice.passed_over.empty())
+      throw Error(Fault::model,
+                  {.what = "no checkpoint in this folder is whole",
+                   .where = directory,
+                   .found = fmt::format("{}", fmt::join(choice.passed_over, "\n            "))});
   }
-  return path;
+  throw Error(Fault::model,
+              {.what = "there is no checkpoint here",
+               .where = path,
+               .expected = "a run's OUT, or a folder step-N with a manifest.json",
+               .fix = "name the OUT folder of a run that has saved, or one of its checkpoints"});
 }
 
 }  // namespace strata

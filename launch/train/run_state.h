@@ -4,7 +4,9 @@
 
 #include <string>
 
-#include "checkpoint/local_checkpoint.h"
+#include "checkpoint/restore.h"
+#include "checkpoint/saver.h"
+#include "checkpoint/strata_source.h"
 #include "core/step/step_runner.h"
 #include "launch/config/load.h"
 #include "optim/step_guard.h"
@@ -19,23 +21,33 @@ struct RunPosition {
   StepGuard::State guard;
 };
 
-// Collective over `everyone` (null: one rank), whose rank 0 writes.
-void save_run(FileSystem& files, const std::string& path, const StepRunner& runner, const UpdateRule& rule,
-              const RunPosition& position, const std::string& config_toml, uint64_t data_fingerprint,
-              Communicator* everyone = nullptr);
+// Everything of a checkpoint but its tensors.
+nlohmann::json run_meta(const RunPosition& position, const UpdateRule& rule, const std::string& config_toml,
+                        uint64_t data_fingerprint, const std::string& layout);
 
-// Fills weights and optimizer state, on any layout. Collective. Throws Error(model) when the checkpoint is
-// not of this model, and Error(data) when the run's data is not what it was.
-RunPosition load_run(const LocalCheckpoint& checkpoint, StepRunner& runner, const UpdateRule& rule,
-                     uint64_t data_fingerprint);
+// Who fills a run from a checkpoint: the ranks that share the reading, and what works for them.
+struct Loading {
+  Peers& peers;
+  Stream& stream;
+  WorkerPool& pool;
+  RestoreRules rules = {};
+};
 
-// Weights alone, for evaluation and sampling.
-void load_weights(const LocalCheckpoint& checkpoint, StepRunner& runner);
+// Fills weights and optimizer state, whatever the layout was and is. Collective over the peers, which
+// together hold every tensor once or more (or, with a rule that ignores extra ones, some of them). Throws
+// Error(model) when the checkpoint is not of this model, and Error(data) when the run's data is not what it
+// was.
+RunPosition load_run(const StrataSource& checkpoint, StepRunner& runner, const UpdateRule& rule,
+                     uint64_t data_fingerprint, const Loading& loading);
+
+// Weights alone, for evaluation and sampling. `rule` is the one that trained them.
+void load_weights(const StrataSource& checkpoint, StepRunner& runner, const UpdateRule& rule,
+                  const Loading& loading);
 
 // The configuration a checkpoint was trained with.
-LoadedConfig checkpoint_config(const LocalCheckpoint& checkpoint);
+LoadedConfig checkpoint_config(const StrataSource& checkpoint);
 
-// The newest checkpoint of a run's folder, or the file itself.
+// The newest whole checkpoint of a run's folder, or the folder itself when it is one.
 std::string find_checkpoint(FileSystem& files, const std::string& path);
 
 }  // namespace strata

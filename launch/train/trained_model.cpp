@@ -10,16 +10,18 @@ TrainedModel::TrainedModel(const std::string& path, int threads, int64_t rows)
     : pool_(threads), stream_(pool_), allocator_(make_cpu_allocator()) {
   const auto files = make_posix_file_system();
   path_ = find_checkpoint(*files, path);
-  const LocalCheckpoint checkpoint(*files, path_);
+  const StrataSource checkpoint(*files, path_);
   loaded_ = checkpoint_config(checkpoint);
-  step_ = checkpoint.meta().value("step", int64_t{0});
+  step_ = checkpoint.manifest().step;
   tokenizer_ = make_tokenizer(loaded_.config.data.tokenizer);
   model_ = build_model(loaded_.config, tokenizer_->vocab_size());
   plan_ = std::make_unique<StepPlan>(
       model_, StepPlanOptions{
                   .geometry = {.rows = rows, .seq_len = loaded_.config.data.seq_len, .micro_batches = 1}});
   runner_ = std::make_unique<StepRunner>(*plan_, StepStreams{stream_}, *allocator_);
-  load_weights(checkpoint, *runner_);
+  const auto rule = build_update_rule(loaded_.config);
+  const auto alone = make_solo_peers();
+  load_weights(checkpoint, *runner_, *rule, {.peers = *alone, .stream = stream_, .pool = pool_});
 }
 
 }  // namespace strata

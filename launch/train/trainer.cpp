@@ -12,6 +12,7 @@
 #include <numeric>
 #include <utility>
 
+#include "checkpoint/save_probe.h"
 #include "core/base/error.h"
 #include "core/data/prefetch.h"
 #include "core/device/cpu/cpu_stream.h"
@@ -31,6 +32,7 @@
 #include "launch/train/run_data.h"
 #include "launch/train/run_folder.h"
 #include "launch/train/run_state.h"
+#include "launch/train/run_tensors.h"
 #include "launch/train/stop_request.h"
 #include "optim/schedule.h"
 #include "parallel/watchdog.h"
@@ -45,7 +47,9 @@ class Trainer {
       : loaded_(loaded),
         config_(loaded.config),
         job_(job),
-        everyone_(make_everyone(job.world)),
+        everyone_(make_everyone(job.world, "run")),
+        savers_(make_everyone(job.world, "checkpoint")),
+        peers_(make_peers(*savers_)),
         files_(make_posix_file_system()),
         folder_(open_folder()),
         data_(open_data()),
@@ -70,7 +74,7 @@ class Trainer {
   int run();
 
  private:
-  static std::unique_ptr<Communicator> make_everyone(World& world);
+  static std::unique_ptr<Communicator> make_everyone(World& world, const std::string& purpose);
   RunFolder open_folder();
   RunData open_data();
   int64_t model_vocab() const {
@@ -94,12 +98,17 @@ class Trainer {
   std::span<const Batch> batches_of(std::span<const Batch> samples);
   StepRecord train_one_step(std::span<const Batch> batches);
   double evaluate();
+  void open_saver();
   void save();
+  void watch_save(const SaveResult& result);
+  void finish_save();
 
   const LoadedConfig& loaded_;
   const Config& config_;
   const Job& job_;
   std::unique_ptr<Communicator> everyone_;
+  std::unique_ptr<Communicator> savers_;  // of saving alone
+  std::unique_ptr<Peers> peers_;
   std::unique_ptr<FileSystem> files_;
   RunFolder folder_;
   RunData data_;
@@ -124,12 +133,16 @@ class Trainer {
   double peak_flops_ = 0;               // of all ranks
   Progress progress_;
   std::unique_ptr<Watchdog> watchdog_;  // of several ranks
+  std::unique_ptr<Saver> saver_;
+  int64_t saved_step_ = -1;  // the last one that is committed
+  int64_t retry_after_ = 0,
+          retry_wait_ = 1;  // after a failed save: the step to try again behind, and the next wait
 };
 
-std::unique_ptr<Communicator> Trainer::make_everyone(World& world) {
+std::unique_ptr<Communicator> Trainer::make_everyone(World& world, const std::string& purpose) {
   std::vector<int> all(static_cast<size_t>(world.size()));
   std::iota(all.begin(), all.end(), 0);
-  return world.group({.purpose = "run", .members = std::move(all), .level = LinkLevel::world});
+  return world.group({.purpose = purpose, .members = std::move(all), .level = LinkLevel::world});
 }
 
 // Rank 0 looks first: whoever follows finds what it decided.
@@ -191,10 +204,16 @@ ClipRule Trainer::clip_rule() {
 void Trainer::start() {
   std::optional<int64_t> resumed_after;
   if (const auto& path = folder_.resume_from()) {
-    position_ = load_run(LocalCheckpoint(*files_, *path), runner_, *rule_, data_.fingerprint);
+    position_ = load_run(StrataSource(*files_, *path), runner_, *rule_, data_.fingerprint,
+                         {.peers = *peers_, .stream = stream_, .pool = pool_});
     guard_.restore(position_.guard);
+    saved_step_ = position_.step;
     resumed_after = position_.step;
-    if (leads()) fmt::print("resuming after step {} from {}\n", position_.step, *path);
+    if (leads()) {
+      for (const std::string& damaged : folder_.choice().passed_over) fmt::print("passed over {}\n", damaged);
+      const std::string& why = folder_.choice().why;
+      fmt::print("resuming after step {} from {}{}\n", position_.step, *path, why.empty() ? "" : ", " + why);
+    }
   } else {
     runner_.initialize(static_cast<uint64_t>(config_.run.seed));
   }
@@ -306,17 +325,81 @@ double Trainer::evaluate() {
   return sum.mean();
 }
 
+// Saving is tried on a small scale before the first step: it must not be found out after hours.
+void Trainer::open_saver() {
+  constexpr int64_t kPool = int64_t{2} << 30;  // of a rank; what is beyond is written while the step waits
+  const SaverOptions options{.directory = folder_.checkpoints(),
+                             .keep = config_.checkpoint.keep,
+                             .pool_bytes = kPool,
+                             .writer = "strata train"};
+  RunTensors tensors(runner_, *rule_, stream_);
+  int64_t own_bytes = 0, all_bytes = 0;
+  for (const SaveItem& item : tensors.save_items())
+    own_bytes += item.rect.numel() * size_of(item.tensor.type);
+  for (const int64_t bytes : peers_->all(own_bytes)) all_bytes += bytes;
+  probe_saving(*files_, *peers_, options, all_bytes / std::max(1, place_.mesh().size(Axis::dp)));
+  saver_ = std::make_unique<Saver>(*files_, *peers_, options);
+  for (const std::string& name : saver_->removed_at_start())
+    fmt::print("removed {}: a save that was not finished\n", name);
+}
+
+// The step waits for the snapshot alone; writing goes on beside the next ones.
 void Trainer::save() {
   progress_.enter(position_.step, "save");
   const Progress::StorageWait storage(progress_);
+  constexpr double kPatience = 60;  // seconds for a save before this one; then this one is left out
+  if (saver_->in_flight()) watch_save(saver_->finish(kPatience));
   position_.guard = guard_.state();
-  save_run(*files_, checkpoint_path(folder_.checkpoints(), position_.step), runner_, *rule_, position_,
-           effective_toml(loaded_), data_.fingerprint, everyone_.get());
-  if (leads()) prune_checkpoints(*files_, folder_.checkpoints(), config_.checkpoint.keep);
+  RunTensors tensors(runner_, *rule_, stream_);
+  watch_save(saver_->begin(
+      {.step = position_.step,
+       .meta = run_meta(position_, *rule_, effective_toml(loaded_), data_.fingerprint,
+                        to_string(place_.options().mesh, narrow<int>(config_.parallel.virtual_stages))),
+       .items = tensors.save_items(),
+       .assets = {{"config.toml", effective_toml(loaded_)}}}));
+}
+
+// A failed save costs a checkpoint and not the run: it is told, and tried again with growing pauses.
+void Trainer::watch_save(const SaveResult& result) {
+  using State = SaveResult::State;
+  if (result.state == State::committed || result.state == State::present) {
+    saved_step_ = result.step;
+    retry_after_ = 0;
+    retry_wait_ = 1;
+  } else if (result.state == State::failed) {
+    retry_after_ = position_.step + retry_wait_;
+    retry_wait_ = std::min<int64_t>(retry_wait_ * 2, 64);
+    if (leads())
+      fmt::print(
+          stderr,
+          "strata: the checkpoint of step {} was not saved; training goes on, next try after step {}\n{}\n",
+          result.step, retry_after_, result.message);
+  } else if (result.state == State::busy && leads()) {
+    fmt::print(stderr, "strata: no checkpoint of step {}: the one before it is still being written\n",
+               position_.step);
+  }
+}
+
+// The run may only end when its last step is safe.
+void Trainer::finish_save() {
+  progress_.enter(position_.step, "save");
+  const Progress::StorageWait storage(progress_);
+  if (saver_->in_flight()) watch_save(saver_->finish());
+  if (saved_step_ == position_.step) return;
+  save();
+  const SaveResult result = saver_->in_flight() ? saver_->finish() : SaveResult{};
+  if (result.state != SaveResult::State::idle) watch_save(result);
+  if (saved_step_ != position_.step)
+    throw Error(Fault::environment,
+                {.what = fmt::format("the last checkpoint, of step {}, was not saved", position_.step),
+                 .where = folder_.checkpoints(),
+                 .found = result.message,
+                 .fix = "free space or mend the disk, and start the same command again"});
 }
 
 int Trainer::run() {
   start();
+  open_saver();
   const StopRequest stop(job_.world.size() == 1);
   watch();
   Due eval_due(config_.eval.every), save_due(config_.checkpoint.every);
@@ -329,7 +412,6 @@ int Trainer::run() {
                        .cursor = position_.cursor,
                        .steps = config_.run.steps - position_.step});
   std::optional<double> valid_loss;
-  bool saved = true;
   int signal = 0;
   while (position_.step < config_.run.steps && (signal = stop_signal(stop)) == 0) {
     step_ = position_.step + 1;
@@ -340,10 +422,11 @@ int Trainer::run() {
     if (eval) record.valid_loss = valid_loss = evaluate();
     if (reporter_) reporter_->step(record);
     if (reporter_ && eval) reporter_->write_page("running");
-    saved = save_due.after(step_) || last;
-    if (saved) save();
+    if (saver_->in_flight()) watch_save(saver_->poll());
+    const bool retry = retry_after_ > 0 && step_ >= retry_after_;
+    if (save_due.after(step_) || (retry && !saver_->in_flight())) save();
   }
-  if (!saved) save();
+  if (position_.step != saved_step_) finish_save();
   if (position_.step < config_.run.steps) {
     if (!reporter_) return kExitRequeue;
     reporter_->finish(fmt::format("stopped after step {} by signal {}", position_.step, signal));

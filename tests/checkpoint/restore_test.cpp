@@ -74,6 +74,50 @@ TEST(RestoreTest, OneRankCannotLoadAndAllSayWhy) {
   EXPECT_EQ(told, 2);
 }
 
+// A source whose bytes pass every checksum and are wrong all the same, as geometry gone wrong would make
+// them.
+class WrongSource : public TensorSource {
+ public:
+  explicit WrongSource(const StrataSource& source) : source_(source) {}
+  std::string format() const override { return source_.format(); }
+  std::string path() const override { return source_.path(); }
+  std::span<const TensorSpec> tensors() const override { return source_.tensors(); }
+  const nlohmann::json& metadata() const override { return source_.metadata(); }
+  std::optional<Digest> stored_digest(size_t tensor) const override { return source_.stored_digest(tensor); }
+  void read(size_t tensor, const Rect& rect, const StridedTarget& into) const override {
+    source_.read(tensor, rect, into);
+    if (tensor == 5) into.data[0] ^= std::byte{1};
+  }
+
+ private:
+  const StrataSource& source_;
+};
+
+TEST(RestoreTest, WhatIsNotWhatWasSavedIsFoundByItsDigest) {
+  MemoryFileSystem files;
+  const std::string path = save_layout(files, {.name = "dp4 zero", .dp = 4, .zero = true});
+  std::atomic<int> told = 0;
+  run_peers(2, [&](Peers& peers) {
+    const StrataSource source(files, path);
+    const WrongSource wrong(source);
+    WorkerPool pool(1);
+    std::vector<std::vector<std::byte>> memory;
+    std::vector<RestoreItem> items;
+    for (const LaidOut& part : held_by({.tp = 2}, peers.rank())) {
+      memory.emplace_back(static_cast<size_t>(part.rect.numel() * size_of(part.tensor.type)));
+      items.push_back({part.tensor, part.rect, memory.back().data()});
+    }
+    try {
+      restore(wrong, peers, items, pool);
+    } catch (const Error& error) {
+      EXPECT_THAT(error.what(), HasSubstr("was not loaded as it was saved"));
+      EXPECT_THAT(error.what(), HasSubstr(source.tensors()[5].name));
+      ++told;
+    }
+  });
+  EXPECT_EQ(told, 2);
+}
+
 TEST(RestoreTest, MissingTensorsKeepTheirValuesWhereRulesSaySo) {
   MemoryFileSystem files;
   const std::string path = save_layout(files, {.name = "dp2", .dp = 2});

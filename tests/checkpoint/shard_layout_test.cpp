@@ -5,10 +5,13 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
 #include <algorithm>
 
+#include "checkpoint/shard_writer.h"
 #include "core/io/memory_file_system.h"
+#include "tests/checkpoint/sample.h"
 
 namespace strata {
 namespace {
@@ -66,6 +69,18 @@ TEST(ShardLayoutTest, EveryFailureBelowHdf5IsTold) {
     }
   }
   EXPECT_GT(failures, 3);
+}
+
+TEST(ShardLayoutTest, SpaceIsReservedBeforeAnythingIsWritten) {
+  const TemporaryFolder folder;
+  const auto files = make_posix_file_system();
+  if (!files->open(folder.path() + "/try", OpenMode::create)->preallocate(1 << 20))
+    GTEST_SKIP() << files->volume(folder.path()).type << " cannot reserve space";
+  const std::string path = folder.path() + "/a.h5";
+  const ShardWriter shard(*files, path, {{{.name = "w", .shape = {1 << 20}}, {{0}, {1 << 20}}}}, 1 << 20);
+  struct stat info;
+  ASSERT_EQ(::stat(path.c_str(), &info), 0);
+  EXPECT_GE(info.st_blocks * 512, 4 << 20);
 }
 
 TEST(ShardLayoutTest, ManyDatasets) {

@@ -7,7 +7,8 @@
 #include <chrono>
 #include <thread>
 
-#include "checkpoint/local_checkpoint.h"
+#include "checkpoint/step_folders.h"
+#include "checkpoint/strata_source.h"
 #include "core/base/error.h"
 #include "tests/launch/train/tiny_run.h"
 
@@ -16,12 +17,17 @@ namespace {
 
 using testing::HasSubstr;
 
-// Every tensor of a checkpoint, by name and checksum: the weights and all optimizer state to the bit.
-std::map<std::string, uint32_t> tensors(const std::filesystem::path& out, int64_t step) {
+// Every tensor of a checkpoint, by name ("<name>/<state>" for optimizer state) and digest: all of it, to the
+// bit.
+std::map<std::string, std::string> tensors(const std::filesystem::path& out, int64_t step) {
   const auto files = make_posix_file_system();
-  const LocalCheckpoint checkpoint(*files, checkpoint_path((out / "checkpoints").string(), step));
-  std::map<std::string, uint32_t> sums;
-  for (const auto& entry : checkpoint.entries()) sums[entry.name] = entry.crc;
+  const StrataSource checkpoint(*files, step_folder((out / "checkpoints").string(), step));
+  EXPECT_THAT(checkpoint.verify(), testing::IsEmpty());
+  std::map<std::string, std::string> sums;
+  for (const ManifestTensor& tensor : checkpoint.manifest().tensors)
+    sums[tensor.logical.state == "param" ? tensor.logical.name
+                                         : tensor.logical.name + "/" + tensor.logical.state] =
+        to_string(tensor.digest);
   return sums;
 }
 
@@ -41,7 +47,7 @@ TEST_F(TinyRun, LearnsAndReports) {
   ASSERT_EQ(loss.size(), 100U);
   EXPECT_NEAR(loss.front(), std::log(257.0), 0.3);  // it begins knowing nothing
   EXPECT_LT(loss.back(), 3.0);
-  for (const char* file : {"config.toml", "report.html", "checkpoints/step-00000050.strata"})
+  for (const char* file : {"config.toml", "report.html", "checkpoints/step-00000050/manifest.json"})
     EXPECT_TRUE(std::filesystem::exists(out("a") / file)) << file;
 }
 
@@ -52,7 +58,8 @@ TEST_P(Resume, GoesOnBitForBit) {
   ASSERT_EQ(train(config("whole", GetParam())), 0);
   // A run that was killed after step 73: its newest checkpoint is of step 50, its log is ahead of it.
   std::filesystem::create_directories(out("cut") / "checkpoints");
-  std::filesystem::copy(out("whole") / "checkpoints/step-00000050.strata", out("cut") / "checkpoints");
+  std::filesystem::copy(out("whole") / "checkpoints/step-00000050", out("cut") / "checkpoints/step-00000050",
+                        std::filesystem::copy_options::recursive);
   std::ifstream log(out("whole") / "metrics.jsonl");
   std::ofstream cut_log(out("cut") / "metrics.jsonl");
   std::string line;
@@ -183,16 +190,36 @@ TEST_F(TinyRun, ResumeNoneDemandsAFreshFolder) {
 
 TEST_F(TinyRun, ADamagedCheckpointIsNamed) {
   ASSERT_EQ(train(config("a", {"run.steps=50"})), 0);
-  const auto path = out("a") / "checkpoints/step-00000050.strata";
-  std::fstream file(path, std::ios::in | std::ios::out | std::ios::binary);
-  file.seekp(5000);
-  file.put('\x55');
-  file.close();
+  const auto path = out("a") / "checkpoints/step-00000050/shard-00000.h5";
+  const auto files = make_posix_file_system();
+  const StrataSource source(*files, path.parent_path().string());
+  const auto& fragment = source.manifest().tensors[*source.find("embedding.weight", "param")].fragments[0];
+  {
+    const auto file = files->open(path.string(), OpenMode::update);
+    std::byte value;
+    file->read(fragment.offset, {&value, 1});
+    value ^= std::byte{1};
+    file->write(fragment.offset, {&value, 1});
+  }
   const Error error = error_of([&] { train(config("a", {"run.steps=60"})); });
   EXPECT_EQ(error.exit_code(), 4);
-  EXPECT_THAT(error.what(), HasSubstr("'embedding.weight' is damaged"));
+  EXPECT_THAT(error.what(), HasSubstr("'embedding.weight' (param) is damaged"));
   std::filesystem::resize_file(path, 9000);
-  EXPECT_THAT(error_of([&] { train(config("a", {"run.steps=60"})); }).what(), HasSubstr("cut short"));
+  const Error cut = error_of([&] { train(config("a", {"run.steps=60"})); });
+  EXPECT_EQ(cut.exit_code(), 4);
+  EXPECT_THAT(cut.what(), HasSubstr("cut short"));
+}
+
+// A step that is not whole is passed over; what a killed save left is removed.
+TEST_F(TinyRun, TheNewestWholeCheckpointIsTaken) {
+  ASSERT_EQ(train(config("a", {"run.steps=30", "checkpoint.every=10"})), 0);
+  std::filesystem::remove(out("a") / "checkpoints/step-00000030/shard-00000.h5");
+  std::filesystem::create_directories(out("a") / "checkpoints/step-00000040.tmp-0123");
+  ASSERT_EQ(train(config("a", {"run.steps=40", "checkpoint.every=10"})), 0);
+  EXPECT_EQ(losses("a").size(), 40U);
+  EXPECT_FALSE(std::filesystem::exists(out("a") / "checkpoints/step-00000040.tmp-0123"));
+  EXPECT_GT(tensors(out("a"), 40).size(), 40U);
+  EXPECT_GT(tensors(out("a"), 30).size(), 40U);  // saved again
 }
 
 TEST_F(TinyRun, OtherDataIsRefusedAtResume) {
