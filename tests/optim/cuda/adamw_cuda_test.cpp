@@ -15,7 +15,7 @@
 #include "optim/state_master.h"
 #include "optim/state_split.h"
 #include "tests/optim/rule_fixture.h"
-#include "tests/support/cuda_device.h"
+#include "tests/support/cuda/cuda_device.h"
 
 namespace strata::test {
 namespace {
