@@ -27,7 +27,9 @@ class CudaMemory final : public TestMemory {
 
  private:
   static void move(void* to, const void* from, int64_t bytes, cudaMemcpyKind kind) {
-    if (bytes > 0) cuda_check(cudaMemcpy(to, from, static_cast<size_t>(bytes), kind), "cudaMemcpy");
+    if (bytes == 0) return;
+    cuda_check(cudaMemcpy(to, from, static_cast<size_t>(bytes), kind), "cudaMemcpy");
+    cuda_check(cudaDeviceSynchronize(), "cudaDeviceSynchronize");  // other streams do not wait for the default one
   }
   std::shared_ptr<Allocator> allocator_ = make_cuda_allocator(0);
 };
