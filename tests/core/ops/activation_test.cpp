@@ -119,16 +119,18 @@ TEST(Rope, IsTheReferenceAndTurnsBack) {
     const auto make = [&](TestTensors& t) {
       const Tensor x = t.normal(c.type, {c.tokens, c.heads * 2 * c.half}),
                    ids = t.random_ids(c.tokens, kPositions);
-      const Tensor cos = t.filled(DType::f32, {kPositions * c.half}, 0).view({kPositions, c.half});
-      const Tensor sin = t.filled(DType::f32, {kPositions * c.half}, 0).view({kPositions, c.half});
+      std::vector<double> cos, sin;
       for (int64_t p = 0; p < kPositions; ++p)
         for (int64_t i = 0; i < c.half; ++i) {
           const double angle = static_cast<double>(p) *
                                std::pow(10000.0, -static_cast<double>(i) / static_cast<double>(c.half));
-          set_element(cos, p, i, static_cast<float>(std::cos(angle)));
-          set_element(sin, p, i, static_cast<float>(std::sin(angle)));
+          cos.push_back(std::cos(angle));
+          sin.push_back(std::sin(angle));
         }
-      return std::vector{x, ids, cos, sin};
+      const auto table = [&](const std::vector<double>& values) {
+        return t.numbers(DType::f32, {kPositions * c.half}, values).view({kPositions, c.half});
+      };
+      return std::vector{x, ids, table(cos), table(sin)};
     };
     TestTensors t;
     const auto in = make(t);
