@@ -23,7 +23,7 @@ struct Case {
 std::vector<Case> cases() {
   std::vector<Case> all;
   for (const auto& [rows, width] :
-       std::vector<std::pair<int64_t, int64_t>>{{1, 1}, {1, 16}, {3, 15}, {2, 17}, {40, 100}, {3, 3001}})
+       std::vector<std::pair<int64_t, int64_t>>{{1, 1}, {1, 16}, {3, 15}, {2, 17}, {40, 100}, {3, 3001}, {2, 4096}})
     for (const DType type : {DType::f32, DType::bf16})
       for (const double scale : {1.0, 40.0}) all.push_back({rows, width, type, scale});
   return all;
@@ -114,7 +114,8 @@ TEST(Rope, IsTheReferenceAndTurnsBack) {
                                                  {3, 2, 5, DType::f32},
                                                  {7, 3, 32, DType::bf16},
                                                  {2, 2, 17, DType::bf16},
-                                                 {600, 4, 16, DType::f32}}) {
+                                                 {600, 4, 16, DType::f32},
+                                                 {5, 9, 64, DType::bf16}}) {
     constexpr int64_t kPositions = 50;
     const auto make = [&](TestTensors& t) {
       const Tensor x = t.normal(c.type, {c.tokens, c.heads * 2 * c.half}),
