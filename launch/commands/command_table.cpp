@@ -6,6 +6,7 @@ namespace strata {
 Run add_bench(CLI::App& app);
 Run add_bisect(CLI::App& app);
 Run add_config(CLI::App& app);
+Run add_doctor(CLI::App& app);
 Run add_eval(CLI::App& app);
 Run add_init(CLI::App& app);
 Run add_plan(CLI::App& app);
@@ -25,6 +26,7 @@ std::span<const Command> commands() {
       {"tokenize", "turn text into a token file", add_tokenize},
       {"bisect", "name the first place where two runs or layouts differ", add_bisect},
       {"bench", "measure this machine: matrix products, whole steps, optimizer updates", add_bench},
+      {"doctor", "say what is good and bad about this machine, and what mends it", add_doctor},
       {"config", "check or show a configuration, list its keys", add_config},
       {"version", "say which version this is and how it was built", add_version},
   };

@@ -48,25 +48,6 @@ Cause cause_of(const std::exception_ptr& failure) {
   }
 }
 
-// One line of text from every rank.
-std::vector<std::string> gather_text(Communicator& everyone, Stream& stream, const std::string& text) {
-  const int ranks = everyone.size();
-  std::vector<int64_t> sizes(static_cast<size_t>(ranks));
-  sizes[static_cast<size_t>(everyone.rank())] = static_cast<int64_t>(text.size());
-  const Tensor all_sizes = Tensor::borrow(sizes.data(), DType::i64, {ranks});
-  everyone.all_gather(stream, all_sizes.slice(0, everyone.rank(), 1), all_sizes);
-  int64_t longest = 1;
-  for (const int64_t size : sizes) longest = std::max(longest, size);
-  std::vector<char> bytes(static_cast<size_t>(ranks * longest));
-  std::memcpy(bytes.data() + everyone.rank() * longest, text.data(), text.size());
-  const Tensor all = Tensor::borrow(bytes.data(), DType::u8, {ranks * longest});
-  everyone.all_gather(stream, all.slice(0, everyone.rank() * longest, longest), all);
-  std::vector<std::string> texts;
-  for (int r = 0; r < ranks; ++r)
-    texts.emplace_back(bytes.data() + r * longest, static_cast<size_t>(sizes[static_cast<size_t>(r)]));
-  return texts;
-}
-
 // The first line in which two texts differ.
 std::string first_difference(std::string_view a, std::string_view b) {
   while (!a.empty() || !b.empty()) {
@@ -102,11 +83,29 @@ int run_job(const std::function<int(const Job&)>& body) {
   return code;
 }
 
-void require_same(Communicator& everyone, const std::string& what, const std::string& text) {
-  if (everyone.size() == 1) return;
+std::vector<std::string> gather_text(Communicator& everyone, const std::string& text) {
   WorkerPool pool(1);
   CpuStream stream(pool);
-  const std::vector<std::string> texts = gather_text(everyone, stream, text);
+  const int ranks = everyone.size();
+  std::vector<int64_t> sizes(static_cast<size_t>(ranks));
+  sizes[static_cast<size_t>(everyone.rank())] = static_cast<int64_t>(text.size());
+  const Tensor all_sizes = Tensor::borrow(sizes.data(), DType::i64, {ranks});
+  everyone.all_gather(stream, all_sizes.slice(0, everyone.rank(), 1), all_sizes);
+  int64_t longest = 1;
+  for (const int64_t size : sizes) longest = std::max(longest, size);
+  std::vector<char> bytes(static_cast<size_t>(ranks * longest));
+  std::memcpy(bytes.data() + everyone.rank() * longest, text.data(), text.size());
+  const Tensor all = Tensor::borrow(bytes.data(), DType::u8, {ranks * longest});
+  everyone.all_gather(stream, all.slice(0, everyone.rank() * longest, longest), all);
+  std::vector<std::string> texts;
+  for (int r = 0; r < ranks; ++r)
+    texts.emplace_back(bytes.data() + r * longest, static_cast<size_t>(sizes[static_cast<size_t>(r)]));
+  return texts;
+}
+
+void require_same(Communicator& everyone, const std::string& what, const std::string& text) {
+  if (everyone.size() == 1) return;
+  const std::vector<std::string> texts = gather_text(everyone, text);
   std::vector<int> others;
   for (int r = 0; r < everyone.size(); ++r)
     if (texts[static_cast<size_t>(r)] != texts[0]) others.push_back(r);

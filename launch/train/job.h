@@ -5,6 +5,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "core/base/error.h"
 #include "core/dist/communicator.h"
@@ -21,6 +22,9 @@ struct Job {
 // leaves `body` on one rank stops all of them; one rank prints the cause on standard error, and every process
 // ends with the fault's exit code. With one rank exceptions pass.
 int run_job(const std::function<int(const Job&)>& body);
+
+// `text` of every rank, by rank. Collective.
+std::vector<std::string> gather_text(Communicator& everyone, const std::string& text);
 
 // The words of all ranks must be the same: `text` of rank 0 is what the others are compared with. Collective;
 // throws Error(environment) naming the ranks that differ and how. `what` says what is compared.

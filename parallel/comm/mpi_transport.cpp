@@ -92,6 +92,7 @@ void MpiTransport::exchange(std::span<const SendBytes> sends, std::span<const Re
                                     indices_.data(), statuses_.data());
       if (code != MPI_SUCCESS && code != MPI_ERR_IN_STATUS) mpi_check(code, "MPI_Testsome");
       if (done == MPI_UNDEFINED) return;  // no request is left
+      if (done > 0) backoff = {};         // bytes move: look again at once
       for (int i = 0; i < done; ++i) {
         const MPI_Status& status = statuses_[static_cast<size_t>(i)];
         finish(indices_[static_cast<size_t>(i)], status,

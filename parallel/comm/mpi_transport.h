@@ -21,7 +21,7 @@ class MpiTransport : public Transport {
  public:
   struct Options {
     bool synchronous_sends = false;
-    int64_t largest_message = int64_t{1} << 30;
+    int64_t largest_message = int64_t{1} << 20;
   };
   // Owns `comm`, whose errors must return. `members` are the ranks of the job, for messages.
   MpiTransport(MPI_Comm comm, std::vector<int> members, const AbortState& abort, const Options& options);

@@ -20,14 +20,6 @@
 namespace strata {
 namespace {
 
-std::string library_version() {
-  std::array<char, MPI_MAX_LIBRARY_VERSION_STRING> text{};
-  int length = 0;
-  MPI_Get_library_version(text.data(), &length);
-  const std::string version(text.data(), static_cast<size_t>(length));
-  return version.substr(0, version.find(','));
-}
-
 void start_mpi() {
   int started = 0, provided = 0;
   MPI_Initialized(&started);
@@ -35,7 +27,7 @@ void start_mpi() {
   mpi_check(MPI_Init_thread(nullptr, nullptr, MPI_THREAD_MULTIPLE, &provided), "MPI_Init_thread");
   if (provided < MPI_THREAD_MULTIPLE)
     throw Error(Fault::environment, {.what = "the MPI library does not serve several threads at a time",
-                                     .where = library_version(),
+                                     .where = mpi_library(),
                                      .expected = "MPI_THREAD_MULTIPLE",
                                      .fix = "use a build of it with thread support"});
 }
@@ -103,7 +95,7 @@ class MpiWorld : public World {
                   .found = *fault,
                   .fix = fmt::format(
                       "start the program with the mpirun or srun plugin of the library it was built with, {}",
-                      library_version())};
+                      mpi_library())};
     // When MPI knows nothing of the launcher every process believes it is rank 0: one of them speaks.
     if (claims.front().rank != 0) throw JobAborted(Fault::environment, std::move(report));
     throw Error(Fault::environment, std::move(report));
@@ -149,6 +141,14 @@ class MpiWorld : public World {
 };
 
 }  // namespace
+
+std::string mpi_library() {
+  std::array<char, MPI_MAX_LIBRARY_VERSION_STRING> text{};
+  int length = 0;
+  MPI_Get_library_version(text.data(), &length);
+  const std::string version(text.data(), static_cast<size_t>(length));
+  return version.substr(0, version.find(','));
+}
 
 bool has_mpi() { return true; }
 

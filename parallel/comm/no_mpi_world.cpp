@@ -5,6 +5,7 @@
 
 namespace strata {
 
+std::string mpi_library() { return ""; }
 bool has_mpi() { return false; }
 
 std::unique_ptr<World> make_mpi_world(const MpiOptions&) {
