@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tests/support/cuda_on_cpu/shared_memory.h"
+
+#include <sys/mman.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <new>
+
+#include "tests/support/cuda_on_cpu/sanitizers.h"
+
+namespace strata::cuda_on_cpu {
+namespace {
+
+// Not memset: sanitizers would see it as an access of the thread that came first.
+void fill(void* memory, size_t bytes) {
+  auto* const at = static_cast<volatile unsigned char*>(memory);
+  for (size_t i = 0; i < bytes; ++i) at[i] = 0xFF;
+}
+
+}  // namespace
+
+void* SharedMemory::take(size_t bytes, size_t alignment) {
+  alignment = std::max<size_t>(alignment, 16);
+  if (!has_thread_sanitizer()) {
+    void* piece = nullptr;
+    if (posix_memalign(&piece, alignment, std::max<size_t>(bytes, 1)) != 0) throw std::bad_alloc();
+    pieces_.push_back(piece);
+    fill(piece, bytes);
+    return piece;
+  }
+  constexpr size_t kChunk = 64 << 20;
+  used_ = (used_ + alignment - 1) / alignment * alignment;
+  if (chunks_.empty() || used_ + bytes > chunks_.back().bytes) {
+    const size_t wanted = std::max(kChunk, bytes);
+    void* const memory = mmap(nullptr, wanted, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (memory == MAP_FAILED) throw std::bad_alloc();
+    chunks_.push_back({static_cast<std::byte*>(memory), wanted});
+    used_ = 0;
+  }
+  void* const piece = chunks_.back().memory + used_;
+  used_ += bytes;
+  fill(piece, bytes);
+  return piece;
+}
+
+void SharedMemory::end_block() {
+  for (void* piece : pieces_) std::free(piece);
+  pieces_.clear();
+}
+
+void SharedMemory::end_launch() {
+  end_block();
+  for (const Chunk& chunk : chunks_) munmap(chunk.memory, chunk.bytes);
+  chunks_.clear();
+  used_ = 0;
+}
+
+}  // namespace strata::cuda_on_cpu
