@@ -78,8 +78,8 @@ Results<T> results_of(const Tensor& x) {
   return {x.raw(), x.stride(0), DTypeOf<T>::value != DType::f32 && x.dtype() == DType::f32};
 }
 
-// The larger head size decides the tiles: they must fit in the 99 KiB of shared memory that every GPU since 8.0
-// grants, and their sums in registers.
+// The larger head size decides the tiles: they must fit in the 99 KiB of shared memory that every GPU
+// since 8.0 grants, and their sums in registers.
 template <int kEdge, int kWidth>
 struct Tile {};
 template <int kNarrow, int kWide, typename Body>
@@ -94,8 +94,8 @@ void with_tile(int64_t qk_dim, int64_t v_dim, const Body& body) {
 }
 
 void check_sizes(std::string_view op, int64_t qk_dim, int64_t v_dim) {
-  check(qk_dim >= 1 && v_dim >= 1 && std::max(qk_dim, v_dim) <= 256, "[{}] head sizes {} and {} are outside [1, 256]",
-        op, qk_dim, v_dim);
+  check(qk_dim >= 1 && v_dim >= 1 && std::max(qk_dim, v_dim) <= 256,
+        "[{}] head sizes {} and {} are outside [1, 256]", op, qk_dim, v_dim);
 }
 
 unsigned extent(int64_t count) { return narrow<unsigned>(count); }
@@ -151,14 +151,15 @@ void plain_attention_backward(Stream& stream, const AttentionBackward& args) {
       const dim3 threads(kAttentionThreads);
       constexpr int64_t kWarps = kAttentionThreads / 32;
       if (rows.queries > 0) {
-        launch(cuda, attention_delta_kernel<T>, Grid{dim3(extent(div_up(rows.queries * args.heads, kWarps))), threads},
-               rows, gradients);
+        launch(cuda, attention_delta_kernel<T>,
+               Grid{dim3(extent(div_up(rows.queries * args.heads, kWarps))), threads}, rows, gradients);
         launch(cuda, attention_dq_kernel<T, kEdge, kWidth>,
                Grid{dim3(extent(segments.num_tiles), extent(args.heads)), threads, shared}, rows, gradients);
       }
       if (rows.keys > 0)
         launch(cuda, attention_dkv_kernel<T, kEdge, kWidth>,
-               Grid{dim3(extent(div_up(rows.keys, kEdge)), extent(args.kv_heads)), threads, shared}, rows, gradients);
+               Grid{dim3(extent(div_up(rows.keys, kEdge)), extent(args.kv_heads)), threads, shared}, rows,
+               gradients);
     });
   });
 }

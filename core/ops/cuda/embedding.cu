@@ -16,9 +16,11 @@ SortedTokens sort_tokens(CudaStream& stream, const EmbeddingBackward& args, uint
   uint32_t *row = memory, *token = row + tokens, *row_out = token + tokens, *token_out = row_out + tokens;
   uint32_t* const counts = token_out + tokens;
   const Grid by_tile{dim3(narrow<unsigned>(tiles)), dim3(kSortThreads)};
-  launch(stream, token_rows_kernel, Grid{dim3(narrow<unsigned>(div_up(tokens, kSortThreads))), dim3(kSortThreads)},
+  launch(stream, token_rows_kernel,
+         Grid{dim3(narrow<unsigned>(div_up(tokens, kSortThreads))), dim3(kSortThreads)},
          args.ids.data<int32_t>(), tokens, args.first_id, rows, row, token);
-  for (int shift = 0; rows >> shift != 0; shift += 8) {  // the largest row is `rows`, of tokens of other parts
+  for (int shift = 0; rows >> shift != 0;
+       shift += 8) {  // the largest row is `rows`, of tokens of other parts
     launch(stream, count_digits_kernel, by_tile, row, tokens, shift, counts);
     launch(stream, scan_counts_kernel, Grid{dim3(1), dim3(kScanThreads)}, counts, tiles * kSortDigits);
     launch(stream, place_tokens_kernel, by_tile, row, token, tokens, shift, counts, row_out, token_out);
@@ -45,8 +47,8 @@ void embedding_forward(Stream& stream, const EmbeddingForward& args) {
     constexpr int kWide = kVectorWidth<T>;
     const bool wide = is_aligned(args.table) && is_aligned(args.out) && rows.width % kWide == 0;
     const Grid grid{dim3(narrow<unsigned>(rows.tokens)), dim3(kEmbeddingThreads)};
-    launch(cuda_stream(stream), wide ? embedding_forward_kernel<T, kWide> : embedding_forward_kernel<T, 1>, grid,
-           rows);
+    launch(cuda_stream(stream), wide ? embedding_forward_kernel<T, kWide> : embedding_forward_kernel<T, 1>,
+           grid, rows);
   });
 }
 

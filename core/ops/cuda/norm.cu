@@ -9,8 +9,8 @@
 namespace strata::cuda {
 namespace {
 
-// Vectors of 16 bytes a thread holds of a row. Backward it holds two rows and the sums of its columns as well,
-// of LayerNorm twice as many.
+// Vectors of 16 bytes a thread holds of a row. Backward it holds two rows and the sums of its columns as
+// well, of LayerNorm twice as many.
 constexpr int kHeldForward = 4;
 template <bool kCentered>
 constexpr int kHeldBackward = kCentered ? 2 : 4;
@@ -90,10 +90,12 @@ void backward(CudaStream& stream, const NormBackward<T, W>& args, bool aligned) 
   const int64_t partials = num_partials(args.count);
   if (!plan.held && args.partials)
     launch(stream, norm_weight_kernel<kCentered, T, W>,
-           Grid{dim3(narrow<unsigned>(div_up(args.width, 128)), narrow<unsigned>(partials)), dim3(128)}, args);
+           Grid{dim3(narrow<unsigned>(div_up(args.width, 128)), narrow<unsigned>(partials)), dim3(128)},
+           args);
   if (args.count == 0 && !plan.held) return;
   if (plan.held) {
-    const int64_t shared = block.y > 1 && args.partials ? args.width * static_cast<int64_t>(sizeof(float)) : 0;
+    const int64_t shared =
+        block.y > 1 && args.partials ? args.width * static_cast<int64_t>(sizeof(float)) : 0;
     launch(stream, norm_backward_kernel<kCentered, T, W, kVectorWidth<T>, kHeld>,
            Grid{dim3(narrow<unsigned>(partials)), block, shared}, args);
     return;
@@ -129,7 +131,8 @@ void backward(Stream& stream, const Args& args, const Tensor& mean, const Tensor
   });
   if (!args.dweight) return;
   constexpr int kSums = kCentered ? 2 : 1;
-  const Grid grid{dim3(narrow<unsigned>(div_up(width, kCombineColumns))), dim3(kCombineColumns, kCombineRows)};
+  const Grid grid{dim3(narrow<unsigned>(div_up(width, kCombineColumns))),
+                  dim3(kCombineColumns, kCombineRows)};
   const bool accumulate = args.write == Write::accumulate;
   launch(cuda, norm_combine_kernel, grid, partials, num_partials(count), kSums * width, width,
          args.dweight.template data<float>(), accumulate);

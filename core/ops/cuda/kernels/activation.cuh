@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // SwiGLU and GELU (tanh form), forward and backward, element by element.
 //
-// The grid is (pieces of columns, rows); a thread takes kVectors vectors of 16 bytes of one row, a block's width
-// apart, and has all their loads in flight before it computes. One read of every operand, one write: bound by
-// memory (some 20 instructions and two special functions an element). An output may be an input: a thread reads
-// the elements it writes, and no others, before. Rows that are not aligned go element by element (kWide 1).
+// The grid is (pieces of columns, rows); a thread takes kVectors vectors of 16 bytes of one row, a block's
+// width apart, and has all their loads in flight before it computes. One read of every operand, one write:
+// bound by memory (some 20 instructions and two special functions an element). An output may be an input: a
+// thread reads the elements it writes, and no others, before. Rows that are not aligned go element by element
+// (kWide 1).
 #pragma once
 
 #include "core/ops/cuda/kernels/rows.cuh"
@@ -72,8 +73,8 @@ __global__ void swiglu_forward_kernel(Rows<const T> gate_up, Rows<T> y, int64_t 
 }
 
 template <typename T, int kWide>
-__global__ void swiglu_backward_kernel(Rows<const T> gate_up, Rows<const T> dy, Rows<T> dgate_up, int64_t rows,
-                                       int64_t width) {
+__global__ void swiglu_backward_kernel(Rows<const T> gate_up, Rows<const T> dy, Rows<T> dgate_up,
+                                       int64_t rows, int64_t width) {
   for (int64_t row = blockIdx.y; row < rows; row += gridDim.y) {
     const T *const gate = gate_up.row(row), *const up = gate + width;
     Vector<T, kWide> g[kActivationVectors], u[kActivationVectors], d[kActivationVectors];

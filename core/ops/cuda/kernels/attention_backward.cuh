@@ -3,10 +3,11 @@
 //   P = exp(scale Q K^T - lse)   dS = P (dO V^T - delta) scale   delta = rowsum(dO O)
 //   dQ = dS K                    dK = dS^T Q                     dV = P^T dO
 //
-// attention_delta_kernel: a warp a query and head. attention_dq_kernel: a block a tile of queries of one head, over
-// the keys it sees. attention_dkv_kernel: a block a tile of keys of one key/value head, over the segments, heads and
-// queries that see them. So scores are made twice (seven products for five), which is the price of no atomics and no
-// sums in memory. Tiles in shared memory as f32, sums in registers; bound by f32 multiply-adds.
+// attention_delta_kernel: a warp a query and head. attention_dq_kernel: a block a tile of queries of one
+// head, over the keys it sees. attention_dkv_kernel: a block a tile of keys of one key/value head, over the
+// segments, heads and queries that see them. So scores are made twice (seven products for five), which is the
+// price of no atomics and no sums in memory. Tiles in shared memory as f32, sums in registers; bound by f32
+// multiply-adds.
 #pragma once
 
 #include "core/ops/cuda/kernels/attention_forward.cuh"
@@ -56,8 +57,8 @@ __global__ void __launch_bounds__(kAttentionThreads, 2)
   const Square at;
   const QueryTile tile(args, static_cast<int32_t>(gridDim.x - 1 - blockIdx.x), kEdge);
   const int head = static_cast<int>(blockIdx.y), kv_head = head / (args.heads / args.kv_heads);
-  load_tile<kEdge>(args.q.row(tile.q_begin) + int64_t{head} * args.qk_dim, args.q.stride, tile.rows, args.qk_dim,
-                   args.wide, queries);
+  load_tile<kEdge>(args.q.row(tile.q_begin) + int64_t{head} * args.qk_dim, args.q.stride, tile.rows,
+                   args.qk_dim, args.wide, queries);
   load_tile<kEdge>(gradients.dout.row(tile.q_begin) + int64_t{head} * args.v_dim, gradients.dout.stride,
                    tile.rows, args.v_dim, args.wide, douts);
   float lse[kPer], delta[kPer], one[kPer], sum[kPer][kWidth / kSide] = {};
@@ -74,8 +75,8 @@ __global__ void __launch_bounds__(kAttentionThreads, 2)
     const int count = tile.visible - begin < kEdge ? tile.visible - begin : kEdge;
     const int64_t first_key = tile.k_begin + begin;
     __syncthreads();  // the keys before are done with
-    load_tile<kEdge>(args.k.row(first_key) + int64_t{kv_head} * args.qk_dim, args.k.stride, count, args.qk_dim,
-                     args.wide, keys);
+    load_tile<kEdge>(args.k.row(first_key) + int64_t{kv_head} * args.qk_dim, args.k.stride, count,
+                     args.qk_dim, args.wide, keys);
     load_tile<kEdge>(args.v.row(first_key) + int64_t{kv_head} * args.v_dim, args.v.stride, count, args.v_dim,
                      args.wide, values);
     __syncthreads();

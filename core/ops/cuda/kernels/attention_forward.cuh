@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// Attention, forward, on ordinary arithmetic units (no tensor cores): any head sizes up to kWidth, f32 or bf16.
+// Attention, forward, on ordinary arithmetic units (no tensor cores): any head sizes up to kWidth, f32 or
+// bf16.
 //
-// One block a tile of kEdge queries of one head, which meets the keys it sees kEdge at a time with a running softmax
-// (Dao 2023, FlashAttention-2, algorithm 1): S = Q K^T, P = exp(scale S - max), O = O shrunk + P V. Q, and K and V
-// in turn, lie in shared memory as f32, P as well; scores, sums of O, maxima and totals in registers. Bound by f32
-// multiply-adds: about half their peak, from shared memory.
+// One block a tile of kEdge queries of one head, which meets the keys it sees kEdge at a time with a running
+// softmax (Dao 2023, FlashAttention-2, algorithm 1): S = Q K^T, P = exp(scale S - max), O = O shrunk + P V.
+// Q, and K and V in turn, lie in shared memory as f32, P as well; scores, sums of O, maxima and totals in
+// registers. Bound by f32 multiply-adds: about half their peak, from shared memory.
 #pragma once
 
 #include "core/ops/cuda/kernels/attention_segments.cuh"
@@ -69,8 +70,8 @@ __global__ void __launch_bounds__(kAttentionThreads, 2)
   // Later tiles of a causal segment see more keys: begin with them.
   const QueryTile tile(args, static_cast<int32_t>(gridDim.x - 1 - blockIdx.x), kEdge);
   const int head = static_cast<int>(blockIdx.y), kv_head = head / (args.heads / args.kv_heads);
-  load_tile<kEdge>(args.q.row(tile.q_begin) + int64_t{head} * args.qk_dim, args.q.stride, tile.rows, args.qk_dim,
-                   args.wide, queries);
+  load_tile<kEdge>(args.q.row(tile.q_begin) + int64_t{head} * args.qk_dim, args.q.stride, tile.rows,
+                   args.qk_dim, args.wide, queries);
   float highest[kPer], total[kPer], sum[kPer][kWidth / kSide] = {};
 #pragma unroll
   for (int i = 0; i < kPer; ++i) {
@@ -82,8 +83,8 @@ __global__ void __launch_bounds__(kAttentionThreads, 2)
     const int count = tile.visible - begin < kEdge ? tile.visible - begin : kEdge;
     const int64_t first_key = tile.k_begin + begin;
     __syncthreads();  // the values of the keys before are done with
-    load_tile<kEdge>(args.k.row(first_key) + int64_t{kv_head} * args.qk_dim, args.k.stride, count, args.qk_dim,
-                     args.wide, keys);
+    load_tile<kEdge>(args.k.row(first_key) + int64_t{kv_head} * args.qk_dim, args.k.stride, count,
+                     args.qk_dim, args.wide, keys);
     __syncthreads();
     float scores[kPer][kPer];
     row_products<kPer>(queries, keys, args.qk_dim, scores);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Attention over two disjoint sets of keys from attention over each: a warp takes one token and head. One read of
-// both outputs and one write; bound by memory.
+// Attention over two disjoint sets of keys from attention over each: a warp takes one token and head. One
+// read of both outputs and one write; bound by memory.
 #pragma once
 
 #include "core/ops/cuda/kernels/rows.cuh"

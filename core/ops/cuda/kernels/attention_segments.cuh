@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The segments of an attention (core/ops/attention.h) as its kernels see them: a table in device memory, sorted by
-// first key. Which segment and queries a tile of queries is, and which segments a range of keys meets.
+// The segments of an attention (core/ops/attention.h) as its kernels see them: a table in device memory,
+// sorted by first key. Which segment and queries a tile of queries is, and which segments a range of keys
+// meets.
 #pragma once
 
 #include "core/ops/cuda/kernels/rows.cuh"
@@ -18,8 +19,8 @@ struct SegmentTable {
   int32_t count = 0;
 };
 
-// The table goes to the device as arguments of kernels, which have room for this many entries (4 KiB): no host
-// memory has to outlive the call.
+// The table goes to the device as arguments of kernels, which have room for this many entries (4 KiB): no
+// host memory has to outlive the call.
 inline constexpr int kSegmentBatch = 128;
 struct SegmentBatch {
   SegmentEntry entries[kSegmentBatch];

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the attention kernels share: tiles in shared memory, and the two products over them.
 //
-// A block of 256 threads is a 16 x 16 square (ty, tx). It works on a tile of kEdge rows of its own (queries, or keys
-// in the gradient of keys) and meets the other side kEdge at a time. Tiles lie in shared memory as f32
-// [kEdge, pitch]; thread (ty, tx) has own rows ty * kPer + i and, of products of rows, others tx + 16 j; of sums of
-// rows, columns 4 tx + 64 g + e. So a row of the square's weights is written and read by the same half warp.
+// A block of 256 threads is a 16 x 16 square (ty, tx). It works on a tile of kEdge rows of its own (queries,
+// or keys in the gradient of keys) and meets the other side kEdge at a time. Tiles lie in shared memory as
+// f32 [kEdge, pitch]; thread (ty, tx) has own rows ty * kPer + i and, of products of rows, others tx + 16 j;
+// of sums of rows, columns 4 tx + 64 g + e. So a row of the square's weights is written and read by the same
+// half warp.
 #pragma once
 
 #include "core/ops/cuda/kernels/rows.cuh"
@@ -18,14 +19,15 @@ struct Square {
   int tx = static_cast<int>(threadIdx.x) % kSide, ty = static_cast<int>(threadIdx.x) / kSide;
 };
 
-// Floats of one row of a tile of `columns`: whole vectors of four, and one more so that rows start in other banks.
+// Floats of one row of a tile of `columns`: whole vectors of four, and one more so that rows start in other
+// banks.
 __host__ __device__ inline int pitch_of(int columns) { return (columns + 3) / 4 * 4 + 4; }
 // Of a row of weights.
 template <int kEdge>
 inline constexpr int kWeightPitch = kEdge + 4;
 
-// Columns [0, columns) of `rows` rows at `from` as f32; zero up to kEdge rows and whole vectors. `wide`: rows are
-// whole vectors of four elements on their boundary.
+// Columns [0, columns) of `rows` rows at `from` as f32; zero up to kEdge rows and whole vectors. `wide`: rows
+// are whole vectors of four elements on their boundary.
 template <int kEdge, typename T>
 __device__ void load_tile(const T* from, int64_t stride, int rows, int columns, bool wide, float* tile) {
   const Square at;
@@ -52,7 +54,8 @@ __device__ void load_tile(const T* from, int64_t stride, int rows, int columns, 
 
 // product[i][j] = own row ty * kPer + i . other row tx + 16 j, both of `columns`.
 template <int kPer>
-__device__ void row_products(const float* own, const float* other, int columns, float (&product)[kPer][kPer]) {
+__device__ void row_products(const float* own, const float* other, int columns,
+                             float (&product)[kPer][kPer]) {
   const Square at;
   const int pitch = pitch_of(columns);
   own += at.ty * kPer * pitch;

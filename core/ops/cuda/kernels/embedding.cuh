@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // Rows of a table by index, and the gradient of that without float atomics.
 //
-// Forward: a block of 128 threads takes tokens in turn, a thread vectors of 16 bytes; one read, one write. An id
-// outside [0, num_ids) makes its row NaN, so that it cannot pass unnoticed (a kernel cannot throw): whoever
-// uploads ids checks them (check_token_ids in core/ops/embedding.h).
+// Forward: a block of 128 threads takes tokens in turn, a thread vectors of 16 bytes; one read, one write. An
+// id outside [0, num_ids) makes its row NaN, so that it cannot pass unnoticed (a kernel cannot throw):
+// whoever uploads ids checks them (check_token_ids in core/ops/embedding.h).
 //
-// Backward: tokens are sorted by row (kernels/token_sort.cuh, stable). The grid is (places in the sorted order,
-// pieces of columns); where a row's tokens begin, a block adds them all in increasing order, eight loads in flight,
-// and elsewhere it has nothing to do. So an element of the table has one owner, and the bits are those of adding
-// token by token. Bound by memory, but for a token so frequent that its owner works alone at the end.
+// Backward: tokens are sorted by row (kernels/token_sort.cuh, stable). The grid is (places in the sorted
+// order, pieces of columns); where a row's tokens begin, a block adds them all in increasing order, eight
+// loads in flight, and elsewhere it has nothing to do. So an element of the table has one owner, and the bits
+// are those of adding token by token. Bound by memory, but for a token so frequent that its owner works alone
+// at the end.
 #pragma once
 
 #include "core/ops/cuda/kernels/rows.cuh"
@@ -63,8 +64,8 @@ struct SortedTokens {
 };
 
 template <typename T, int kWide>
-__global__ void embedding_backward_kernel(SortedTokens sorted, Rows<const T> dout, float* dtable, int64_t rows,
-                                          int64_t width) {
+__global__ void embedding_backward_kernel(SortedTokens sorted, Rows<const T> dout, float* dtable,
+                                          int64_t rows, int64_t width) {
   const int64_t place = blockIdx.x;
   const uint32_t row = sorted.row[place];
   if (row >= rows || (place > 0 && sorted.row[place - 1] == row)) return;

@@ -3,11 +3,11 @@
 //
 // softmax_stats_kernel: one block a row. A thread goes through its vectors four at a time, all four loads in
 // flight, with a running maximum m and the sum of exp(logit - m) (Milakov and Gimelshein, "Online normalizer
-// calculation for softmax", 2018): the logits are read once. Then lanes and warps merge their pairs in a fixed
-// order.
-// cross_entropy_kernel: the grid is (pieces of columns, rows); scale * (softmax - onehot) over the logits in
-// place, one read and one write; the target's own element is rounded once. Both are bound by memory, with one
-// exponential an element. Padding columns are masked element by element, so a vector may straddle them.
+// calculation for softmax", 2018): the logits are read once. Then lanes and warps merge their pairs in a
+// fixed order. cross_entropy_kernel: the grid is (pieces of columns, rows); scale * (softmax - onehot) over
+// the logits in place, one read and one write; the target's own element is rounded once. Both are bound by
+// memory, with one exponential an element. Padding columns are masked element by element, so a vector may
+// straddle them.
 #pragma once
 
 #include "core/ops/cuda/kernels/rows.cuh"
@@ -99,8 +99,7 @@ template <typename T>
 __global__ void nll_kernel(const SoftmaxRows<T> args, float* nll) {
   const int64_t row = int64_t{blockIdx.x} * blockDim.x + threadIdx.x;
   if (row >= args.rows) return;
-  nll[row] =
-      args.targets[row] < 0 ? 0.0f : args.max[row] + logf(args.sum[row]) - args.target_logit[row];
+  nll[row] = args.targets[row] < 0 ? 0.0f : args.max[row] + logf(args.sum[row]) - args.target_logit[row];
 }
 
 template <typename T, int kWide>

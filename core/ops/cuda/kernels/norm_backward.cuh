@@ -5,8 +5,8 @@
 // norm_backward_kernel: a bounded number of blocks, each going through groups in steps of the grid. A thread
 // keeps its vectors of x and dy in registers between the sums and dx, and the sums of its columns over all
 // groups of its team; at the end a block adds its teams in order and leaves one row of partial sums. Reads x,
-// dy and add once, writes dx once; bound by memory. dx may be dy or add: an element is read by the thread that
-// writes it, before. kHeld 0 (rows that do not fit or are not aligned) makes no weight gradients:
+// dy and add once, writes dx once; bound by memory. dx may be dy or add: an element is read by the thread
+// that writes it, before. kHeld 0 (rows that do not fit or are not aligned) makes no weight gradients:
 // norm_weight_kernel makes those, a thread a column, and must run first when dx is dy.
 // norm_combine_kernel adds the rows of partial sums. All orders are fixed: same bits every run.
 #pragma once
@@ -112,7 +112,7 @@ __global__ void __launch_bounds__(kHeld > 0 ? 512 : 256) norm_backward_kernel(co
   if constexpr (kHeld > 0) {
     if (!args.partials) return;
     const int64_t vectors = args.width / kWide;
-    const auto leave = [&](const float (&sums)[kSlots][kWide], float* partials) {
+    const auto leave = [&](const float(&sums)[kSlots][kWide], float* partials) {
       float* const total = blockDim.y > 1 ? block_sums : partials;
       for (unsigned team = 0; team < blockDim.y; ++team) {
         if (threadIdx.y == team)
@@ -146,8 +146,8 @@ __global__ void norm_weight_kernel(const NormBackward<T, W> args) {
   float dweight = 0, dbias = 0;
 #pragma unroll 4
   for (int64_t index = blockIdx.y; index < args.count; index += gridDim.y) {
-    const float d = to_float(
-        args.dy.data[group_offset(index, args.groups, args.width, args.dy.stride) + column]);
+    const float d =
+        to_float(args.dy.data[group_offset(index, args.groups, args.width, args.dy.stride) + column]);
     float h = to_float(args.x.data[group_offset(index, args.groups, args.width, args.x.stride) + column]);
     if constexpr (kCentered) h -= args.mean[index];
     dweight += d * (h * args.rstd[index]);
@@ -161,10 +161,10 @@ __global__ void norm_weight_kernel(const NormBackward<T, W> args) {
 
 inline constexpr int kCombineColumns = 32, kCombineRows = 8;
 
-// out[c] (+)= sum over rows of partials[row * stride + c]. Block (32, 8): thread (c, r) adds rows r, r + 8, ...
-// and the eight sums are added in order.
+// out[c] (+)= sum over rows of partials[row * stride + c]. Block (32, 8): thread (c, r) adds rows r, r + 8,
+// ... and the eight sums are added in order.
 __global__ void norm_combine_kernel(const float* partials, int64_t rows, int64_t stride, int64_t width,
-                                           float* out, bool accumulate) {
+                                    float* out, bool accumulate) {
   STRATA_SHARED(float, sums, [kCombineRows][kCombineColumns]);
   const int64_t column = int64_t{blockIdx.x} * kCombineColumns + threadIdx.x;
   float sum = 0;

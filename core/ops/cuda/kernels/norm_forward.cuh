@@ -4,7 +4,8 @@
 // A team of threads (rows.cuh) takes one group of `width` elements, several teams a block, one group a team.
 // A thread reads its kHeld vectors of 16 bytes at once and keeps them in registers for the mean, the squares
 // and the result: x is read once, y written once. The weight comes from the first-level cache. Bound by
-// memory. kHeld 0 serves rows that do not fit, or are not aligned (kWide 1), and reads x again from the cache.
+// memory. kHeld 0 serves rows that do not fit, or are not aligned (kWide 1), and reads x again from the
+// cache.
 #pragma once
 
 #include "core/ops/cuda/kernels/rows.cuh"

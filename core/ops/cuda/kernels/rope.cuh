@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// Rotary position embedding in place: (a, b) -> (a cos - b sin, b cos + a sin), a being element i of the first
-// half of a head and b element i of the second.
+// Rotary position embedding in place: (a, b) -> (a cos - b sin, b cos + a sin), a being element i of the
+// first half of a head and b element i of the second.
 //
-// A thread has kWide consecutive i of one token, loads their cosines and sines once, and turns kRopeHeads heads
-// with them, all loads in flight first. One read and one write of x (the tables stay in the caches): bound by
-// memory. A position outside the table makes its token NaN, so that it cannot pass unnoticed: a kernel cannot
-// throw.
+// A thread has kWide consecutive i of one token, loads their cosines and sines once, and turns kRopeHeads
+// heads with them, all loads in flight first. One read and one write of x (the tables stay in the caches):
+// bound by memory. A position outside the table makes its token NaN, so that it cannot pass unnoticed: a
+// kernel cannot throw.
 #pragma once
 
 #include "core/ops/cuda/kernels/rows.cuh"

@@ -34,6 +34,18 @@ T* pointer_of(const Tensor& x) {
   return x ? x.data<T>() : nullptr;
 }
 
+// Round to nearest, ties to even, by the conversion instruction.
+template <typename T>
+__device__ T from_float(float x);
+template <>
+__device__ inline float from_float<float>(float x) {
+  return x;
+}
+template <>
+__device__ inline bf16 from_float<bf16>(float x) {
+  return {__bfloat16_as_ushort(__float2bfloat16_rn(x))};
+}
+
 // Elements of T that one thread reads at a time: 16 bytes.
 template <typename T>
 inline constexpr int kVectorWidth = 16 / static_cast<int>(sizeof(T));
@@ -57,14 +69,16 @@ void with_type(DType dtype, const Body& body) {
     body(Type<float>{});
 }
 
-// ---- teams --------------------------------------------------------------------------------------------------
-// A block is (team, teams): the `team` threads of one threadIdx.y, a power of two from 1 to 1024, share a row.
-// All its threads must call these functions, whether or not their row exists.
+// ---- teams
+// -------------------------------------------------------------------------------------------------- A block
+// is (team, teams): the `team` threads of one threadIdx.y, a power of two from 1 to 1024, share a row. All
+// its threads must call these functions, whether or not their row exists.
 
 // Threads for a row of `vectors`, of which a thread holds `held`: small rows get a thread a vector.
 inline int team_size(int64_t vectors, int held, int most) {
   const auto power = [](int64_t x) { return std::bit_ceil(static_cast<uint64_t>(x < 1 ? 1 : x)); };
-  const uint64_t wanted = vectors <= 32 ? power(vectors) : std::max<uint64_t>(32, power(div_up(vectors, held)));
+  const uint64_t wanted =
+      vectors <= 32 ? power(vectors) : std::max<uint64_t>(32, power(div_up(vectors, held)));
   return static_cast<int>(std::min<uint64_t>(wanted, static_cast<uint64_t>(most)));
 }
 
@@ -99,8 +113,9 @@ class TeamSum {
   int turn_ = 0;
 };
 
-// body(slot, i) for the thread's vectors i of a row of `count`. A row that fits (kHeld vectors a thread) gives
-// slots known when compiled, so that arrays indexed by them are registers; kHeld 0 goes through any row.
+// body(slot, i) for the thread's vectors i of a row of `count`. A row that fits (kHeld vectors a thread)
+// gives slots known when compiled, so that arrays indexed by them are registers; kHeld 0 goes through any
+// row.
 template <int kHeld, typename Body>
 __device__ void for_vectors(int64_t count, const Body& body) {
   if constexpr (kHeld > 0) {

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// A stable sort of the tokens of a micro-batch by their row of a table: radix sort, eight bits at a time from the
-// lowest. Integer work on a few bytes a token, small beside the rows themselves.
+// A stable sort of the tokens of a micro-batch by their row of a table: radix sort, eight bits at a time from
+// the lowest. Integer work on a few bytes a token, small beside the rows themselves.
 //
-// One pass is three kernels: digits are counted tile by tile (counts [256, tiles]), the counts are summed up to
-// where each tile's tokens of a digit go, and tokens are placed. A token's place within its tile comes from ballots
-// of its warp and counts of the warps before, so the order does not depend on when a block or warp runs.
+// One pass is three kernels: digits are counted tile by tile (counts [256, tiles]), the counts are summed up
+// to where each tile's tokens of a digit go, and tokens are placed. A token's place within its tile comes
+// from ballots of its warp and counts of the warps before, so the order does not depend on when a block or
+// warp runs.
 #pragma once
 
 #include "core/ops/cuda/kernels/rows.cuh"
@@ -39,8 +40,8 @@ __global__ void count_digits_kernel(const uint32_t* row, int64_t count, int shif
   counts[int64_t{threadIdx.x} * gridDim.x + blockIdx.x] = of_tile[threadIdx.x];
 }
 
-// counts become the sums of those before them. One block: each thread sums a run of its own, the runs are summed up
-// in shared memory.
+// counts become the sums of those before them. One block: each thread sums a run of its own, the runs are
+// summed up in shared memory.
 __global__ void __launch_bounds__(kScanThreads) scan_counts_kernel(uint32_t* counts, int64_t count) {
   STRATA_SHARED(uint32_t, sums, [2][kScanThreads]);
   const int64_t run = (count + kScanThreads - 1) / kScanThreads;
@@ -68,7 +69,7 @@ __global__ void __launch_bounds__(kScanThreads) scan_counts_kernel(uint32_t* cou
 __global__ void place_tokens_kernel(const uint32_t* row, const uint32_t* token, int64_t count, int shift,
                                     const uint32_t* places, uint32_t* row_out, uint32_t* token_out) {
   constexpr int kWarps = kSortThreads / 32;
-  STRATA_SHARED(uint32_t, next, [kSortDigits]);              // where the tile's next token of a digit goes
+  STRATA_SHARED(uint32_t, next, [kSortDigits]);             // where the tile's next token of a digit goes
   STRATA_SHARED(uint32_t, of_warp, [kWarps][kSortDigits]);  // of the tokens at hand
   const unsigned lane = threadIdx.x % 32, warp = threadIdx.x / 32;
   next[threadIdx.x] = places[int64_t{threadIdx.x} * gridDim.x + blockIdx.x];
