@@ -13,7 +13,6 @@
 #include <cstddef>
 #include <cstring>
 #include <source_location>
-#include <type_traits>
 
 #include "tests/support/cuda_on_cpu/device_memory.h"
 #include "tests/support/cuda_on_cpu/grid.h"
@@ -111,31 +110,31 @@ inline int __all_sync(unsigned mask, int predicate, std::source_location where =
 // ---- atomics: relaxed, as on the GPU ---------------------------------------------------------------------------
 
 template <typename T>
-T atomicAdd(T* at, std::type_identity_t<T> value) {
+T atomicAdd(T* at, T value) {
   return __atomic_fetch_add(at, value, __ATOMIC_RELAXED);
 }
 template <typename T>
-T atomicOr(T* at, std::type_identity_t<T> value) {
+T atomicOr(T* at, T value) {
   return __atomic_fetch_or(at, value, __ATOMIC_RELAXED);
 }
 template <typename T>
-T atomicExch(T* at, std::type_identity_t<T> value) {
+T atomicExch(T* at, T value) {
   return __atomic_exchange_n(at, value, __ATOMIC_RELAXED);
 }
 template <typename T>
-T atomicCAS(T* at, std::type_identity_t<T> expected, std::type_identity_t<T> wanted) {
+T atomicCAS(T* at, T expected, T wanted) {
   __atomic_compare_exchange_n(at, &expected, wanted, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED);
   return expected;
 }
 template <typename T>
-T atomicMax(T* at, std::type_identity_t<T> value) {
+T atomicMax(T* at, T value) {
   T now = __atomic_load_n(at, __ATOMIC_RELAXED);
   while (now < value && !__atomic_compare_exchange_n(at, &now, value, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
   }
   return now;
 }
 template <typename T>
-T atomicMin(T* at, std::type_identity_t<T> value) {
+T atomicMin(T* at, T value) {
   T now = __atomic_load_n(at, __ATOMIC_RELAXED);
   while (value < now && !__atomic_compare_exchange_n(at, &now, value, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
   }

@@ -52,8 +52,8 @@ class ExactThread {
     if (first_ < 0) first_ = bin > 0 ? bin - 1 : 0;
     const int at = bin - first_;
     if (at < 0 || at > kHeld - 2) {  // far from the others: rare
-      atomicAdd(words_ + bin, low);
-      if (high != 0) atomicAdd(words_ + bin + 1, high);
+      atomicAdd(words_ + bin, Limb{low});
+      if (high != 0) atomicAdd(words_ + bin + 1, Limb{high});
       return;
     }
 #pragma unroll
@@ -64,7 +64,7 @@ class ExactThread {
   // Fewer than 2^31 terms may come before. All that was added is in the block's words after the next barrier.
   __device__ void flush() {
     for (int i = 0; i < kHeld; ++i)
-      if (held_[i] != 0) atomicAdd(words_ + first_ + i, held_[i]);
+      if (held_[i] != 0) atomicAdd(words_ + first_ + i, Limb{held_[i]});
     if (not_finite_ != 0) atomicAdd(words_ + BinnedSum::kBins, Limb{not_finite_});
   }
 

@@ -163,8 +163,8 @@ inline constexpr int kCombineColumns = 32, kCombineRows = 8;
 
 // out[c] (+)= sum over rows of partials[row * stride + c]. Block (32, 8): thread (c, r) adds rows r, r + 8,
 // ... and the eight sums are added in order.
-__global__ void norm_combine_kernel(const float* partials, int64_t rows, int64_t stride, int64_t width,
-                                    float* out, bool accumulate) {
+__global__ inline void norm_combine_kernel(const float* partials, int64_t rows, int64_t stride, int64_t width,
+                                           float* out, bool accumulate) {
   STRATA_SHARED(float, sums, [kCombineRows][kCombineColumns]);
   const int64_t column = int64_t{blockIdx.x} * kCombineColumns + threadIdx.x;
   float sum = 0;
