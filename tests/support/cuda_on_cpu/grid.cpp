@@ -5,7 +5,6 @@
 #include <bit>
 #include <memory>
 #include <optional>
-#include <random>
 #include <string>
 #include <vector>
 
@@ -20,6 +19,20 @@ namespace strata::cuda_on_cpu {
 thread_local constinit Here here{};
 
 namespace {
+
+// No inline function of the standard library may work on what several fibers touch: the linker may take the instrumented
+// copy of another file, and ThreadSanitizer would see races of the runtime with itself. Hence a generator of our own
+// (Steele, Lea and Flood, "Fast splittable pseudorandom number generators", 2014) and types of our own in containers;
+// and memory that fibers share comes from main, because allocating counts as a write.
+struct Random {
+  uint64_t state;
+  uint64_t operator()() {
+    uint64_t z = state += 0x9E3779B97F4A7C15u;
+    z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9u;
+    z = (z ^ (z >> 27)) * 0x94D049BB133111EBu;
+    return z ^ (z >> 31);
+  }
+};
 
 constexpr unsigned kLanes = 32;
 
@@ -65,12 +78,11 @@ struct Warp {
 class Block {
  public:
   void run(dim3 threads, size_t shared_bytes, const std::function<void()>& kernel, const Schedule& schedule,
-           std::mt19937_64& random);
+           Random& random);
   void end_launch() {
     shared_.end_launch();
     acquire(&launch_end_);
   }
-  void begin_launch() { release(&launch_begin_); }
 
   void barrier(std::source_location where);
   uint64_t meeting(WarpOp op, unsigned mask, uint64_t value, unsigned from, std::source_location where);
@@ -109,13 +121,17 @@ class Block {
   std::source_location barrier_;
   unsigned phase_ = 0;
   char barrier_tokens_[2];  // in turn: with one, a fast thread's next arrival would leak into a slow one's leaving
-  char launch_begin_, launch_end_;
+  char begin_, launch_end_;
   Schedule schedule_;
-  std::mt19937_64* random_ = nullptr;
+  Random* random_ = nullptr;
   unsigned rotation_ = 0;
   std::string error_;
   SharedMemory shared_;
-  std::vector<std::pair<const void*, void*>> sites_;
+  struct Site {
+    const void* name;
+    void* memory;
+  };
+  std::vector<Site> sites_;
   void* dynamic_ = nullptr;
 };
 
@@ -128,7 +144,7 @@ void enter(void* argument) {
 
 // One block after the other in this fiber.
 void Block::thread_body(unsigned index) {
-  acquire(&launch_begin_);
+  acquire(&begin_);
   try {
     (*kernel_)();
   } catch (const std::exception& error) {
@@ -150,7 +166,7 @@ void Block::thread_body(unsigned index) {
 }
 
 void Block::run(dim3 threads, size_t shared_bytes, const std::function<void()>& kernel, const Schedule& schedule,
-                std::mt19937_64& random) {
+                Random& random) {
   count_ = alive_ = threads.x * threads.y * threads.z;
   size_ = threads;
   kernel_ = &kernel;
@@ -159,11 +175,14 @@ void Block::run(dim3 threads, size_t shared_bytes, const std::function<void()>& 
   at_barrier_ = 0;
   error_.clear();
   sites_.clear();
+  sites_.reserve(64);
+  shared_.begin_block();
   dynamic_ = shared_bytes > 0 ? shared_.take(shared_bytes, 16) : nullptr;
   constexpr unsigned kMostThreads = 1024;
   check(count_ > 0 && count_ <= kMostThreads && count_ % kLanes == 0, "[cuda_on_cpu] a block of {} threads", count_);
   if (threads_.empty()) threads_.resize(kMostThreads);  // once: fibers know where theirs lies
   warps_.assign(count_ / kLanes, {});
+  for (Warp& warp : warps_) warp.meetings.reserve(kLanes);
   for (unsigned i = 0; i < count_; ++i) {
     Thread& thread = threads_[i];
     thread.block = this;
@@ -173,6 +192,7 @@ void Block::run(dim3 threads, size_t shared_bytes, const std::function<void()>& 
   }
   draw_priorities();
   running = this;
+  release(&begin_);
   current_ = *choose();
   here.thread = {current_ % size_.x, current_ / size_.x % size_.y, current_ / size_.x / size_.y};
   threads_[current_].fiber->resume(main_);
@@ -342,10 +362,10 @@ uint64_t Block::meeting(WarpOp op, unsigned mask, uint64_t value, unsigned from,
 }
 
 void* Block::static_shared(const void* site, size_t bytes, size_t alignment) {
-  for (const auto& [known, memory] : sites_)
-    if (known == site) return memory;
-  sites_.emplace_back(site, shared_.take(bytes, alignment));
-  return sites_.back().second;
+  for (const Site& known : sites_)
+    if (known.name == site) return known.memory;
+  sites_.push_back({site, shared_.take(bytes, alignment)});
+  return sites_.back().memory;
 }
 
 Block& block_of_thread() {
@@ -359,10 +379,9 @@ void run_grid(dim3 blocks, dim3 threads, size_t shared_bytes, const std::functio
   check(running == nullptr, "[cuda_on_cpu] a kernel was launched by a kernel");
   thread_local Block block;
   const Schedule schedule = current_schedule();
-  std::mt19937_64 random(schedule.seed);
+  Random random{schedule.seed};
   here.block_size = threads;
   here.grid_size = blocks;
-  block.begin_launch();
   for (unsigned z = 0; z < blocks.z; ++z)
     for (unsigned y = 0; y < blocks.y; ++y)
       for (unsigned x = 0; x < blocks.x; ++x) {

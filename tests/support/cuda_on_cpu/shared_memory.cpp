@@ -29,19 +29,21 @@ void* SharedMemory::take(size_t bytes, size_t alignment) {
     fill(piece, bytes);
     return piece;
   }
-  constexpr size_t kChunk = 64 << 20;
   used_ = (used_ + alignment - 1) / alignment * alignment;
-  if (chunks_.empty() || used_ + bytes > chunks_.back().bytes) {
-    const size_t wanted = std::max(kChunk, bytes);
-    void* const memory = mmap(nullptr, wanted, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (memory == MAP_FAILED) throw std::bad_alloc();
-    chunks_.push_back({static_cast<std::byte*>(memory), wanted});
-    used_ = 0;
-  }
+  if (chunks_.empty() || used_ + bytes > chunks_.back().bytes) throw std::bad_alloc();
   void* const piece = chunks_.back().memory + used_;
   used_ += bytes;
   fill(piece, bytes);
   return piece;
+}
+
+void SharedMemory::begin_block() {
+  constexpr size_t kChunk = 64 << 20, kMostOfABlock = 1 << 20;
+  if (!has_thread_sanitizer() || (!chunks_.empty() && used_ + kMostOfABlock <= chunks_.back().bytes)) return;
+  void* const memory = mmap(nullptr, kChunk, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (memory == MAP_FAILED) throw std::bad_alloc();
+  chunks_.push_back({static_cast<std::byte*>(memory), kChunk});
+  used_ = 0;
 }
 
 void SharedMemory::end_block() {

@@ -14,6 +14,7 @@ class SharedMemory {
 
   // 0xFF all over. Valid until the end of the launch under ThreadSanitizer, of the block otherwise.
   void* take(size_t bytes, size_t alignment);
+  void begin_block();  // makes room, so that take() has no need to
   void end_block();
   void end_launch();
 
