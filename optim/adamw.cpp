@@ -10,6 +10,7 @@
 #include "core/base/log.h"
 #include "core/device/meta_stream.h"
 #include "optim/cpu/adamw_cpu.h"
+#include "optim/cuda/adamw_cuda.h"
 #include "optim/state_fp32.h"
 #include "optim/state_master.h"
 #include "optim/state_split.h"
@@ -39,8 +40,11 @@ class Adamw final : public UpdateRule {
     check_state(weight, state);
     check_operand(name(), "values", values, DType::f32, weight.numel());
     if (runs_nothing(stream, 4 + kept_bytes(), weight)) return;
-    cpu::initialize_state(cpu_stream(stream), State::bind(weight, state), values.data<float>(),
-                          weight.numel());
+    if (on_cuda(stream))
+      cuda::initialize_state(stream, State::bind(weight, state), values.data<float>(), weight.numel());
+    else
+      cpu::initialize_state(cpu_stream(stream), State::bind(weight, state), values.data<float>(),
+                            weight.numel());
   }
 
   void export_values(Stream& stream, const Tensor& weight, std::span<const Tensor> state,
@@ -48,7 +52,11 @@ class Adamw final : public UpdateRule {
     check_state(weight, state);
     check_operand(name(), "values", values, DType::f32, weight.numel());
     if (runs_nothing(stream, 4 + 4, weight)) return;
-    cpu::export_state(cpu_stream(stream), State::bind(weight, state), values.data<float>(), weight.numel());
+    if (on_cuda(stream))
+      cuda::export_state(stream, State::bind(weight, state), values.data<float>(), weight.numel());
+    else
+      cpu::export_state(cpu_stream(stream), State::bind(weight, state), values.data<float>(),
+                        weight.numel());
   }
 
   void update(Stream& stream, const UpdateSpan& span) const override {
@@ -56,8 +64,13 @@ class Adamw final : public UpdateRule {
     check_operand(name(), "gradient", span.grad, DType::f32, span.weight.numel());
     check(span.scalars.step >= 1, "[{}] step is {}, the first one is 1", name(), span.scalars.step);
     if (runs_nothing(stream, State::kUpdateBytes, span.weight)) return;
-    cpu::adamw_update(cpu_stream(stream), State::bind(span.weight, span.state), span.grad.data<float>(),
-                      span.weight.numel(), adamw_coefficients(options_, span.scalars));
+    const AdamwCoefficients coefficients = adamw_coefficients(options_, span.scalars);
+    const State state = State::bind(span.weight, span.state);
+    if (on_cuda(stream))
+      cuda::adamw_update(stream, state, span.grad.data<float>(), span.weight.numel(), coefficients);
+    else
+      cpu::adamw_update(cpu_stream(stream), state, span.grad.data<float>(), span.weight.numel(),
+                        coefficients);
   }
 
  private:
@@ -74,6 +87,8 @@ class Adamw final : public UpdateRule {
     for (const StateSlot& slot : slots_) bytes += size_of(slot.dtype);
     return bytes;
   }
+
+  static bool on_cuda(const Stream& stream) { return stream.device().kind == DeviceKind::cuda; }
 
   // On the meta device: counts the memory traffic and has nothing else to do.
   static bool runs_nothing(Stream& stream, int64_t bytes_per_element, const Tensor& weight) {

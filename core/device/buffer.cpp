@@ -10,6 +10,7 @@
 
 #include "core/base/check.h"
 #include "core/base/error.h"
+#include "core/device/ledger.h"
 
 namespace strata {
 
@@ -22,38 +23,6 @@ Buffer::~Buffer() {
 }
 
 namespace {
-
-// The book-keeping all allocators share. Kept alive by every buffer, so that a buffer may outlive its
-// allocator.
-class Ledger {
- public:
-  void add(const std::string& label, int64_t bytes) {
-    std::lock_guard lock(mutex_);
-    for (Allocator::Use* use : {&table_[label], &total_}) {
-      use->bytes += bytes;
-      use->peak_bytes = std::max(use->peak_bytes, use->bytes);
-      ++use->count;
-    }
-  }
-  void remove(const std::string& label, int64_t bytes) {
-    std::lock_guard lock(mutex_);
-    table_[label].bytes -= bytes;
-    total_.bytes -= bytes;
-  }
-  std::map<std::string, Allocator::Use> table() const {
-    std::lock_guard lock(mutex_);
-    return table_;
-  }
-  Allocator::Use total() const {
-    std::lock_guard lock(mutex_);
-    return total_;
-  }
-
- private:
-  mutable std::mutex mutex_;
-  std::map<std::string, Allocator::Use> table_;
-  Allocator::Use total_;
-};
 
 constexpr int64_t kHugePage = int64_t{2} << 20;
 
@@ -80,39 +49,29 @@ std::byte* map_pages(int64_t bytes, const std::string& label, const Ledger& ledg
   return aligned;
 }
 
-class CpuAllocator : public Allocator {
+class CpuAllocator : public LedgerAllocator {
  public:
   BufferRef allocate(int64_t bytes, std::string label) override {
     check(bytes >= 0, "[allocate] {} bytes for '{}'", bytes, label);
     const int64_t mapped = round_up(std::max<int64_t>(bytes, 1), 4096);
-    std::byte* data = map_pages(mapped, label, *ledger_);
-    ledger_->add(label, bytes);
+    std::byte* data = map_pages(mapped, label, *ledger());
+    ledger()->add(label, bytes);
     return std::make_shared<Buffer>(data, bytes, Device{DeviceKind::cpu, 0}, label,
-                                    [ledger = ledger_, label, bytes, mapped](std::byte* pointer) {
+                                    [ledger = ledger(), label, bytes, mapped](std::byte* pointer) {
                                       munmap(pointer, static_cast<size_t>(mapped));
                                       ledger->remove(label, bytes);
                                     });
   }
-  std::map<std::string, Use> table() const override { return ledger_->table(); }
-  Use total() const override { return ledger_->total(); }
-
- private:
-  std::shared_ptr<Ledger> ledger_ = std::make_shared<Ledger>();
 };
 
-class MetaAllocator : public Allocator {
+class MetaAllocator : public LedgerAllocator {
  public:
   BufferRef allocate(int64_t bytes, std::string label) override {
-    ledger_->add(label, bytes);
+    ledger()->add(label, bytes);
     return std::make_shared<Buffer>(
         nullptr, bytes, Device{DeviceKind::meta, 0}, label,
-        [ledger = ledger_, label, bytes](std::byte*) { ledger->remove(label, bytes); });
+        [ledger = ledger(), label, bytes](std::byte*) { ledger->remove(label, bytes); });
   }
-  std::map<std::string, Use> table() const override { return ledger_->table(); }
-  Use total() const override { return ledger_->total(); }
-
- private:
-  std::shared_ptr<Ledger> ledger_ = std::make_shared<Ledger>();
 };
 
 }  // namespace

@@ -26,8 +26,9 @@ std::byte* Scratch::take(int64_t bytes) {
   }
   check(allocator_ != nullptr, "[scratch] {} bytes asked of a scratch that is neither bound nor growable",
         bytes);
-  // Chunks up to the current one cover increasing ranges of the running offset; those after it are spare. Nothing is
-  // freed before the scratch goes: work that was enqueued may still be using bytes whose scope has ended.
+  // Chunks up to the current one cover increasing ranges of the running offset; those after it are spare.
+  // Nothing is freed before the scratch goes: work that was enqueued may still be using bytes whose scope has
+  // ended.
   const auto fits = [&](const Chunk& chunk) { return end <= chunk.begin + chunk.buffer->bytes(); };
   if (chunks_.empty() || !fits(chunks_[current_])) {
     const size_t next = chunks_.empty() ? 0 : current_ + 1;
@@ -36,8 +37,10 @@ std::byte* Scratch::take(int64_t bytes) {
     if (spare != chunks_.end()) {
       std::swap(*spare, chunks_[next]);
     } else {
-      const int64_t size = std::max<int64_t>(end - begin, std::max<int64_t>(int64_t{1} << 20, 2 * high_water_));
-      chunks_.insert(chunks_.begin() + static_cast<std::ptrdiff_t>(next), {allocator_->allocate(size, "scratch"), 0});
+      const int64_t size =
+          std::max<int64_t>(end - begin, std::max<int64_t>(int64_t{1} << 20, 2 * high_water_));
+      chunks_.insert(chunks_.begin() + static_cast<std::ptrdiff_t>(next),
+                     {allocator_->allocate(size, "scratch"), 0});
     }
     current_ = next;
     chunks_[current_].begin = begin;

@@ -14,6 +14,7 @@ class PlainLinearOp final : public LinearOp {
 
   LinearWeight bind(Stream& stream, const Tensor& weight, std::byte* packed) const override {
     const int64_t out = weight.dim(0), in = weight.dim(1);
+    if (packed_bytes(stream, weight.dtype(), weight.shape()) == 0) return {.weight = weight};
     auto view = [&](int64_t k, int64_t n, std::byte* bytes) {
       const int64_t size = strata::packed_bytes(stream, weight.dtype(), k, n);
       return PackedMatrix{Tensor::borrow(bytes, DType::u8, {size}, weight.device()), weight.dtype(), k, n};
@@ -29,12 +30,14 @@ class PlainLinearOp final : public LinearOp {
 
   void forward(Stream& stream, const LinearOperand& x, const LinearWeight& weight, const Tensor& bias,
                const Tensor& add, const Tensor& y) const override {
-    matmul(stream, {.a = x.values, .packed_b = weight.forward, .out = y, .bias = bias, .add = add});
+    const Tensor b = weight.forward ? Tensor() : weight.weight.t();
+    matmul(stream, {.a = x.values, .b = b, .packed_b = weight.forward, .out = y, .bias = bias, .add = add});
   }
 
   void backward_input(Stream& stream, const LinearOperand& dy, const LinearWeight& weight,
                       const Tensor& dx) const override {
-    matmul(stream, {.a = dy.values, .packed_b = weight.backward, .out = dx});
+    const Tensor b = weight.backward ? Tensor() : weight.weight;
+    matmul(stream, {.a = dy.values, .b = b, .packed_b = weight.backward, .out = dx});
   }
 
   void backward_weight(Stream& stream, const LinearOperand& dy, const LinearOperand& x, const Tensor& dweight,

@@ -19,6 +19,7 @@ struct LinearOperand {
 // A weight [out_features, in_features] with the layouts made from it once per optimizer step.
 struct LinearWeight {
   Tensor weight;
+  // Absent on a device that takes weights as they are.
   PackedMatrix forward;   // of weight^T: [in_features, out_features]
   PackedMatrix backward;  // of weight:   [out_features, in_features]
 };

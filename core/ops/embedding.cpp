@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/ops/embedding.h"
 
+#include "core/base/error.h"
 #include "core/ops/op_table.h"
 #include "core/ops/operands.h"
 
@@ -15,6 +16,15 @@ void check_ids_of(std::string_view op, const Args& args, const Tensor& table) {
 }
 
 }  // namespace
+
+void check_token_ids(std::span<const int32_t> ids, int64_t num_ids) {
+  for (size_t t = 0; t < ids.size(); ++t)
+    if (ids[t] < 0 || ids[t] >= num_ids)
+      throw Error(Fault::data, {.what = "a token id is outside the vocabulary",
+                                .found = fmt::format("id {} at token {} of the micro-batch", ids[t], t),
+                                .expected = fmt::format("0 to {}", num_ids - 1),
+                                .fix = "tokenize the data with the tokenizer of this model"});
+}
 
 void embedding_forward(Stream& stream, const EmbeddingForward& args) {
   const Operands operands("embedding_forward", stream);

@@ -5,13 +5,21 @@
 // other parts gives zeros, and adds nothing to the gradient. num_ids 0: there are no more than its own.
 #pragma once
 
+#include <cstdint>
+#include <span>
+
 #include "core/device/stream.h"
 #include "core/ops/write.h"
 #include "core/tensor/tensor.h"
 
 namespace strata {
 
-// out[t] (op)= table[ids[t] - first_id]. Ids must be in [0, num_ids): an id outside is Error(data) naming it.
+// Error(data) naming the first id outside [0, num_ids). The CPU's operations call it; a device that runs behind the
+// host cannot, so whoever uploads ids to one calls it before.
+void check_token_ids(std::span<const int32_t> ids, int64_t num_ids);
+
+// out[t] (op)= table[ids[t] - first_id]. Ids must be in [0, num_ids): on a CPU one outside is
+// Error(data) naming it; on a GPU its row of `out` becomes NaN, and it adds nothing to the gradient.
 struct EmbeddingForward {
   Tensor table;  // [rows, width], f32 or bf16
   Tensor ids;    // i32 [tokens]

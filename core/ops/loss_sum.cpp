@@ -5,8 +5,7 @@
 #include <limits>
 
 #include "core/base/check.h"
-#include "core/device/cpu/cpu_stream.h"
-#include "core/device/meta_stream.h"
+#include "core/ops/op_table.h"
 
 namespace strata {
 
@@ -21,22 +20,7 @@ double LossSum::value() const {
 
 void sum_losses(Stream& stream, const Tensor& nll, const Tensor& targets, LossSum* sum) {
   check(nll.numel() == targets.numel(), "[sum_losses] {} losses, {} targets", nll.numel(), targets.numel());
-  if (stream.device().kind == DeviceKind::meta) {
-    meta_stream(stream).count.bytes += nll.bytes() + targets.bytes();
-    return;
-  }
-  cpu_stream(stream).enqueue([=] {
-    const auto losses = nll.span<const float>();
-    const auto ids = targets.span<const int32_t>();
-    for (size_t i = 0; i < losses.size(); ++i) {
-      if (ids[i] < 0) continue;
-      ++sum->targets;
-      if (std::isfinite(losses[i]))
-        sum->nll.add(static_cast<double>(losses[i]));
-      else
-        ++sum->nll.non_finite;
-    }
-  });
+  op_table(stream.device().kind).sum_losses(stream, nll, targets, sum);
 }
 
 }  // namespace strata

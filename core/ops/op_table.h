@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a device provides: one function per operation. The front ends (norm.cpp, matmul.cpp, ...) check the operands
-// once for all devices and then call through this table. Adding a device: a folder like cpu/ and a row in op_table.cpp.
+// What a device provides: one function per operation. The front ends (norm.cpp, matmul.cpp, ...) check the
+// operands once for all devices and then call through this table. Adding a device: a folder like cpu/ and a
+// row in op_table.cpp.
 #pragma once
 
 #include "core/ops/activation.h"
@@ -8,6 +9,7 @@
 #include "core/ops/elementwise.h"
 #include "core/ops/embedding.h"
 #include "core/ops/loss.h"
+#include "core/ops/loss_sum.h"
 #include "core/ops/matmul.h"
 #include "core/ops/norm.h"
 #include "core/ops/reduce.h"
@@ -16,7 +18,8 @@
 namespace strata {
 
 struct OpTable {
-  int64_t (*packed_bytes)(const Stream&, DType dtype, int64_t k, int64_t n);  // of the device's stream, or meta
+  int64_t (*packed_bytes)(const Stream&, DType dtype, int64_t k,
+                          int64_t n);  // of the device's stream, or meta
   void (*pack)(Stream&, const Tensor&, const PackedMatrix&);
   void (*pack_both)(Stream&, const Tensor&, const PackedMatrix&, const PackedMatrix&);
   void (*matmul)(Stream&, const Matmul&);
@@ -39,6 +42,7 @@ struct OpTable {
   void (*embedding_backward)(Stream&, const EmbeddingBackward&);
   void (*column_sum)(Stream&, const ColumnSum&);
   void (*sum_of_squares)(Stream&, const Tensor&, BinnedSum*);
+  void (*sum_losses)(Stream&, const Tensor&, const Tensor&, LossSum*);
   void (*copy)(Stream&, const Tensor&, const Tensor&);
   void (*fill)(Stream&, const Tensor&, float);
   void (*add)(Stream&, const Tensor&, const Tensor&, const Tensor&);
@@ -46,18 +50,40 @@ struct OpTable {
   void (*fill_normal)(Stream&, const Tensor&, const RandomKey&, uint64_t, float);
 };
 
-// Bytes of working memory (Stream::scratch) an operation takes at most, so that a plan can count them without running.
-// Only operations that take any are listed.
+// Bytes of working memory (Stream::scratch) an operation takes at most, so that a plan can count them without
+// running. Only operations that take any are listed.
 struct ScratchTable {
   int64_t (*matmul)(const Matmul&);
   int64_t (*rms_norm_backward)(const RmsNormBackward&);
   int64_t (*layer_norm_backward)(const LayerNormBackward&);
+  int64_t (*attention_forward)(const AttentionForward&);
   int64_t (*attention_backward)(const AttentionBackward&);
   int64_t (*embedding_backward)(const EmbeddingBackward&);
   int64_t (*column_sum)(const ColumnSum&);
+  int64_t (*sum_of_squares)(const Tensor&);
 };
 
+// Throws ContractError for a device this build does not have.
 const OpTable& op_table(DeviceKind kind);
 const ScratchTable& scratch_table(DeviceKind kind);  // of a real device, not of meta
+
+// The rows of the CUDA device (cuda/cuda_table.cpp); null in a build without it (no_cuda.cpp).
+const OpTable* cuda_op_table();
+const ScratchTable* cuda_scratch_table();
+
+// The entries that have the same name in every device's namespace.
+#define STRATA_OPS(device)                                                                              \
+  .pack = device::pack, .pack_both = device::pack_both, .matmul = device::matmul,                       \
+  .rms_norm_forward = device::rms_norm_forward, .rms_norm_backward = device::rms_norm_backward,         \
+  .layer_norm_forward = device::layer_norm_forward, .layer_norm_backward = device::layer_norm_backward, \
+  .rope = device::rope, .swiglu_forward = device::swiglu_forward,                                       \
+  .swiglu_backward = device::swiglu_backward, .gelu_forward = device::gelu_forward,                     \
+  .gelu_backward = device::gelu_backward, .attention_forward = device::attention_forward,               \
+  .attention_backward = device::attention_backward, .attention_merge = device::attention_merge,         \
+  .softmax_stats = device::softmax_stats, .rescale_sums = device::rescale_sums,                         \
+  .cross_entropy = device::cross_entropy, .embedding_forward = device::embedding_forward,               \
+  .embedding_backward = device::embedding_backward, .column_sum = device::column_sum,                   \
+  .sum_of_squares = device::sum_of_squares, .sum_losses = device::sum_losses, .copy = device::copy,     \
+  .fill = device::fill, .add = device::add, .scale = device::scale, .fill_normal = device::fill_normal
 
 }  // namespace strata

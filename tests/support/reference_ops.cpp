@@ -142,8 +142,8 @@ Matrix gelu_backward(const Matrix& x, const Matrix& dy) {
 }
 
 AttentionResult attention(const Matrix& q, const Matrix& k, const Matrix& v, const AttentionShape& shape) {
-  const int64_t d = q.cols / shape.heads;
-  AttentionResult result{Matrix(q.rows, q.cols), Matrix(shape.heads, q.rows)};
+  const int64_t d = q.cols / shape.heads, e = v.cols / shape.kv_heads;
+  AttentionResult result{Matrix(q.rows, shape.heads * e), Matrix(shape.heads, q.rows)};
   for (double& lse : result.lse.values) lse = -INFINITY;
   for (int64_t h = 0; h < shape.heads; ++h) {
     const int64_t hk = h / (shape.heads / shape.kv_heads);
@@ -158,8 +158,8 @@ AttentionResult attention(const Matrix& q, const Matrix& k, const Matrix& v, con
     for_visible(shape, [&](int64_t i, int64_t j) {
       const double lse = top[static_cast<size_t>(i)] + std::log(total[static_cast<size_t>(i)]);
       result.lse(h, i) = lse;
-      for (int64_t c = 0; c < d; ++c)
-        result.out(i, h * d + c) += std::exp(score(i, j) - lse) * v(j, hk * d + c);
+      for (int64_t c = 0; c < e; ++c)
+        result.out(i, h * e + c) += std::exp(score(i, j) - lse) * v(j, hk * e + c);
     });
   }
   return result;
@@ -167,17 +167,17 @@ AttentionResult attention(const Matrix& q, const Matrix& k, const Matrix& v, con
 
 AttentionGradient attention_backward(const Matrix& q, const Matrix& k, const Matrix& v, const Matrix& out,
                                      const AttentionShape& shape, const Matrix& dout) {
-  const int64_t d = q.cols / shape.heads;
+  const int64_t d = q.cols / shape.heads, e = v.cols / shape.kv_heads;
   const Matrix lse = attention(q, k, v, shape).lse;
   AttentionGradient result{Matrix(q.rows, q.cols), Matrix(k.rows, k.cols), Matrix(v.rows, v.cols)};
   for (int64_t h = 0; h < shape.heads; ++h) {
     const int64_t hk = h / (shape.heads / shape.kv_heads);
     for_visible(shape, [&](int64_t i, int64_t j) {
       const double p = std::exp(shape.scale * dot(q, i, h * d, k, j, hk * d, d) - lse(h, i));
-      const double dp = dot(dout, i, h * d, v, j, hk * d, d);
-      const double ds = shape.scale * p * (dp - dot(dout, i, h * d, out, i, h * d, d));
+      const double dp = dot(dout, i, h * e, v, j, hk * e, e);
+      const double ds = shape.scale * p * (dp - dot(dout, i, h * e, out, i, h * e, e));
+      for (int64_t c = 0; c < e; ++c) result.dv(j, hk * e + c) += p * dout(i, h * e + c);
       for (int64_t c = 0; c < d; ++c) {
-        result.dv(j, hk * d + c) += p * dout(i, h * d + c);
         result.dk(j, hk * d + c) += ds * q(i, h * d + c);
         result.dq(i, h * d + c) += ds * k(j, hk * d + c);
       }

@@ -40,6 +40,7 @@ struct AttentionResult {
 struct AttentionGradient {
   Matrix dq, dk, dv;
 };
+// Heads of v, out and dout may be of another size than those of q and k.
 AttentionResult attention(const Matrix& q, const Matrix& k, const Matrix& v, const AttentionShape& shape);
 // `out` is an operand of the operation: exact, or as it was rounded.
 AttentionGradient attention_backward(const Matrix& q, const Matrix& k, const Matrix& v, const Matrix& out,

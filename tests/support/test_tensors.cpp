@@ -11,7 +11,7 @@
 namespace strata {
 namespace {
 
-constexpr int64_t kMargin = 3, kGap = 5;
+constexpr int64_t kMargin = 3, kGap = 5, kAlignedMargin = 64, kAlignedGap = 32;  // elements
 constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
 constexpr int32_t kIntMargin = -987654321;
 
@@ -28,61 +28,117 @@ void set_element(const Tensor& x, int64_t row, int64_t column, float value) {
   set_flat(x, x.rank() == 2 ? row * x.stride(0) + column : column, value);
 }
 
-Tensor TestTensors::window(DType dtype, Shape shape) {
-  const int64_t rows = shape.rank() == 2 ? shape[0] : 1, cols = shape[-1];
-  const int64_t gap = shape.rank() == 2 ? kGap : 0;
-  const Tensor whole = make_tensor(*allocator_, dtype, {kMargin + rows * (cols + gap) + kMargin}, "test");
+namespace {
+
+class HostMemory final : public TestMemory {
+ public:
+  Tensor allocate(DType dtype, int64_t count) override {
+    return make_tensor(*allocator_, dtype, {count}, "test");
+  }
+  void read(void* host, const std::byte* device, int64_t bytes) const override {
+    std::memcpy(host, device, static_cast<size_t>(bytes));
+  }
+  void write(std::byte* device, const void* host, int64_t bytes) const override {
+    std::memcpy(device, host, static_cast<size_t>(bytes));
+  }
+
+ private:
+  std::shared_ptr<Allocator> allocator_ = make_cpu_allocator();
+};
+
+int64_t rows_of(const Shape& shape) { return shape.rank() == 2 ? shape[0] : 1; }
+int64_t row_offset(const Tensor& x, int64_t row) { return x.rank() == 2 ? row * x.stride(0) : 0; }
+
+bool is_margin(const Tensor& whole, int64_t at) {
+  switch (whole.dtype()) {
+    case DType::bf16:
+      return whole.data<bf16>()[at].bits == to_bf16(kNan).bits;
+    case DType::i32:
+      return whole.data<int32_t>()[at] == kIntMargin;
+    default:
+      return whole.data<float>()[at] != whole.data<float>()[at];
+  }
+}
+
+}  // namespace
+
+std::shared_ptr<TestMemory> make_host_memory() { return std::make_shared<HostMemory>(); }
+
+// The elements of `shape` within their margin.
+Tensor TestTensors::inner_of(const Tensor& whole, const Shape& shape) const {
+  const bool aligned = placing_ == Placing::aligned;
+  const int64_t gap = shape.rank() != 2 ? 0 : aligned ? kAlignedGap : kGap, cols = shape[-1];
+  const Tensor body = whole.slice(0, aligned ? kAlignedMargin : kMargin, rows_of(shape) * (cols + gap));
+  return shape.rank() == 2 ? body.view({shape[0], cols + gap}).slice(1, 0, cols) : body;
+}
+
+TestTensors::Window TestTensors::window(DType dtype, Shape shape) const {
+  const bool aligned = placing_ == Placing::aligned;
+  const int64_t gap = shape.rank() != 2 ? 0 : aligned ? kAlignedGap : kGap;
+  const int64_t margins = 2 * (aligned ? kAlignedMargin : kMargin);
+  const auto allocator = make_cpu_allocator();
+  const Tensor whole =
+      make_tensor(*allocator, dtype, {margins + rows_of(shape) * (shape[-1] + gap)}, "test");
   if (dtype == DType::i32)
     std::fill_n(whole.data<int32_t>(), whole.numel(), kIntMargin);
   else
     for (int64_t i = 0; i < whole.numel(); ++i) set_flat(whole, i, kNan);
-  const Tensor body = whole.slice(0, kMargin, rows * (cols + gap));
-  const Tensor inner = shape.rank() == 2 ? body.view({rows, cols + gap}).slice(1, 0, cols) : body;
+  return {whole, inner_of(whole, shape)};
+}
+
+Tensor TestTensors::place(const Window& made) {
+  const Tensor whole = memory_->allocate(made.whole.dtype(), made.whole.numel());
+  memory_->write(whole.raw(), made.whole.raw(), made.whole.bytes());
+  const Tensor inner = inner_of(whole, made.inner.shape());
   windows_.push_back({whole, inner});
   return inner;
 }
 
 TestTensors::~TestTensors() {
   for (const Window& w : windows_) {
-    const int64_t rows = w.inner.rank() == 2 ? w.inner.dim(0) : 1, cols = w.inner.dim(-1);
+    const auto allocator = make_cpu_allocator();
+    const Tensor now = make_tensor(*allocator, w.whole.dtype(), w.whole.shape(), "test");
+    memory_->read(now.raw(), w.whole.raw(), now.bytes());
+    const int64_t begin = (w.inner.raw() - w.whole.raw()) / size_of(now.dtype());
+    const int64_t rows = rows_of(w.inner.shape()), cols = w.inner.dim(-1);
     const int64_t stride = w.inner.rank() == 2 ? w.inner.stride(0) : cols;
-    for (int64_t i = 0; i < w.whole.numel(); ++i) {
-      const int64_t at = i - kMargin;
+    for (int64_t i = 0; i < now.numel(); ++i) {
+      const int64_t at = i - begin;
       if (at >= 0 && at < rows * stride && at % stride < cols) continue;
-      const bool intact = w.whole.dtype() == DType::bf16 ? w.whole.data<bf16>()[i].bits == to_bf16(kNan).bits
-                          : w.whole.dtype() == DType::i32
-                              ? w.whole.data<int32_t>()[i] == kIntMargin
-                              : w.whole.data<float>()[i] != w.whole.data<float>()[i];
-      if (!intact) {
-        ADD_FAILURE() << "something wrote outside a tensor " << to_string(w.inner.shape()) << ", at element "
-                      << at;
-        break;
-      }
+      if (is_margin(now, i)) continue;
+      ADD_FAILURE() << "something wrote outside a tensor " << to_string(w.inner.shape()) << ", at element " << at;
+      break;
     }
   }
 }
 
 Tensor TestTensors::normal(DType dtype, Shape shape, double scale, double mean) {
-  const Tensor x = window(dtype, shape);
+  const Window made = window(dtype, shape);
   std::normal_distribution<double> draw(mean, scale);
-  for (int64_t i = 0; i < (x.rank() == 2 ? x.dim(0) : 1); ++i)
-    for (int64_t j = 0; j < x.dim(-1); ++j) set_element(x, i, j, static_cast<float>(draw(random_)));
-  return x;
+  for (int64_t i = 0; i < rows_of(shape); ++i)
+    for (int64_t j = 0; j < shape[-1]; ++j)
+      set_element(made.inner, i, j, static_cast<float>(draw(random_)));
+  return place(made);
+}
+
+Tensor TestTensors::numbers(DType dtype, Shape shape, const std::vector<double>& values) {
+  const Window made = window(dtype, shape);
+  for (int64_t i = 0; i < rows_of(shape); ++i)
+    for (int64_t j = 0; j < shape[-1]; ++j)
+      set_element(made.inner, i, j, static_cast<float>(values[static_cast<size_t>(i * shape[-1] + j)]));
+  return place(made);
 }
 
 Tensor TestTensors::filled(DType dtype, Shape shape, float value) {
-  const Tensor x = window(dtype, shape);
-  for (int64_t i = 0; i < (x.rank() == 2 ? x.dim(0) : 1); ++i)
-    for (int64_t j = 0; j < x.dim(-1); ++j) set_element(x, i, j, value);
-  return x;
+  return numbers(dtype, shape, std::vector<double>(static_cast<size_t>(shape.numel()), value));
 }
 
 Tensor TestTensors::uninitialised(DType dtype, Shape shape) { return filled(dtype, shape, 12345.0f); }
 
 Tensor TestTensors::ids(std::vector<int32_t> values) {
-  const Tensor x = window(DType::i32, {static_cast<int64_t>(values.size())});
-  std::copy(values.begin(), values.end(), x.data<int32_t>());
-  return x;
+  const Window made = window(DType::i32, {static_cast<int64_t>(values.size())});
+  std::copy(values.begin(), values.end(), made.inner.data<int32_t>());
+  return place(made);
 }
 
 Tensor TestTensors::random_ids(int64_t count, int64_t below) {
@@ -92,14 +148,35 @@ Tensor TestTensors::random_ids(int64_t count, int64_t below) {
   return ids(std::move(values));
 }
 
-Tensor TestTensors::clone(const Tensor& x) {
-  const Tensor y = window(x.dtype(), x.shape());
-  const std::vector<std::byte> bytes = bytes_of(x);
-  const int64_t rows = x.rank() == 2 ? x.dim(0) : 1, row_bytes = x.dim(-1) * size_of(x.dtype());
+Tensor TestTensors::on_host(const Tensor& x) const {
+  const Window made = window(x.dtype(), x.shape());
+  const int64_t rows = rows_of(x.shape()), row_bytes = x.dim(-1) * size_of(x.dtype());
+  if (x.numel() == 0) return made.inner;
+  // In one go, gaps between rows included.
+  std::vector<std::byte> all(static_cast<size_t>(row_offset(x, rows - 1) * size_of(x.dtype()) + row_bytes));
+  memory_->read(all.data(), x.raw(), static_cast<int64_t>(all.size()));
   for (int64_t i = 0; i < rows; ++i)
-    std::memcpy(y.raw() + (x.rank() == 2 ? i * y.stride(0) * size_of(x.dtype()) : 0),
-                bytes.data() + i * row_bytes, static_cast<size_t>(row_bytes));
-  return y;
+    std::memcpy(made.inner.raw() + row_offset(made.inner, i) * size_of(x.dtype()),
+                all.data() + row_offset(x, i) * size_of(x.dtype()), static_cast<size_t>(row_bytes));
+  return made.inner;
+}
+
+Tensor TestTensors::clone(const Tensor& x) {
+  const Tensor copy = on_host(x);
+  const Window made = window(x.dtype(), x.shape());
+  for (int64_t i = 0; i < rows_of(x.shape()); ++i)
+    std::memcpy(made.inner.raw() + row_offset(made.inner, i) * size_of(x.dtype()),
+                copy.raw() + row_offset(copy, i) * size_of(x.dtype()),
+                static_cast<size_t>(x.dim(-1) * size_of(x.dtype())));
+  return place(made);
+}
+
+void TestTensors::set(const Tensor& x, int64_t row, int64_t column, float value) {
+  const bf16 narrow = to_bf16(value);
+  const bool is_narrow = x.dtype() == DType::bf16;
+  const int64_t at = row_offset(x, row) + column;
+  memory_->write(x.raw() + at * size_of(x.dtype()), is_narrow ? static_cast<const void*>(&narrow) : &value,
+                 size_of(x.dtype()));
 }
 
 std::vector<std::byte> bytes_of(const Tensor& x) {
@@ -119,36 +196,19 @@ std::vector<Isa> isas_here() {
   return isas;
 }
 
-std::vector<Tensor> run_everywhere(const Operation& op, const std::vector<Isa>& isas) {
-  using Mode = CpuStream::Mode;
-  struct Way {
-    std::string name;
-    Isa isa;
-    int threads;
-    Mode mode;
-  };
-  std::vector<Way> ways;
-  for (const Isa isa : isas) ways.push_back({std::string(name(isa)), isa, 1, Mode::inline_});
-  const Isa best = isas.back();
-  ways.push_back({"two threads", best, 2, Mode::inline_});
-  ways.push_back({"three threads, threaded stream", best, 3, Mode::threaded});
+std::vector<Tensor> run_once(const Operation& op, Stream& stream, std::shared_ptr<TestMemory> memory,
+                             TestTensors::Placing placing) {
+  TestTensors tensors(1, std::move(memory), placing);
+  std::vector<Tensor> results = op(stream, tensors);
+  stream.synchronize();
+  for (Tensor& x : results) x = tensors.on_host(x);
+  return results;
+}
 
-  std::vector<Tensor> first;
-  for (const Way& way : ways) {
-    WorkerPool pool(way.threads);
-    CpuStream stream(pool, way.mode, way.isa);
-    TestTensors tensors;
-    const std::vector<Tensor> results = op(stream, tensors);
-    stream.synchronize();
-    if (first.empty()) {
-      first = results;
-      continue;
-    }
-    for (size_t i = 0; i < results.size(); ++i)
-      EXPECT_TRUE(bytes_of(results[i]) == bytes_of(first[i]))
-          << "result " << i << " has other bits with " << way.name << " than with " << ways[0].name;
-  }
-  return first;
+void expect_same_bits(const std::vector<Tensor>& a, const std::vector<Tensor>& b, const std::string& what) {
+  ASSERT_EQ(a.size(), b.size()) << what;
+  for (size_t i = 0; i < a.size(); ++i)
+    EXPECT_TRUE(bytes_of(a[i]) == bytes_of(b[i])) << "result " << i << " has other bits: " << what;
 }
 
 }  // namespace strata

@@ -5,7 +5,6 @@
 
 #include <cstring>
 
-#include "core/base/error.h"
 #include "core/device/cpu/cpu_stream.h"
 #include "core/ops/cpu/cpu_ops.h"
 #include "core/ops/cpu/kernels/pointwise_kernels.h"
@@ -17,13 +16,7 @@ namespace {
 
 // `num_ids` as the operations give it: 0 where the table of `rows` rows is all there is.
 void check_ids(std::span<const int32_t> ids, int64_t num_ids, int64_t rows) {
-  if (num_ids == 0) num_ids = rows;
-  for (size_t t = 0; t < ids.size(); ++t)
-    if (ids[t] < 0 || ids[t] >= num_ids)
-      throw Error(Fault::data, {.what = "a token id is outside the vocabulary",
-                                .found = fmt::format("id {} at token {} of the micro-batch", ids[t], t),
-                                .expected = fmt::format("0 to {}", num_ids - 1),
-                                .fix = "tokenize the data with the tokenizer of this model"});
+  check_token_ids(ids, num_ids == 0 ? rows : num_ids);
 }
 
 // Pieces of the sorted tokens and of the columns that one worker takes.

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/ops/loss.h"
 
+#include <cmath>
+
 #include "core/device/cpu/cpu_stream.h"
 #include "core/ops/cpu/cpu_ops.h"
 #include "core/ops/cpu/kernels/loss_kernels.h"
@@ -53,6 +55,21 @@ void cross_entropy(Stream& stream, const CrossEntropy& args) {
     const LossKernels& kernels = STRATA_SELECT_ISA(cpu.isa(), loss_kernels);
     for_rows(cpu.pool(), args.logits.dim(0), args.logits.dim(1) * size_of(args.logits.dtype()),
              [&](Range range) { kernels.cross_entropy(rows, range); });
+  });
+}
+
+void sum_losses(Stream& stream, const Tensor& nll, const Tensor& targets, LossSum* sum) {
+  cpu_stream(stream).enqueue([=] {
+    const auto losses = nll.span<const float>();
+    const auto ids = targets.span<const int32_t>();
+    for (size_t i = 0; i < losses.size(); ++i) {
+      if (ids[i] < 0) continue;
+      ++sum->targets;
+      if (std::isfinite(losses[i]))
+        sum->nll.add(static_cast<double>(losses[i]));
+      else
+        ++sum->nll.non_finite;
+    }
   });
 }
 

@@ -87,6 +87,7 @@ int64_t visible_pairs(std::span<const AttentionSegment> segments, bool causal) {
 void attention_forward(Stream& stream, const AttentionForward& args) {
   meta_stream(stream).count.attention_flops +=
       2 * 2 * args.q.dim(1) * visible_pairs(args.segments, args.causal);
+  use_scratch(stream, &ScratchTable::attention_forward, args);
 }
 void attention_backward(Stream& stream, const AttentionBackward& args) {
   meta_stream(stream).count.attention_flops +=
@@ -125,7 +126,13 @@ void column_sum(Stream& stream, const ColumnSum& args) {
   count_bytes(stream, {args.x, args.out, old_value(args.out, args.write)});
   use_scratch(stream, &ScratchTable::column_sum, args);
 }
-void sum_of_squares(Stream& stream, const Tensor& x, BinnedSum*) { count_bytes(stream, {x}); }
+void sum_of_squares(Stream& stream, const Tensor& x, BinnedSum*) {
+  count_bytes(stream, {x});
+  use_scratch(stream, &ScratchTable::sum_of_squares, x);
+}
+void sum_losses(Stream& stream, const Tensor& nll, const Tensor& targets, LossSum*) {
+  count_bytes(stream, {nll, targets});
+}
 
 void copy(Stream& stream, const Tensor& from, const Tensor& to) { count_bytes(stream, {from, to}); }
 void fill(Stream& stream, const Tensor& x, float) { count_bytes(stream, {x}); }

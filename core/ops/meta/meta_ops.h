@@ -29,6 +29,7 @@ void embedding_forward(Stream&, const EmbeddingForward&);
 void embedding_backward(Stream&, const EmbeddingBackward&);
 void column_sum(Stream&, const ColumnSum&);
 void sum_of_squares(Stream&, const Tensor&, BinnedSum*);
+void sum_losses(Stream&, const Tensor& nll, const Tensor& targets, LossSum*);
 void copy(Stream&, const Tensor&, const Tensor&);
 void fill(Stream&, const Tensor&, float);
 void add(Stream&, const Tensor&, const Tensor&, const Tensor&);

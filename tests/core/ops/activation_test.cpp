@@ -23,7 +23,7 @@ struct Case {
 std::vector<Case> cases() {
   std::vector<Case> all;
   for (const auto& [rows, width] :
-       std::vector<std::pair<int64_t, int64_t>>{{1, 1}, {1, 16}, {3, 15}, {2, 17}, {40, 100}, {3, 3001}})
+       std::vector<std::pair<int64_t, int64_t>>{{1, 1}, {1, 16}, {3, 15}, {2, 17}, {40, 100}, {3, 3001}, {2, 4096}})
     for (const DType type : {DType::f32, DType::bf16})
       for (const double scale : {1.0, 40.0}) all.push_back({rows, width, type, scale});
   return all;
@@ -114,21 +114,24 @@ TEST(Rope, IsTheReferenceAndTurnsBack) {
                                                  {3, 2, 5, DType::f32},
                                                  {7, 3, 32, DType::bf16},
                                                  {2, 2, 17, DType::bf16},
-                                                 {600, 4, 16, DType::f32}}) {
+                                                 {600, 4, 16, DType::f32},
+                                                 {5, 9, 64, DType::bf16}}) {
     constexpr int64_t kPositions = 50;
     const auto make = [&](TestTensors& t) {
       const Tensor x = t.normal(c.type, {c.tokens, c.heads * 2 * c.half}),
                    ids = t.random_ids(c.tokens, kPositions);
-      const Tensor cos = t.filled(DType::f32, {kPositions * c.half}, 0).view({kPositions, c.half});
-      const Tensor sin = t.filled(DType::f32, {kPositions * c.half}, 0).view({kPositions, c.half});
+      std::vector<double> cos, sin;
       for (int64_t p = 0; p < kPositions; ++p)
         for (int64_t i = 0; i < c.half; ++i) {
           const double angle = static_cast<double>(p) *
                                std::pow(10000.0, -static_cast<double>(i) / static_cast<double>(c.half));
-          set_element(cos, p, i, static_cast<float>(std::cos(angle)));
-          set_element(sin, p, i, static_cast<float>(std::sin(angle)));
+          cos.push_back(std::cos(angle));
+          sin.push_back(std::sin(angle));
         }
-      return std::vector{x, ids, cos, sin};
+      const auto table = [&](const std::vector<double>& values) {
+        return t.numbers(DType::f32, {kPositions * c.half}, values).view({kPositions, c.half});
+      };
+      return std::vector{x, ids, table(cos), table(sin)};
     };
     TestTensors t;
     const auto in = make(t);

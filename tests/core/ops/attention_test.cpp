@@ -124,7 +124,7 @@ TEST(Attention, IsTheReference) {
               attention_backward(stream, backward);
               EXPECT_LE(
                   stream.scratch().high_water(),
-                  round_up(scratch_table(DeviceKind::cpu).attention_backward(backward), kTensorAlignment));
+                  round_up(scratch_table(stream.device().kind).attention_backward(backward), kTensorAlignment));
               return std::vector{o.out, o.lse, o.dq, o.dk, o.dv};
             },
             isas);
@@ -167,15 +167,11 @@ TEST(Attention, ColumnsOfOneFusedMatrix) {
         together.out = t.uninitialised(DType::bf16, {70, 32});
         attention_forward(stream, forward_args(together, c, 0.25f));
         attention_backward(stream, backward_args(together, c, 0.25f));
-        stream.synchronize();
-        EXPECT_TRUE(bytes_of(apart.out) == bytes_of(together.out));
-        EXPECT_TRUE(bytes_of(apart.dq) == bytes_of(together.dq));
-        EXPECT_TRUE(bytes_of(apart.dk) == bytes_of(together.dk));
-        EXPECT_TRUE(bytes_of(apart.dv) == bytes_of(together.dv));
-        return std::vector{dfused};
+        return std::vector{apart.out,    apart.dq,    apart.dk,    apart.dv,
+                           together.out, together.dq, together.dk, together.dv};
       },
       {isas_here().back()});
-  EXPECT_EQ(got.size(), 1u);
+  for (size_t i = 0; i < 4; ++i) EXPECT_TRUE(bytes_of(got[i]) == bytes_of(got[4 + i])) << i;
 }
 
 // Attention over two sets of keys, in f32, merged, is attention over all of them; queries that see keys of

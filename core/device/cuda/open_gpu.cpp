@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <fmt/format.h>
+
+#include "core/base/error.h"
+#include "core/device/cuda/cuda_allocator.h"
+#include "core/device/cuda/cuda_error.h"
+#include "core/device/cuda/cuda_stream.h"
+#include "core/device/devices.h"
+
+namespace strata {
+namespace {
+
+class Gpu final : public OpenDevice {
+ public:
+  explicit Gpu(int index)
+      : index_(index), memory_(make_cuda_allocator(index)), host_memory_(make_pinned_allocator(index)) {
+    cudaDeviceProp properties{};
+    cuda_check(cudaGetDeviceProperties(&properties, index), "cudaGetDeviceProperties");
+    name_ = properties.name;
+    if (properties.major < 8)
+      throw Error(
+          Fault::environment,
+          {.what = "this GPU is too old",
+           .where = to_string(device()),
+           .found = fmt::format("{}, compute capability {}.{}", name_, properties.major, properties.minor),
+           .expected = "compute capability 8.0 (Ampere) or newer",
+           .fix = "use another GPU (CUDA_VISIBLE_DEVICES), or run.device = \"cpu\""});
+    use_gpu(index);
+    size_t free = 0, total = 0;
+    cuda_check(cudaMemGetInfo(&free, &total), "cudaMemGetInfo");
+    free_bytes_ = static_cast<int64_t>(free);
+  }
+
+  Device device() const override { return {DeviceKind::cuda, index_}; }
+  std::string name() const override { return name_; }
+  int64_t memory_bytes() const override { return free_bytes_; }
+  const std::shared_ptr<Allocator>& memory() const override { return memory_; }
+  const std::shared_ptr<Allocator>& host_memory() const override { return host_memory_; }
+  std::unique_ptr<Stream> make_stream(Use use) override {
+    return std::make_unique<CudaStream>(index_, use == Use::communication);
+  }
+
+ private:
+  int index_;
+  std::string name_;
+  int64_t free_bytes_ = 0;
+  std::shared_ptr<Allocator> memory_, host_memory_;
+};
+
+}  // namespace
+
+bool has_cuda() { return true; }
+
+int num_gpus() {
+  int count = 0;
+  if (cudaGetDeviceCount(&count) == cudaSuccess) return count;
+  cudaGetLastError();  // no driver or no device: none
+  return 0;
+}
+
+std::unique_ptr<OpenDevice> open_gpu(int index) {
+  int count = 0;
+  cuda_check(cudaGetDeviceCount(&count), "cudaGetDeviceCount");
+  if (index < 0 || index >= count)
+    throw Error(Fault::environment, {.what = "there is no such GPU",
+                                     .where = "run.device",
+                                     .found = to_string(Device{DeviceKind::cuda, index}),
+                                     .expected = fmt::format("cuda:0 to cuda:{}", count - 1),
+                                     .fix = "name one of these, or check CUDA_VISIBLE_DEVICES"});
+  return std::make_unique<Gpu>(index);
+}
+
+}  // namespace strata

@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: Apache-2.0
+// Where Strata was built without CUDA.
+#include "core/base/error.h"
+#include "core/device/devices.h"
+
+namespace strata {
+
+bool has_cuda() { return false; }
+int num_gpus() { return 0; }
+
+std::unique_ptr<OpenDevice> open_gpu(int) {
+  throw Error(
+      Fault::environment,
+      {.what = "this program was built without CUDA",
+       .where = "run.device",
+       .found = "cuda",
+       .expected = "a build with the CUDA device",
+       .fix = "build it: cmake --preset cuda && cmake --build build/cuda; or use run.device = \"cpu\""});
+}
+
+}  // namespace strata

@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+// The operations of the CUDA device, as cuda_table.cpp lists them. Operands are checked by the front ends.
+// Each enqueues on a CudaStream and returns. Sums that the host reads (BinnedSum, LossSum) must lie in memory
+// that both reach (OpenDevice::host_memory).
+#pragma once
+
+#include "core/ops/activation.h"
+#include "core/ops/attention.h"
+#include "core/ops/elementwise.h"
+#include "core/ops/embedding.h"
+#include "core/ops/loss.h"
+#include "core/ops/loss_sum.h"
+#include "core/ops/matmul.h"
+#include "core/ops/norm.h"
+#include "core/ops/reduce.h"
+#include "core/ops/rope.h"
+
+namespace strata::cuda {
+
+// A GPU's products take weights as they are: packed layouts have no bytes, and nothing is packed.
+int64_t packed_bytes(const Stream&, DType dtype, int64_t k, int64_t n);
+void pack(Stream&, const Tensor& b, const PackedMatrix&);
+void pack_both(Stream&, const Tensor& weight, const PackedMatrix& transposed, const PackedMatrix& plain);
+void matmul(Stream&, const Matmul&);
+void rms_norm_forward(Stream&, const RmsNormForward&);
+void rms_norm_backward(Stream&, const RmsNormBackward&);
+void layer_norm_forward(Stream&, const LayerNormForward&);
+void layer_norm_backward(Stream&, const LayerNormBackward&);
+void rope(Stream&, const Rope&);
+void swiglu_forward(Stream&, const SwigluForward&);
+void swiglu_backward(Stream&, const SwigluBackward&);
+void gelu_forward(Stream&, const GeluForward&);
+void gelu_backward(Stream&, const GeluBackward&);
+void attention_forward(Stream&, const AttentionForward&);
+void attention_backward(Stream&, const AttentionBackward&);
+void attention_merge(Stream&, const AttentionMerge&);
+void softmax_stats(Stream&, const SoftmaxStats&);
+void rescale_sums(Stream&, const Tensor& from, const Tensor& to, const Tensor& sum);
+void cross_entropy(Stream&, const CrossEntropy&);
+void embedding_forward(Stream&, const EmbeddingForward&);
+void embedding_backward(Stream&, const EmbeddingBackward&);
+void column_sum(Stream&, const ColumnSum&);
+void sum_of_squares(Stream&, const Tensor&, BinnedSum*);
+void sum_losses(Stream&, const Tensor& nll, const Tensor& targets, LossSum*);
+void copy(Stream&, const Tensor&, const Tensor&);
+void fill(Stream&, const Tensor&, float);
+void add(Stream&, const Tensor&, const Tensor&, const Tensor&);
+void scale(Stream&, const Tensor&, float);
+void fill_normal(Stream&, const Tensor&, const RandomKey&, uint64_t first_index, float std);
+
+// Bytes of scratch, exactly.
+int64_t matmul_scratch(const Matmul&);
+int64_t rms_norm_backward_scratch(const RmsNormBackward&);
+int64_t layer_norm_backward_scratch(const LayerNormBackward&);
+int64_t attention_forward_scratch(const AttentionForward&);
+int64_t attention_backward_scratch(const AttentionBackward&);
+int64_t embedding_backward_scratch(const EmbeddingBackward&);
+int64_t column_sum_scratch(const ColumnSum&);
+int64_t sum_of_squares_scratch(const Tensor& x);
+
+}  // namespace strata::cuda

@@ -1,0 +1,221 @@
+// SPDX-License-Identifier: Apache-2.0
+// The functions of the CUDA runtime that Strata calls, for pretended GPUs: STRATA_CUDA_DEVICES of them (1 unless the
+// environment says otherwise). A stream does its work at once, in the thread that asks for it, so its order is the
+// order of the calls and every event is done; device memory is device_memory.h. Where CUDA would answer with an error,
+// so does this.
+#include <cuda_runtime_api.h>
+
+#include <chrono>
+#include <cstdlib>
+#include <cstring>
+
+#include "tests/support/cuda_on_cpu/device_memory.h"
+
+namespace {
+
+using strata::cuda_on_cpu::DeviceMemoryAccess;
+using Clock = std::chrono::steady_clock;
+
+thread_local int current_device = 0;
+thread_local cudaError_t last_error = cudaSuccess;
+
+cudaError_t answer(cudaError_t code) {
+  if (code != cudaSuccess) last_error = code;
+  return code;
+}
+
+int num_devices() {
+  const char* const wish = std::getenv("STRATA_CUDA_DEVICES");
+  return wish ? std::atoi(wish) : 1;
+}
+
+}  // namespace
+
+struct CUstream_st {
+  int device;
+};
+struct CUevent_st {
+  bool recorded = false;
+  Clock::time_point at;
+};
+
+extern "C" {
+
+cudaError_t cudaGetDeviceCount(int* count) {
+  *count = num_devices();
+  return answer(*count > 0 ? cudaSuccess : cudaErrorNoDevice);
+}
+cudaError_t cudaSetDevice(int device) {
+  if (device < 0 || device >= num_devices()) return answer(cudaErrorInvalidDevice);
+  current_device = device;
+  return cudaSuccess;
+}
+cudaError_t cudaGetDevice(int* device) {
+  *device = current_device;
+  return cudaSuccess;
+}
+cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
+  if (device < 0 || device >= num_devices()) return answer(cudaErrorInvalidDevice);
+  std::memset(properties, 0, sizeof(*properties));
+  std::strcpy(properties->name, "a pretended GPU");
+  properties->major = 9;
+  properties->multiProcessorCount = 132;
+  properties->warpSize = 32;
+  properties->totalGlobalMem = strata::cuda_on_cpu::device_memory_limit();
+  properties->sharedMemPerBlockOptin = 227 << 10;
+  return cudaSuccess;
+}
+cudaError_t cudaDeviceSynchronize() { return cudaSuccess; }
+cudaError_t cudaDeviceGetStreamPriorityRange(int* least, int* greatest) {
+  *least = 0;
+  *greatest = -5;
+  return cudaSuccess;
+}
+cudaError_t cudaDeviceCanAccessPeer(int* can, int device, int peer) {
+  *can = device != peer;
+  return cudaSuccess;
+}
+cudaError_t cudaDriverGetVersion(int* version) {
+  *version = CUDART_VERSION;
+  return cudaSuccess;
+}
+cudaError_t cudaRuntimeGetVersion(int* version) {
+  *version = CUDART_VERSION;
+  return cudaSuccess;
+}
+cudaError_t cudaGetLastError() {
+  const cudaError_t code = last_error;
+  last_error = cudaSuccess;
+  return code;
+}
+cudaError_t cudaPeekAtLastError() { return last_error; }
+const char* cudaGetErrorString(cudaError_t code) {
+  switch (code) {
+    case cudaSuccess:
+      return "no error";
+    case cudaErrorMemoryAllocation:
+      return "out of memory";
+    case cudaErrorInvalidValue:
+      return "invalid argument";
+    case cudaErrorInvalidDevice:
+      return "invalid device ordinal";
+    case cudaErrorNoDevice:
+      return "no CUDA-capable device is detected";
+    default:
+      return "an error of the pretended GPU";
+  }
+}
+const char* cudaGetErrorName(cudaError_t code) {
+  switch (code) {
+    case cudaSuccess:
+      return "cudaSuccess";
+    case cudaErrorMemoryAllocation:
+      return "cudaErrorMemoryAllocation";
+    case cudaErrorInvalidValue:
+      return "cudaErrorInvalidValue";
+    case cudaErrorInvalidDevice:
+      return "cudaErrorInvalidDevice";
+    case cudaErrorNoDevice:
+      return "cudaErrorNoDevice";
+    default:
+      return "cudaErrorUnknown";
+  }
+}
+
+// ---- memory ---------------------------------------------------------------------------------------------------
+
+cudaError_t cudaMalloc(void** memory, size_t bytes) {
+  *memory = strata::cuda_on_cpu::take_device_memory(current_device, bytes);
+  return answer(*memory ? cudaSuccess : cudaErrorMemoryAllocation);
+}
+cudaError_t cudaFree(void* memory) {
+  if (!memory || strata::cuda_on_cpu::give_back_device_memory(memory)) return cudaSuccess;
+  return answer(cudaErrorInvalidValue);
+}
+cudaError_t cudaMemGetInfo(size_t* free, size_t* total) {
+  *total = strata::cuda_on_cpu::device_memory_limit();
+  const size_t used = strata::cuda_on_cpu::device_memory_used(current_device);
+  *free = *total > used ? *total - used : 0;
+  return cudaSuccess;
+}
+cudaError_t cudaHostAlloc(void** memory, size_t bytes, unsigned) {
+  *memory = std::aligned_alloc(4096, (bytes + 4095) / 4096 * 4096);
+  return answer(*memory ? cudaSuccess : cudaErrorMemoryAllocation);
+}
+cudaError_t cudaFreeHost(void* memory) {
+  std::free(memory);
+  return cudaSuccess;
+}
+cudaError_t cudaHostGetDevicePointer(void** device, void* host, unsigned) {
+  *device = host;
+  return cudaSuccess;
+}
+cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind kind, cudaStream_t) {
+  using strata::cuda_on_cpu::is_device_memory;
+  const bool to_device = kind == cudaMemcpyHostToDevice || kind == cudaMemcpyDeviceToDevice;
+  const bool from_device = kind == cudaMemcpyDeviceToHost || kind == cudaMemcpyDeviceToDevice;
+  if (kind != cudaMemcpyDefault && bytes > 0 &&
+      (is_device_memory(to) != to_device || is_device_memory(from) != from_device))
+    return answer(cudaErrorInvalidValue);  // as a GPU would find out for most such pointers
+  const DeviceMemoryAccess open;
+  if (bytes > 0) std::memmove(to, from, bytes);
+  return cudaSuccess;
+}
+cudaError_t cudaMemcpy(void* to, const void* from, size_t bytes, cudaMemcpyKind kind) {
+  return cudaMemcpyAsync(to, from, bytes, kind, nullptr);
+}
+cudaError_t cudaMemcpy2DAsync(void* to, size_t to_pitch, const void* from, size_t from_pitch, size_t width, size_t height,
+                              cudaMemcpyKind kind, cudaStream_t stream) {
+  if (width > to_pitch || width > from_pitch) return answer(cudaErrorInvalidValue);
+  for (size_t row = 0; row < height; ++row) {
+    const cudaError_t code = cudaMemcpyAsync(static_cast<char*>(to) + row * to_pitch,
+                                             static_cast<const char*>(from) + row * from_pitch, width, kind, stream);
+    if (code != cudaSuccess) return code;
+  }
+  return cudaSuccess;
+}
+cudaError_t cudaMemsetAsync(void* memory, int value, size_t bytes, cudaStream_t) {
+  const DeviceMemoryAccess open;
+  if (bytes > 0) std::memset(memory, value, bytes);
+  return cudaSuccess;
+}
+cudaError_t cudaMemset(void* memory, int value, size_t bytes) {
+  return cudaMemsetAsync(memory, value, bytes, nullptr);
+}
+
+// ---- streams and events ---------------------------------------------------------------------------------------
+
+cudaError_t cudaStreamCreateWithPriority(cudaStream_t* stream, unsigned, int) {
+  *stream = new CUstream_st{current_device};
+  return cudaSuccess;
+}
+cudaError_t cudaStreamDestroy(cudaStream_t stream) {
+  delete stream;
+  return cudaSuccess;
+}
+cudaError_t cudaStreamSynchronize(cudaStream_t) { return cudaSuccess; }
+cudaError_t cudaStreamQuery(cudaStream_t) { return cudaSuccess; }
+cudaError_t cudaStreamWaitEvent(cudaStream_t, cudaEvent_t, unsigned) { return cudaSuccess; }
+cudaError_t cudaEventCreate(cudaEvent_t* event) {
+  *event = new CUevent_st;
+  return cudaSuccess;
+}
+cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned) { return cudaEventCreate(event); }
+cudaError_t cudaEventDestroy(cudaEvent_t event) {
+  delete event;
+  return cudaSuccess;
+}
+cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t) {
+  event->recorded = true;
+  event->at = Clock::now();
+  return cudaSuccess;
+}
+cudaError_t cudaEventQuery(cudaEvent_t) { return cudaSuccess; }
+cudaError_t cudaEventSynchronize(cudaEvent_t) { return cudaSuccess; }
+cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t first, cudaEvent_t last) {
+  if (!first->recorded || !last->recorded) return answer(cudaErrorInvalidResourceHandle);
+  *milliseconds = std::chrono::duration<float, std::milli>(last->at - first->at).count();
+  return cudaSuccess;
+}
+
+}  // extern "C"
