@@ -35,6 +35,9 @@ std::string error_stack() {
 }  // namespace
 
 Hdf5::Hdf5() : lock_(library_lock()) {
+  // At the end of the process HDF5 would close what a failed close left half open, through a driver whose file is gone.
+  // Every file of ours is closed by its owner. (The call counts before any other only.)
+  H5dont_atexit();
   H5open();
   H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr);
 }
