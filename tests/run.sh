@@ -36,6 +36,20 @@ export STRATA_INTEROP_PYTHON=$PWD/build/interop/bin/python
 say "testing release"
 ctest --test-dir build/release --output-on-failure -j2 $([ $full = 1 ] || echo "-LE slow")
 
+# The CUDA device without a GPU: kernels run on the CPU, and nvcc compiles everything.
+if [ -e "${CUDA_PATH:-/usr/local/cuda}/include/cuda_runtime_api.h" ]; then
+  build cuda-on-cpu cuda_tests
+  say "testing the CUDA device on a pretend GPU"
+  ctest --test-dir build/cuda-on-cpu --output-on-failure -j2 -R '^cuda_'
+else
+  say "no CUDA toolkit: the CUDA device is not tested"
+fi
+if [ -x "${CUDA_PATH:-/usr/local/cuda}/bin/nvcc" ]; then
+  build cuda strata
+else
+  say "no nvcc: the CUDA device is not compiled for a GPU"
+fi
+
 if [ $sanitize = 1 ]; then
   build asan memory_tests
   say "testing under AddressSanitizer and UndefinedBehaviorSanitizer"
