@@ -36,6 +36,8 @@ std::unique_ptr<OpenDevice> open_cpu(WorkerPool& pool);
 
 // Whether this program was built with CUDA (core/device/cuda, or no_cuda.cpp).
 bool has_cuda();
+// The CUDA version it was built with: 13000 for 13.0; 0 without.
+int cuda_version();
 // GPUs this process can use; 0 without a driver.
 int num_gpus();
 // Throws Error(environment) when there is no such GPU, or this program was built without CUDA.

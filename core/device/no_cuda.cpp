@@ -6,6 +6,7 @@
 namespace strata {
 
 bool has_cuda() { return false; }
+int cuda_version() { return 0; }
 int num_gpus() { return 0; }
 
 std::unique_ptr<OpenDevice> open_gpu(int) {

@@ -66,7 +66,6 @@ struct GpuFacts {
     int major = 0, minor = 0;  // compute capability
   };
   std::vector<Gpu> gpus;
-  std::vector<std::string> missing_libraries;  // of those the CUDA device needs
 };
 
 CpuFacts look_at_cpu();

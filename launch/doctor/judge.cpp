@@ -247,12 +247,6 @@ Findings judge(const GpuFacts& facts) {
               "install a newer NVIDIA driver");
   else
     list.pass("driver", driver_version);
-  if (facts.missing_libraries.empty())
-    list.pass("libraries", "cuBLASLt, cuDNN and NCCL are found");
-  else
-    list.fail("libraries", fmt::format("not found: {}", fmt::join(facts.missing_libraries, ", ")),
-              "run.device = \"cuda\" does not start",
-              "put the folder of the CUDA libraries into LD_LIBRARY_PATH or /etc/ld.so.conf.d");
   return list.take();
 }
 

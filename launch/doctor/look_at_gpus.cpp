@@ -6,6 +6,7 @@
 #include <array>
 #include <memory>
 
+#include "core/device/devices.h"
 #include "launch/doctor/facts.h"
 
 namespace strata::doctor {
@@ -24,7 +25,7 @@ Function* symbol(const Library& library, const char* name) {
 }  // namespace
 
 GpuFacts look_at_gpus() {
-  GpuFacts facts;
+  GpuFacts facts{.built_in = has_cuda(), .needed_cuda_version = cuda_version()};
   const Library driver(dlopen("libcuda.so.1", RTLD_NOW | RTLD_LOCAL));
   if (!driver) {
     facts.driver_error = "libcuda.so.1 is not installed";

@@ -50,6 +50,7 @@ class Gpu final : public OpenDevice {
 }  // namespace
 
 bool has_cuda() { return true; }
+int cuda_version() { return CUDART_VERSION; }
 
 int num_gpus() {
   int count = 0;
