@@ -36,7 +36,10 @@ __device__ inline ExactTerm square_term(float x) {
   }
   const uint64_t square = uint64_t{fraction} * fraction;  // in [2^46, 2^48)
   const int drop = square >> 47 ? 17 : 16;
-  return {static_cast<uint32_t>(square >> drop), 2 * (exponent - 150) + drop - BinnedSum::kLowestExponent};
+  const int position = 2 * (exponent - 150) + drop - BinnedSum::kLowestExponent;
+  const auto leading = static_cast<uint32_t>(square >> drop);
+  // A denormal's square ends in zeros, which may lie below the range.
+  return position >= 0 ? ExactTerm{leading, position} : ExactTerm{leading >> -position, 0};
 }
 
 class ExactThread {
