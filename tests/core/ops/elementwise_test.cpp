@@ -30,7 +30,7 @@ TEST(Copy, ConvertsWithAnyStride) {
                        dense = tensors.uninitialised(to, {rows * cols});
           copy(stream, flat, dense);
           stream.synchronize();
-          expect_close(dense, to_matrix(flat), {.sums = 0}, "flat");
+          expect_close(tensors.on_host(dense), to_matrix(tensors.on_host(flat)), {.sums = 0}, "flat");
           return std::vector{y};
         });
         expect_close(got[0], expected, {.sums = 0}, fmt::format("{} to {}", name(from), name(to)));
