@@ -52,8 +52,8 @@ void matmul(Stream& stream, const Matmul& args) {
     if (fused_bias) product.bias = args.bias.raw();
     Scratch::Scope scope(stream.scratch());
     run_product(cuda, product, stream.scratch().take(kBlasWorkspace));
-  } else if (!accumulates) {  // a sum of no products
-    set_rows(cuda, args.out, addend);
+  } else {  // a sum of no products
+    if (!accumulates) set_rows(cuda, args.out, addend);
     if (fused_bias) add_to_rows(cuda, args.bias, args.out);
   }
   if (accumulates && args.add) add_matrix(cuda, args.add, args.out);

@@ -40,7 +40,7 @@ TEST(ColumnSum, IsTheReference) {
           const ColumnSum sum{.x = args[0], .out = args[1], .write = write};
           column_sum(stream, sum);
           EXPECT_LE(stream.scratch().high_water(),
-                    round_up(scratch_table(DeviceKind::cpu).column_sum(sum), kTensorAlignment));
+                    round_up(scratch_table(stream.device().kind).column_sum(sum), kTensorAlignment));
           return std::vector{args[1]};
         });
         // A random walk of `rows` roundings, each relative to a sum of size sqrt(rows).
