@@ -77,8 +77,7 @@ TestTensors::Window TestTensors::window(DType dtype, Shape shape) const {
   const int64_t gap = shape.rank() != 2 ? 0 : aligned ? kAlignedGap : kGap;
   const int64_t margins = 2 * (aligned ? kAlignedMargin : kMargin);
   const auto allocator = make_cpu_allocator();
-  const Tensor whole =
-      make_tensor(*allocator, dtype, {margins + rows_of(shape) * (shape[-1] + gap)}, "test");
+  const Tensor whole = make_tensor(*allocator, dtype, {margins + rows_of(shape) * (shape[-1] + gap)}, "test");
   if (dtype == DType::i32)
     std::fill_n(whole.data<int32_t>(), whole.numel(), kIntMargin);
   else
@@ -106,7 +105,8 @@ TestTensors::~TestTensors() {
       const int64_t at = i - begin;
       if (at >= 0 && at < rows * stride && at % stride < cols) continue;
       if (is_margin(now, i)) continue;
-      ADD_FAILURE() << "something wrote outside a tensor " << to_string(w.inner.shape()) << ", at element " << at;
+      ADD_FAILURE() << "something wrote outside a tensor " << to_string(w.inner.shape()) << ", at element "
+                    << at;
       break;
     }
   }
@@ -116,8 +116,7 @@ Tensor TestTensors::normal(DType dtype, Shape shape, double scale, double mean) 
   const Window made = window(dtype, shape);
   std::normal_distribution<double> draw(mean, scale);
   for (int64_t i = 0; i < rows_of(shape); ++i)
-    for (int64_t j = 0; j < shape[-1]; ++j)
-      set_element(made.inner, i, j, static_cast<float>(draw(random_)));
+    for (int64_t j = 0; j < shape[-1]; ++j) set_element(made.inner, i, j, static_cast<float>(draw(random_)));
   return place(made);
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Tensors for tests of operations, and running one operation in every way that must give the same bits. The tests of
-// core/ops are built once for each device: run_on_cpu.cpp and run_on_cuda.cpp are the two ways to run.
+// Tensors for tests of operations, and running one operation in every way that must give the same bits. The
+// tests of core/ops are built once for each device: run_on_cpu.cpp and run_on_cuda.cpp are the two ways to
+// run.
 #pragma once
 
 #include <functional>
@@ -13,8 +14,8 @@
 
 namespace strata {
 
-// Memory of the device under test, for tests: host code reaches it through these alone. The host's own memory by
-// default.
+// Memory of the device under test, for tests: host code reaches it through these alone. The host's own memory
+// by default.
 class TestMemory {
  public:
   virtual ~TestMemory() = default;
@@ -30,8 +31,8 @@ std::shared_ptr<TestMemory> make_host_memory();
 // width.
 class TestTensors {
  public:
-  // aligned: tensors begin on 64 bytes, and rows do if their width is a multiple of that: the paths of a device that
-  // reads many elements at a time.
+  // aligned: tensors begin on 64 bytes, and rows do if their width is a multiple of that: the paths of a
+  // device that reads many elements at a time.
   enum class Placing { unaligned, aligned };
 
   explicit TestTensors(uint64_t seed = 1, std::shared_ptr<TestMemory> memory = make_host_memory(),
@@ -75,10 +76,10 @@ void set_element(const Tensor& x, int64_t row, int64_t column, float value);
 // The instruction sets this machine can run, lowest first.
 std::vector<Isa> isas_here();
 
-// Runs op in every way that must give the same bits, expects them in all returned tensors, and gives those of the
-// first run in the host's memory. `op` makes its operands itself, each time the same.
-// CPU: on one thread with each of `isas`, then with the last of them on two and on three threads and on a threaded
-// stream. CUDA (`isas` mean nothing): twice, and on a pretended GPU in several orders of threads.
+// Runs op in every way that must give the same bits, expects them in all returned tensors, and gives those of
+// the first run in the host's memory. `op` makes its operands itself, each time the same. CPU: on one thread
+// with each of `isas`, then with the last of them on two and on three threads and on a threaded stream. CUDA
+// (`isas` mean nothing): twice, and on a pretended GPU in several orders of threads.
 using Operation = std::function<std::vector<Tensor>(Stream&, TestTensors&)>;
 std::vector<Tensor> run_everywhere(const Operation& op, const std::vector<Isa>& isas = isas_here());
 

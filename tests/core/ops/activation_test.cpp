@@ -22,8 +22,8 @@ struct Case {
 
 std::vector<Case> cases() {
   std::vector<Case> all;
-  for (const auto& [rows, width] :
-       std::vector<std::pair<int64_t, int64_t>>{{1, 1}, {1, 16}, {3, 15}, {2, 17}, {40, 100}, {3, 3001}, {2, 4096}})
+  for (const auto& [rows, width] : std::vector<std::pair<int64_t, int64_t>>{
+           {1, 1}, {1, 16}, {3, 15}, {2, 17}, {40, 100}, {3, 3001}, {2, 4096}})
     for (const DType type : {DType::f32, DType::bf16})
       for (const double scale : {1.0, 40.0}) all.push_back({rows, width, type, scale});
   return all;

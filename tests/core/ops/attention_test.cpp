@@ -122,9 +122,9 @@ TEST(Attention, IsTheReference) {
               attention_forward(stream, forward_args(o, c, scale));
               const AttentionBackward backward = backward_args(o, c, scale);
               attention_backward(stream, backward);
-              EXPECT_LE(
-                  stream.scratch().high_water(),
-                  round_up(scratch_table(stream.device().kind).attention_backward(backward), kTensorAlignment));
+              EXPECT_LE(stream.scratch().high_water(),
+                        round_up(scratch_table(stream.device().kind).attention_backward(backward),
+                                 kTensorAlignment));
               return std::vector{o.out, o.lse, o.dq, o.dk, o.dv};
             },
             isas);

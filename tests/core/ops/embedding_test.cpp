@@ -23,8 +23,15 @@ struct Case {
 
 std::vector<Case> cases() {
   std::vector<Case> all;
-  for (const auto& [tokens, rows, width] : std::vector<std::array<int64_t, 3>>{
-           {1, 1, 1}, {5, 3, 17}, {33, 1, 16}, {64, 1000, 5}, {200, 7, 40}, {40, 50, 2100}, {300, 300, 64}, {2100, 700, 8}, {40, 70000, 8}})
+  for (const auto& [tokens, rows, width] : std::vector<std::array<int64_t, 3>>{{1, 1, 1},
+                                                                               {5, 3, 17},
+                                                                               {33, 1, 16},
+                                                                               {64, 1000, 5},
+                                                                               {200, 7, 40},
+                                                                               {40, 50, 2100},
+                                                                               {300, 300, 64},
+                                                                               {2100, 700, 8},
+                                                                               {40, 70000, 8}})
     for (const DType type : {DType::f32, DType::bf16}) all.push_back({tokens, rows, width, type});
   return all;
 }
@@ -79,8 +86,9 @@ TEST(Embedding, BackwardAddsRowsInOrderOfTokens) {
         const auto args = make(tensors);
         const EmbeddingBackward backward{.ids = args[0], .dout = args[1], .dtable = args[2], .write = write};
         embedding_backward(stream, backward);
-        EXPECT_LE(stream.scratch().high_water(),
-                  round_up(scratch_table(stream.device().kind).embedding_backward(backward), kTensorAlignment));
+        EXPECT_LE(
+            stream.scratch().high_water(),
+            round_up(scratch_table(stream.device().kind).embedding_backward(backward), kTensorAlignment));
         return std::vector{args[2]};
       });
       EXPECT_EQ(to_matrix(got[0]).values, expected.values) << text(c);

@@ -124,7 +124,8 @@ TEST(Loss, PartsOfTheVocabularyCombine) {
       const Matrix values = to_matrix(tensors.on_host(m));
       for (size_t i = 0; i < tops.size(); ++i) tops[i] = std::max(tops[i], values.values[i]);
     }
-    const Tensor top = tensors.numbers(DType::f32, {kRows}, tops), total = tensors.filled(DType::f32, {kRows}, 0),
+    const Tensor top = tensors.numbers(DType::f32, {kRows}, tops),
+                 total = tensors.filled(DType::f32, {kRows}, 0),
                  logit = tensors.filled(DType::f32, {kRows}, 0),
                  nll = tensors.uninitialised(DType::f32, {kRows});
     for (int r = 0; r < kParts; ++r) {

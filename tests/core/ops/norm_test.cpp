@@ -22,8 +22,16 @@ struct Case {
 
 std::vector<Case> cases() {
   std::vector<Case> all;
-  for (const auto& [rows, groups, width] : std::vector<std::array<int64_t, 3>>{
-           {1, 1, 1}, {1, 1, 16}, {3, 1, 17}, {5, 3, 8}, {2, 2, 64}, {9, 1, 33}, {300, 1, 48}, {2, 1, 1031}, {33, 1, 128}, {20, 1, 2048}})
+  for (const auto& [rows, groups, width] : std::vector<std::array<int64_t, 3>>{{1, 1, 1},
+                                                                               {1, 1, 16},
+                                                                               {3, 1, 17},
+                                                                               {5, 3, 8},
+                                                                               {2, 2, 64},
+                                                                               {9, 1, 33},
+                                                                               {300, 1, 48},
+                                                                               {2, 1, 1031},
+                                                                               {33, 1, 128},
+                                                                               {20, 1, 2048}})
     for (const auto& [type, weight_type] : std::vector<std::pair<DType, DType>>{
              {DType::f32, DType::f32}, {DType::bf16, DType::bf16}, {DType::bf16, DType::f32}})
       all.push_back({rows, groups, width, type, weight_type});
@@ -156,9 +164,9 @@ void check_backward() {
                                              .dbias = args.dbias,
                                              .write = write};
             layer_norm_backward(stream, backward);
-            EXPECT_LE(
-                stream.scratch().high_water(),
-                round_up(scratch_table(stream.device().kind).layer_norm_backward(backward), kTensorAlignment));
+            EXPECT_LE(stream.scratch().high_water(),
+                      round_up(scratch_table(stream.device().kind).layer_norm_backward(backward),
+                               kTensorAlignment));
           } else {
             rms_norm_forward(stream, {args.x, args.weight, y, rstd, kEps});
             const RmsNormBackward backward{.x = args.x,
@@ -170,8 +178,9 @@ void check_backward() {
                                            .dweight = args.dweight,
                                            .write = write};
             rms_norm_backward(stream, backward);
-            EXPECT_LE(stream.scratch().high_water(),
-                      round_up(scratch_table(stream.device().kind).rms_norm_backward(backward), kTensorAlignment));
+            EXPECT_LE(
+                stream.scratch().high_water(),
+                round_up(scratch_table(stream.device().kind).rms_norm_backward(backward), kTensorAlignment));
           }
           return std::vector{dx, args.dweight, args.dbias};
         });
