@@ -20,10 +20,11 @@ thread_local constinit Here here{};
 
 namespace {
 
-// No inline function of the standard library may work on what several fibers touch: the linker may take the instrumented
-// copy of another file, and ThreadSanitizer would see races of the runtime with itself. Hence a generator of our own
-// (Steele, Lea and Flood, "Fast splittable pseudorandom number generators", 2014) and types of our own in containers;
-// and memory that fibers share comes from main, because allocating counts as a write.
+// No inline function of the standard library may work on what several fibers touch: the linker may take the
+// instrumented copy of another file, and ThreadSanitizer would see races of the runtime with itself. Hence a
+// generator of our own (Steele, Lea and Flood, "Fast splittable pseudorandom number generators", 2014) and
+// types of our own in containers; and memory that fibers share comes from main, because allocating counts as
+// a write.
 struct Random {
   uint64_t state;
   uint64_t operator()() {
@@ -120,12 +121,14 @@ class Block {
   unsigned count_ = 0, alive_ = 0, at_barrier_ = 0, current_ = 0;
   std::source_location barrier_;
   unsigned phase_ = 0;
-  char barrier_tokens_[2];  // in turn: with one, a fast thread's next arrival would leak into a slow one's leaving
+  char barrier_tokens_[2];  // in turn: with one, a fast thread's next arrival would leak into a slow one's
+                            // leaving
   char begin_, launch_end_;
   Schedule schedule_;
   Random* random_ = nullptr;
   unsigned rotation_ = 0;
-  std::string error_;
+  // What a fiber says before it is given up: not a string, whose memory nobody would free.
+  char error_[1024] = {};
   SharedMemory shared_;
   struct Site {
     const void* name;
@@ -160,26 +163,28 @@ void Block::thread_body(unsigned index) {
   --alive_;
   for (const Meeting& meeting : warp.meetings)
     if (meeting.mask & lane)
-      fail(fmt::format("thread {} ended, but {} at {} waits for it", index, name(meeting.op), text(meeting.where)));
+      fail(fmt::format("thread {} ended, but {} at {} waits for it", index, name(meeting.op),
+                       text(meeting.where)));
   if (alive_ > 0 && at_barrier_ == alive_) open_barrier();
   run_next();
 }
 
-void Block::run(dim3 threads, size_t shared_bytes, const std::function<void()>& kernel, const Schedule& schedule,
-                Random& random) {
+void Block::run(dim3 threads, size_t shared_bytes, const std::function<void()>& kernel,
+                const Schedule& schedule, Random& random) {
   count_ = alive_ = threads.x * threads.y * threads.z;
   size_ = threads;
   kernel_ = &kernel;
   schedule_ = schedule;
   random_ = &random;
   at_barrier_ = 0;
-  error_.clear();
+  error_[0] = 0;
   sites_.clear();
   sites_.reserve(64);
   shared_.begin_block();
   dynamic_ = shared_bytes > 0 ? shared_.take(shared_bytes, 16) : nullptr;
   constexpr unsigned kMostThreads = 1024;
-  check(count_ > 0 && count_ <= kMostThreads && count_ % kLanes == 0, "[cuda_on_cpu] a block of {} threads", count_);
+  check(count_ > 0 && count_ <= kMostThreads && count_ % kLanes == 0, "[cuda_on_cpu] a block of {} threads",
+        count_);
   if (threads_.empty()) threads_.resize(kMostThreads);  // once: fibers know where theirs lies
   warps_.assign(count_ / kLanes, {});
   for (Warp& warp : warps_) warp.meetings.reserve(kLanes);
@@ -198,13 +203,19 @@ void Block::run(dim3 threads, size_t shared_bytes, const std::function<void()>& 
   threads_[current_].fiber->resume(main_);
   running = nullptr;
   shared_.end_block();
-  if (error_.empty()) return;
+  if (error_[0] == 0) return;
   threads_.clear();  // fibers in the middle of a kernel: their frames are lost
-  fail_contract("[kernel] block (" + fmt::format("{}, {}, {}", here.block.x, here.block.y, here.block.z) + "): " + error_);
+  fail_contract("[kernel] block (" + fmt::format("{}, {}, {}", here.block.x, here.block.y, here.block.z) +
+                "): " + error_);
 }
 
 void Block::fail(std::string message) {
-  error_ = std::move(message);
+  // Byte by byte: copying functions are seen by ThreadSanitizer.
+  const char* const from = message.c_str();
+  size_t length = 0;
+  for (; length + 1 < sizeof error_ && from[length] != 0; ++length) error_[length] = from[length];
+  error_[length] = 0;
+  std::string().swap(message);
   main_.resume(*self().fiber);
   __builtin_trap();
 }
@@ -215,8 +226,10 @@ std::string Block::waiting() const {
     const Thread& thread = threads_[i];
     if (thread.state == State::done) continue;
     const std::string at =
-        (thread.state == State::at_barrier ? "__syncthreads at " : "a warp operation at ") + text(thread.where);
-    const auto found = std::find_if(groups.begin(), groups.end(), [&](const auto& g) { return g.first == at; });
+        (thread.state == State::at_barrier ? "__syncthreads at " : "a warp operation at ") +
+        text(thread.where);
+    const auto found =
+        std::find_if(groups.begin(), groups.end(), [&](const auto& g) { return g.first == at; });
     if (found == groups.end())
       groups.emplace_back(at, 1);
     else
@@ -228,7 +241,8 @@ std::string Block::waiting() const {
   return all;
 }
 
-// ---- who runs next -------------------------------------------------------------------------------------------
+// ---- who runs next
+// -------------------------------------------------------------------------------------------
 
 void Block::draw_priorities() {
   for (unsigned w = 0; w < warps_.size(); ++w) warps_[w].priority = static_cast<uint32_t>((*random_)());
@@ -239,8 +253,8 @@ unsigned Block::choose_lane(unsigned ready) {
     case Schedule::Order::highest_first:
       return 31u - static_cast<unsigned>(std::countl_zero(ready));
     case Schedule::Order::random: {
-      for (unsigned skip = static_cast<unsigned>((*random_)() % static_cast<unsigned>(std::popcount(ready))); skip > 0;
-           --skip)
+      for (unsigned skip = static_cast<unsigned>((*random_)() % static_cast<unsigned>(std::popcount(ready)));
+           skip > 0; --skip)
         ready &= ready - 1;
       return static_cast<unsigned>(std::countr_zero(ready));
     }
@@ -284,7 +298,8 @@ void Block::run_next() {
   threads_[current_].fiber->resume(from);
 }
 
-// ---- where threads meet --------------------------------------------------------------------------------------
+// ---- where threads meet
+// --------------------------------------------------------------------------------------
 
 void Block::open_barrier() {
   at_barrier_ = 0;
@@ -296,7 +311,8 @@ void Block::open_barrier() {
 
 void Block::barrier(std::source_location where) {
   if (at_barrier_ > 0 && !same_place(barrier_, where))
-    fail(fmt::format("threads meet in different barriers: __syncthreads at {} and at {}", text(barrier_), text(where)));
+    fail(fmt::format("threads meet in different barriers: __syncthreads at {} and at {}", text(barrier_),
+                     text(where)));
   barrier_ = where;
   self().where = where;
   char* const token = &barrier_tokens_[phase_ % 2];
@@ -319,8 +335,8 @@ void Block::complete(Warp& warp, unsigned first, const Meeting& meeting) {
     if (meeting.op == WarpOp::shuffle) {
       const unsigned from = meeting.from[lane];
       if (!(meeting.mask >> from & 1u))
-        fail(fmt::format("lane {} reads from lane {}, which is not in the mask {:#x} of the shuffle at {}", lane, from,
-                         meeting.mask, text(meeting.where)));
+        fail(fmt::format("lane {} reads from lane {}, which is not in the mask {:#x} of the shuffle at {}",
+                         lane, from, meeting.mask, text(meeting.where)));
       thread.result = meeting.value[from];
     }
     if (first + lane != current_) set_ready(first + lane);
@@ -335,14 +351,16 @@ uint64_t Block::meeting(WarpOp op, unsigned mask, uint64_t value, unsigned from,
   if (!(mask >> lane & 1u))
     fail(fmt::format("lane {} is not in the mask {:#x} of {} at {}", lane, mask, name(op), text(where)));
   if (mask & warp.done)
-    fail(fmt::format("{} at {} waits for lanes {:#x}, which have ended", name(op), text(where), mask & warp.done));
+    fail(fmt::format("{} at {} waits for lanes {:#x}, which have ended", name(op), text(where),
+                     mask & warp.done));
   char* const token = &warp.tokens[warp.turn % 2];
   if (op == WarpOp::sync) release(token);
   auto found = std::find_if(warp.meetings.begin(), warp.meetings.end(),
                             [&](const Meeting& m) { return (m.mask & mask) != 0; });
   if (found != warp.meetings.end() && (found->mask != mask || found->op != op))
-    fail(fmt::format("lanes of a warp meet in different operations: {} at {} with mask {:#x}, {} at {} with mask {:#x}",
-                     name(found->op), text(found->where), found->mask, name(op), text(where), mask));
+    fail(fmt::format(
+        "lanes of a warp meet in different operations: {} at {} with mask {:#x}, {} at {} with mask {:#x}",
+        name(found->op), text(found->where), found->mask, name(op), text(where), mask));
   if (found == warp.meetings.end()) {
     warp.meetings.push_back({.op = op, .mask = mask, .arrived = 0, .where = where, .value = {}, .from = {}});
     found = warp.meetings.end() - 1;
