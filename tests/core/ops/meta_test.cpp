@@ -106,7 +106,9 @@ TEST(Meta, ChecksOperandsAsTheDeviceDoes) {
   } catch (const ContractError& error) {
     EXPECT_STREQ(error.what(), "[rms_norm_forward] y: expected [4, 6], got [4, 5]");
   }
-  if (!has_cuda()) EXPECT_THROW(op_table(DeviceKind::cuda), ContractError);
+  if (!has_cuda()) {
+    EXPECT_THROW(op_table(DeviceKind::cuda), ContractError);
+  }
 }
 
 }  // namespace
