@@ -6,13 +6,16 @@ namespace strata {
 Run add_bench(CLI::App& app);
 Run add_bisect(CLI::App& app);
 Run add_config(CLI::App& app);
+Run add_diff(CLI::App& app);
 Run add_doctor(CLI::App& app);
 Run add_eval(CLI::App& app);
 Run add_init(CLI::App& app);
+Run add_inspect(CLI::App& app);
 Run add_plan(CLI::App& app);
 Run add_sample(CLI::App& app);
 Run add_tokenize(CLI::App& app);
 Run add_train(CLI::App& app);
+Run add_verify(CLI::App& app);
 Run add_version(CLI::App& app);
 
 std::span<const Command> commands() {
@@ -24,6 +27,9 @@ std::span<const Command> commands() {
       {"sample", "let a trained model go on with a text", add_sample},
       {"eval", "measure a trained model's loss and perplexity on a text", add_eval},
       {"tokenize", "turn text into a token file", add_tokenize},
+      {"inspect", "say what a checkpoint holds", add_inspect},
+      {"verify", "read every byte of a checkpoint and compare it with its checksums", add_verify},
+      {"diff", "name the tensors in which two checkpoints differ", add_diff},
       {"bisect", "name the first place where two runs or layouts differ", add_bisect},
       {"bench", "measure this machine: matrix products, whole steps, optimizer updates", add_bench},
       {"doctor", "say what is good and bad about this machine, and what mends it", add_doctor},

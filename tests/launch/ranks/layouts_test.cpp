@@ -3,6 +3,8 @@
 // be is refused once.
 #include <gmock/gmock.h>
 
+#include <fstream>
+
 #include "tests/launch/ranks/job_run.h"
 
 namespace strata {
@@ -93,6 +95,51 @@ TEST_F(JobTest, WhatAPlanPrintsCanBeRun) {
   EXPECT_EQ(refused.code, 2) << refused.err;
   EXPECT_EQ(refused.errors(), 1u) << refused.err;
   EXPECT_THAT(refused.err, HasSubstr("receive "));
+}
+
+// Ordered mode gives the same bits on any data layout: so do the digests of what was saved.
+TEST_F(JobTest, CheckpointsAreInspectedVerifiedAndCompared) {
+  ASSERT_EQ(run(0, "train job.toml run.out=one run.mode=ordered run.steps=2 checkpoint.every=1").code, 0)
+      << read(".err");
+  ASSERT_EQ(run(2,
+                "train job.toml run.out=two run.mode=ordered run.steps=2 checkpoint.every=1 "
+                "parallel.partition=zero3")
+                .code,
+            0)
+      << read(".err");
+  const JobOutcome same = run(0, "diff one two");
+  EXPECT_EQ(same.code, 0) << same.out;
+  EXPECT_THAT(same.out, HasSubstr(" 0 differ"));
+  const JobOutcome other = run(0, "diff one/checkpoints/step-00000001 two");
+  EXPECT_EQ(other.code, 1) << other.err;
+  EXPECT_THAT(other.out, HasSubstr("embedding.weight (m) f32"));
+  EXPECT_THAT(other.out, HasSubstr("has other values"));
+
+  const JobOutcome shown = run(0, "inspect two --tensors");
+  EXPECT_EQ(shown.code, 0) << shown.err;
+  EXPECT_THAT(shown.out, HasSubstr("step        2"));
+  EXPECT_THAT(shown.out, HasSubstr("2 of them shards"));
+  EXPECT_THAT(shown.out, HasSubstr("embedding.weight"));
+  EXPECT_EQ(run(0, "inspect two --json").code, 0);
+
+  const JobOutcome whole = run(0, "verify two");
+  EXPECT_EQ(whole.code, 0) << whole.out;
+  EXPECT_THAT(whole.out, HasSubstr(": whole"));
+  // One bit in the middle of a shard.
+  std::fstream shard(folder_ / "two/checkpoints/step-00000002/shard-00001.h5",
+                     std::ios::in | std::ios::out | std::ios::binary);
+  shard.seekg(0, std::ios::end);
+  const auto middle = shard.tellg() / 2;
+  shard.seekg(middle);
+  const char byte = static_cast<char>(shard.get());
+  shard.seekp(middle);
+  shard.put(static_cast<char>(byte ^ 4));
+  shard.close();
+  const JobOutcome damaged = run(0, "verify two");
+  EXPECT_EQ(damaged.code, 4) << damaged.out;
+  EXPECT_THAT(damaged.out, HasSubstr("shard-00001.h5"));
+  EXPECT_THAT(damaged.out, HasSubstr("1 fault"));
+  EXPECT_EQ(run(0, "verify nowhere").code, 4);
 }
 
 // Set-ups that cannot be: one message of one rank, soon, and every process ends with its exit code.
