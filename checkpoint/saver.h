@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Saves the state of a running job, ranks together, while the job goes on:
 //
-//   reserve   plan, make the temporary folder, lay out this rank's shard and reserve its space (in the
-//   background) begin     all ranks agree that there is room; snapshot into a bounded pool; write (in the
-//   background) poll      at a step boundary: have all written? then rank 0 commits (in the background)
+// - reserve: plan, make the temporary folder, lay out this rank's shard and reserve its space, in the
+// background;
+// - begin: all ranks agree that there is room; snapshot into a bounded pool; write it in the background;
+// - poll, at a step boundary: have all written? Then rank 0 commits, in the background.
 //
 // One save is in flight at a time. A save that fails leaves the checkpoints that were there and a running
 // job.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Writes a checkpoint of Strata from one process: the end of a conversion. Ranks that save together use
-// save.h.
+// saver.h.
 #pragma once
 
 #include <atomic>

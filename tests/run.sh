@@ -27,7 +27,7 @@ build() {
 }
 
 build release
-if [ ! -x build/interop/bin/python ]; then
+if ! build/interop/bin/python -c 'import tensorboard, h5py' 2>/dev/null; then
   say "installing the readers our files are tested with (build/interop)"
   python3 -m venv build/interop
   build/interop/bin/pip install -q --disable-pip-version-check tensorboard h5py

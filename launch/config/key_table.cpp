@@ -340,7 +340,7 @@ void execution_keys(KeyRows& rows) {
             .effect = KeyEffect::execution,
             .aliases = {"save_steps", "save_interval", "checkpoint_interval"}})
       .key("keep", &CheckpointConfig::keep,
-           {.doc = "Newest checkpoints kept; older ones are deleted.",
+           {.doc = "Newest checkpoints kept, at least two; older ones are deleted.",
             .range = between(1, 1e6),
             .effect = KeyEffect::execution,
             .aliases = {"save_total_limit", "keep_last", "keep_last_n"}})

@@ -21,6 +21,8 @@ class Due {
     return true;
   }
 
+  bool by_clock() const { return period_.steps <= 0 && period_.seconds > 0; }
+
  private:
   Period period_;
   std::chrono::steady_clock::time_point last_ = std::chrono::steady_clock::now();

@@ -3,6 +3,10 @@
 
 #include <fmt/core.h>
 
+#include <cerrno>
+
+#include <fmt/core.h>
+
 #include <chrono>
 #include <iostream>
 
@@ -43,11 +47,38 @@ Reporter::Reporter(FileSystem& files, const RunFolder& folder, const LoadedConfi
 }
 
 void Reporter::step(const StepRecord& record) {
-  metrics_.write(record);
-  if (events_) events_->write(record, wall_seconds());
+  waiting_.push_back({record, wall_seconds()});
+  unless_full([this] { write_waiting(); });
   // Plain lines at their period, at the first step and where there is something new to tell.
   if (terminal_ || line_due_.after(record.step) || record.step == 1 || record.valid_loss)
     status_.step(record);
+}
+
+// Each record once into each file: what fails of one leaves nothing in it.
+void Reporter::write_waiting() {
+  for (; !waiting_.empty(); waiting_.pop_front()) {
+    Waiting& next = waiting_.front();
+    if (!next.in_metrics) metrics_.write(next.record);
+    next.in_metrics = true;
+    if (events_) events_->write(next.record, next.wall_seconds);
+  }
+}
+
+template <typename Body>
+void Reporter::unless_full(const Body& body) {
+  try {
+    body();
+    full_ = false;
+  } catch (const IoError& error) {
+    if (error.code() != ENOSPC && error.code() != EDQUOT) throw;
+    if (full_) return;
+    full_ = true;
+    status_.interrupt();
+    fmt::print(
+        stderr,
+        "strata: the disk of {} is full; training goes on, metrics wait in memory until there is room\n",
+        folder_.path());
+  }
 }
 
 void Reporter::message(const std::string& text) {
@@ -68,13 +99,18 @@ void Reporter::action(const ActionEvent& event, std::string name) {
 }
 
 void Reporter::write_page(const std::string& state) {
+  unless_full([&] { write_whole_page(state); });
+}
+
+void Reporter::write_whole_page(const std::string& state) {
   summary_.state = state;
   write_report(files_, folder_.report(), summary_, read_metrics(files_, folder_.metrics()));
 }
 
 void Reporter::finish(const std::string& state) {
   status_.finish();
-  write_page(state);
+  write_waiting();
+  write_whole_page(state);
   if (!trace_.events.empty()) write_trace(files_, folder_.trace(), {&trace_, 1});
 }
 

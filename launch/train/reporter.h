@@ -2,6 +2,7 @@
 // Feeds everything a run shows: status line, metrics.jsonl, TensorBoard, report.html, trace.json.
 #pragma once
 
+#include <deque>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -26,6 +27,7 @@ class Reporter {
   Reporter(FileSystem& files, const RunFolder& folder, const LoadedConfig& loaded, RunSummary summary,
            std::optional<int64_t> resumed_after, bool plain);
 
+  // A full disk stops no training: records wait in memory until a later one finds room, which is told once.
   void step(const StepRecord& record);
   void progress(std::string_view phase, double fraction) { status_.progress(phase, fraction); }
   // A line of its own, between those of the steps.
@@ -35,12 +37,22 @@ class Reporter {
   void action(const ActionEvent& event, std::string name);
   bool tracing() const { return trace_steps_ > 0; }
 
-  // The page again, with all steps so far. `state` as RunSummary::state.
+  // The page again, with all steps so far; left out while the disk is full. `state` as RunSummary::state.
   void write_page(const std::string& state);
-  // Ends the status line, writes page and trace.
+  // Ends the status line, writes what waits, page and trace. Throws IoError when the disk is still full.
   void finish(const std::string& state);
 
  private:
+  struct Waiting {
+    StepRecord record;
+    double wall_seconds;
+    bool in_metrics = false;
+  };
+  void write_waiting();
+  void write_whole_page(const std::string& state);
+  template <typename Body>
+  void unless_full(const Body& body);
+
   FileSystem& files_;
   const RunFolder& folder_;
   RunSummary summary_;
@@ -49,6 +61,8 @@ class Reporter {
   StatusLine status_;
   MetricsLog metrics_;
   std::unique_ptr<EventFile> events_;
+  std::deque<Waiting> waiting_;
+  bool full_ = false;  // and told so
   int64_t trace_steps_;
   std::mutex trace_mutex_;
   TraceProcess trace_{.name = "rank 0"};

@@ -75,6 +75,12 @@ LoadedConfig checkpoint_config(const StrataSource& checkpoint) {
 }
 
 std::string find_checkpoint(FileSystem& files, const std::string& path) {
+  if (const auto info = files.info(path); info && info->type != FileInfo::Type::directory)
+    throw Error(Fault::model, {.what = "a checkpoint is a folder",
+                               .where = path,
+                               .found = "a file",
+                               .expected = "a run's OUT, or a folder step-N with a manifest.json",
+                               .fix = "name the folder: " + parent_directory(path)});
   if (files.info(path + "/" + std::string(kManifestName))) return path;
   for (const std::string& directory : {path + "/checkpoints", path}) {
     const StepChoice choice = choose_step(files, directory);

@@ -12,7 +12,6 @@
 #include <numeric>
 #include <utility>
 
-#include "checkpoint/save_probe.h"
 #include "core/base/error.h"
 #include "core/data/prefetch.h"
 #include "core/device/cpu/cpu_stream.h"
@@ -31,8 +30,8 @@
 #include "launch/train/reporter.h"
 #include "launch/train/run_data.h"
 #include "launch/train/run_folder.h"
+#include "launch/train/run_saver.h"
 #include "launch/train/run_state.h"
-#include "launch/train/run_tensors.h"
 #include "launch/train/stop_request.h"
 #include "optim/schedule.h"
 #include "parallel/watchdog.h"
@@ -81,6 +80,7 @@ class Trainer {
     return config_.model.vocab ? config_.model.vocab : data_.tokenizer->vocab_size();
   }
   bool leads() const { return job_.world.rank() == 0; }
+  std::vector<int64_t> of_all_ranks(int64_t own);
   int stop_signal(const StopRequest& stop);
   void watch();
   ClipRule clip_rule();
@@ -98,10 +98,10 @@ class Trainer {
   std::span<const Batch> batches_of(std::span<const Batch> samples);
   StepRecord train_one_step(std::span<const Batch> batches);
   double evaluate();
+  bool is_due(Due& due);
+  RunSnapshot snapshot();
   void open_saver();
-  void save();
-  void watch_save(const SaveResult& result);
-  void finish_save();
+  void save(bool last);
 
   const LoadedConfig& loaded_;
   const Config& config_;
@@ -133,10 +133,7 @@ class Trainer {
   double peak_flops_ = 0;               // of all ranks
   Progress progress_;
   std::unique_ptr<Watchdog> watchdog_;  // of several ranks
-  std::unique_ptr<Saver> saver_;
-  int64_t saved_step_ = -1;  // the last one that is committed
-  int64_t retry_after_ = 0,
-          retry_wait_ = 1;  // after a failed save: the step to try again behind, and the next wait
+  std::unique_ptr<RunSaver> saver_;
 };
 
 std::unique_ptr<Communicator> Trainer::make_everyone(World& world, const std::string& purpose) {
@@ -165,16 +162,26 @@ RunData Trainer::open_data() {
   return data;
 }
 
-// Whether any rank was asked to stop: all of them save at the same step.
-int Trainer::stop_signal(const StopRequest& stop) {
-  int64_t signal = stop.signal();
-  if (everyone_->size() == 1) return static_cast<int>(signal);
-  std::vector<int64_t> all(static_cast<size_t>(everyone_->size()));
+// Every rank's value.
+std::vector<int64_t> Trainer::of_all_ranks(int64_t own) {
+  std::vector<int64_t> all(static_cast<size_t>(everyone_->size()), own);
+  if (everyone_->size() == 1) return all;
   const Tensor values = Tensor::borrow(all.data(), DType::i64, {everyone_->size()});
-  all[static_cast<size_t>(everyone_->rank())] = signal;
   everyone_->all_gather(communication_, values.slice(0, everyone_->rank(), 1), values);
   communication_.synchronize();
-  return static_cast<int>(*std::max_element(all.begin(), all.end()));
+  return all;
+}
+
+// Whether any rank was asked to stop: all of them save at the same step.
+int Trainer::stop_signal(const StopRequest& stop) {
+  const std::vector<int64_t> signals = of_all_ranks(stop.signal());
+  return static_cast<int>(*std::max_element(signals.begin(), signals.end()));
+}
+
+// What all ranks do together is due when rank 0's clock says so: theirs differ.
+bool Trainer::is_due(Due& due) {
+  const bool own = due.after(step_);
+  return due.by_clock() ? of_all_ranks(own ? 1 : 0)[0] == 1 : own;
 }
 
 // The executor's view of the run, for status line and trace. Reporter exists by the time a step runs.
@@ -207,7 +214,6 @@ void Trainer::start() {
     position_ = load_run(StrataSource(*files_, *path), runner_, *rule_, data_.fingerprint,
                          {.peers = *peers_, .stream = stream_, .pool = pool_});
     guard_.restore(position_.guard);
-    saved_step_ = position_.step;
     resumed_after = position_.step;
     if (leads()) {
       for (const std::string& damaged : folder_.choice().passed_over) fmt::print("passed over {}\n", damaged);
@@ -325,76 +331,33 @@ double Trainer::evaluate() {
   return sum.mean();
 }
 
-// Saving is tried on a small scale before the first step: it must not be found out after hours.
+RunSnapshot Trainer::snapshot() {
+  position_.guard = guard_.state();
+  const std::string config = effective_toml(loaded_);
+  return {.step = position_.step,
+          .meta = run_meta(position_, *rule_, config, data_.fingerprint,
+                           to_string(place_.options().mesh, narrow<int>(config_.parallel.virtual_stages))),
+          .config_toml = config};
+}
+
 void Trainer::open_saver() {
   constexpr int64_t kPool = int64_t{2} << 30;  // of a rank; what is beyond is written while the step waits
-  const SaverOptions options{.directory = folder_.checkpoints(),
-                             .keep = config_.checkpoint.keep,
-                             .pool_bytes = kPool,
-                             .writer = "strata train"};
-  RunTensors tensors(runner_, *rule_, stream_);
-  int64_t own_bytes = 0, all_bytes = 0;
-  for (const SaveItem& item : tensors.save_items())
-    own_bytes += item.rect.numel() * size_of(item.tensor.type);
-  for (const int64_t bytes : peers_->all(own_bytes)) all_bytes += bytes;
-  probe_saving(*files_, *peers_, options, all_bytes / std::max(1, place_.mesh().size(Axis::dp)));
-  saver_ = std::make_unique<Saver>(*files_, *peers_, options);
-  for (const std::string& name : saver_->removed_at_start())
-    fmt::print("removed {}: a save that was not finished\n", name);
+  saver_ = std::make_unique<RunSaver>(*files_, *peers_,
+                                      SaverOptions{.directory = folder_.checkpoints(),
+                                                   .keep = config_.checkpoint.keep,
+                                                   .pool_bytes = kPool,
+                                                   .writer = "strata train"},
+                                      runner_, *rule_, stream_, place_.mesh().size(Axis::dp));
+  if (folder_.resume_from()) saver_->resumed_after(position_.step);
 }
 
-// The step waits for the snapshot alone; writing goes on beside the next ones.
-void Trainer::save() {
+void Trainer::save(bool last) {
   progress_.enter(position_.step, "save");
   const Progress::StorageWait storage(progress_);
-  constexpr double kPatience = 60;  // seconds for a save before this one; then this one is left out
-  if (saver_->in_flight()) watch_save(saver_->finish(kPatience));
-  position_.guard = guard_.state();
-  RunTensors tensors(runner_, *rule_, stream_);
-  watch_save(saver_->begin(
-      {.step = position_.step,
-       .meta = run_meta(position_, *rule_, effective_toml(loaded_), data_.fingerprint,
-                        to_string(place_.options().mesh, narrow<int>(config_.parallel.virtual_stages))),
-       .items = tensors.save_items(),
-       .assets = {{"config.toml", effective_toml(loaded_)}}}));
-}
-
-// A failed save costs a checkpoint and not the run: it is told, and tried again with growing pauses.
-void Trainer::watch_save(const SaveResult& result) {
-  using State = SaveResult::State;
-  if (result.state == State::committed || result.state == State::present) {
-    saved_step_ = result.step;
-    retry_after_ = 0;
-    retry_wait_ = 1;
-  } else if (result.state == State::failed) {
-    retry_after_ = position_.step + retry_wait_;
-    retry_wait_ = std::min<int64_t>(retry_wait_ * 2, 64);
-    if (leads())
-      fmt::print(
-          stderr,
-          "strata: the checkpoint of step {} was not saved; training goes on, next try after step {}\n{}\n",
-          result.step, retry_after_, result.message);
-  } else if (result.state == State::busy && leads()) {
-    fmt::print(stderr, "strata: no checkpoint of step {}: the one before it is still being written\n",
-               position_.step);
-  }
-}
-
-// The run may only end when its last step is safe.
-void Trainer::finish_save() {
-  progress_.enter(position_.step, "save");
-  const Progress::StorageWait storage(progress_);
-  if (saver_->in_flight()) watch_save(saver_->finish());
-  if (saved_step_ == position_.step) return;
-  save();
-  const SaveResult result = saver_->in_flight() ? saver_->finish() : SaveResult{};
-  if (result.state != SaveResult::State::idle) watch_save(result);
-  if (saved_step_ != position_.step)
-    throw Error(Fault::environment,
-                {.what = fmt::format("the last checkpoint, of step {}, was not saved", position_.step),
-                 .where = folder_.checkpoints(),
-                 .found = result.message,
-                 .fix = "free space or mend the disk, and start the same command again"});
+  if (last)
+    saver_->finish(snapshot());
+  else
+    saver_->save(snapshot());
 }
 
 int Trainer::run() {
@@ -418,15 +381,14 @@ int Trainer::run() {
     StepRecord record = train_one_step(batches_of(prefetch.next()));
     position_.cursor = prefetch.cursor();
     const bool last = step_ == config_.run.steps;
-    const bool eval = data_.valid && (eval_due.after(step_) || last);
+    const bool eval = data_.valid && (is_due(eval_due) || last);
     if (eval) record.valid_loss = valid_loss = evaluate();
     if (reporter_) reporter_->step(record);
     if (reporter_ && eval) reporter_->write_page("running");
-    if (saver_->in_flight()) watch_save(saver_->poll());
-    const bool retry = retry_after_ > 0 && step_ >= retry_after_;
-    if (save_due.after(step_) || (retry && !saver_->in_flight())) save();
+    saver_->poll(step_);
+    if (is_due(save_due) || saver_->retry_due(step_)) save(false);
   }
-  if (position_.step != saved_step_) finish_save();
+  save(true);
   if (position_.step < config_.run.steps) {
     if (!reporter_) return kExitRequeue;
     reporter_->finish(fmt::format("stopped after step {} by signal {}", position_.step, signal));
@@ -452,9 +414,11 @@ void write_flight_record(const std::string& out, const Job& job) {
 
 int train(const LoadedConfig& loaded, const Job& job) {
   if (loaded.config.run.device == DeviceChoice::cuda)
-    throw Error(Fault::environment, {.what = "this build has no CUDA device",
-                                     .found = "run.device = \"cuda\"",
-                                     .fix = "use run.device = \"cpu\" or \"auto\""});
+    throw Error(Fault::environment, {.what = "training does not run on GPUs yet",
+                                     .where = "run.device",
+                                     .found = "cuda",
+                                     .expected = "cpu or auto",
+                                     .fix = "run.device = \"cpu\""});
   try {
     return Trainer(loaded, job).run();
   } catch (...) {

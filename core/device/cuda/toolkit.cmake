@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # The CUDA device's compiler and libraries, by STRATA_CUDA:
 #   OFF        none; folders with a cuda/ build their no_cuda.cpp
-#   ON         nvcc for .cu files; cuBLASLt, cuDNN, NCCL
+#   ON         nvcc for .cu files; cuBLASLt
 #   emulated   g++ for all of it: kernels run as fibers on the CPU, the CUDA runtime and the libraries are the stand-ins of
 #              tests/support/cuda_on_cpu. Needs the toolkit's headers, no GPU.
 if(STRATA_CUDA STREQUAL "emulated")
@@ -11,9 +11,7 @@ if(STRATA_CUDA STREQUAL "emulated")
     set(STRATA_CUDA OFF)
   endif()
 elseif(STRATA_CUDA)
-  if(NOT DEFINED CMAKE_CUDA_COMPILER AND EXISTS /usr/local/cuda/bin/nvcc)
-    set(CMAKE_CUDA_COMPILER /usr/local/cuda/bin/nvcc)
-  endif()
+  find_program(CMAKE_CUDA_COMPILER nvcc HINTS $ENV{CUDA_PATH}/bin /usr/local/cuda/bin)
   if(NOT DEFINED CMAKE_CUDA_ARCHITECTURES)
     set(CMAKE_CUDA_ARCHITECTURES 90a-real)  # a release: 80-real;89-real;90a-real;100-real;120
   endif()
@@ -27,8 +25,6 @@ elseif(STRATA_CUDA)
     set(CMAKE_CUDA_COMPILER_LAUNCHER ${STRATA_CCACHE})
   endif()
   find_package(CUDAToolkit REQUIRED)
-  find_path(STRATA_CUDNN_INCLUDE cudnn.h HINTS ${CUDAToolkit_INCLUDE_DIRS} REQUIRED)
-  find_library(STRATA_CUDNN_LIBRARY cudnn HINTS ${CUDAToolkit_LIBRARY_DIR} REQUIRED)
   strata_package("CUDA ${CUDAToolkit_VERSION}, for ${CMAKE_CUDA_ARCHITECTURES}" TRUE "" "")
 endif()
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Attention by the library where it can, else by our own kernels.
+// Where a faster attention will be chosen when there is one; today all of it goes to our own kernels.
 #include "core/ops/attention.h"
 
 #include "core/ops/cuda/attention_plain.h"

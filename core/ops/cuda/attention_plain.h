@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Attention by hand-written kernels, for what the library (sdpa.h) does not take: f32, any head sizes up to
-// 256 of queries and keys and of values, which may differ, any segments, results in f32. attention.cpp
-// chooses.
+// Attention by hand-written kernels: f32 or bf16, any head sizes up to 256 of queries and keys and of values, which
+// may differ, any segments. It does not use tensor cores.
 //
 // Operands as in core/ops/attention.h, but that heads of v, out and dout are v.dim(1) / kv_heads wide.
 // Nothing of the host's is read after the call returns. Same bits every run. Memory: tables of segments in

@@ -140,6 +140,9 @@ TEST_F(JobTest, CheckpointsAreInspectedVerifiedAndCompared) {
   EXPECT_THAT(damaged.out, HasSubstr("shard-00001.h5"));
   EXPECT_THAT(damaged.out, HasSubstr("1 fault"));
   EXPECT_EQ(run(0, "verify nowhere").code, 4);
+  const JobOutcome file = run(0, "verify two/checkpoints/step-00000002/manifest.json");
+  EXPECT_EQ(file.code, 4);
+  EXPECT_THAT(file.err, HasSubstr("name the folder: two/checkpoints/step-00000002"));
 }
 
 // Set-ups that cannot be: one message of one rank, soon, and every process ends with its exit code.

@@ -5,7 +5,7 @@
 // One block a tile of kEdge queries of one head, which meets the keys it sees kEdge at a time with a running
 // softmax (Dao 2023, FlashAttention-2, algorithm 1): S = Q K^T, P = exp(scale S - max), O = O shrunk + P V.
 // Q, and K and V in turn, lie in shared memory as f32, P as well; scores, sums of O, maxima and totals in
-// registers. Bound by f32 multiply-adds: about half their peak, from shared memory.
+// registers. Bound by f32 multiply-adds and by reading their operands from shared memory.
 #pragma once
 
 #include "core/ops/cuda/kernels/attention_segments.cuh"

@@ -37,8 +37,8 @@ __global__ inline void zero_words_kernel(Limb* words) {
   if (threadIdx.x < kExactWords) words[threadIdx.x] = 0;
 }
 
-// words += the squares of x[0, n), blocks striding over it. 60 integer instructions an element: bound by
-// them, at a third of what memory gives.
+// words += the squares of x[0, n), blocks striding over it. Some 60 integer instructions an element: bound by them
+// rather than by memory.
 template <typename T, int kWide>
 __global__ void square_sum_kernel(const T* x, int64_t n, Limb* words) {
   STRATA_SHARED(Limb, of_block, [kExactWords]);
