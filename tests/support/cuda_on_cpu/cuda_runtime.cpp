@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The functions of the CUDA runtime that Strata calls, for pretended GPUs: STRATA_CUDA_DEVICES of them (1 unless the
-// environment says otherwise). A stream does its work at once, in the thread that asks for it, so its order is the
+// The functions of the CUDA runtime that Strata calls, for pretended GPUs: STRATA_CUDA_DEVICES of them (none unless the
+// environment says otherwise, so that nobody gets one by accident: they are slow). A stream does its work at once, in the thread that asks for it, so its order is the
 // order of the calls and every event is done; device memory is device_memory.h. Where CUDA would answer with an error,
 // so does this.
 #include <cuda_runtime_api.h>
@@ -26,7 +26,7 @@ cudaError_t answer(cudaError_t code) {
 
 int num_devices() {
   const char* const wish = std::getenv("STRATA_CUDA_DEVICES");
-  return wish ? std::atoi(wish) : 1;
+  return wish ? std::atoi(wish) : 0;
 }
 
 }  // namespace
@@ -63,6 +63,12 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
   properties->warpSize = 32;
   properties->totalGlobalMem = strata::cuda_on_cpu::device_memory_limit();
   properties->sharedMemPerBlockOptin = 227 << 10;
+  return cudaSuccess;
+}
+cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int device) {
+  if (device < 0 || device >= num_devices()) return answer(cudaErrorInvalidDevice);
+  if (attribute != cudaDevAttrClockRate) return answer(cudaErrorInvalidValue);
+  *value = 1'980'000;  // kHz
   return cudaSuccess;
 }
 cudaError_t cudaDeviceSynchronize() { return cudaSuccess; }
