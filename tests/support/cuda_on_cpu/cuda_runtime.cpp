@@ -182,7 +182,10 @@ cudaError_t cudaMemcpy2DAsync(void* to, size_t to_pitch, const void* from, size_
 }
 cudaError_t cudaMemsetAsync(void* memory, int value, size_t bytes, cudaStream_t) {
   const DeviceMemoryAccess open;
-  if (bytes > 0) std::memset(memory, value, bytes);
+  if (value == 0)
+    strata::cuda_on_cpu::clear_device_memory(memory, bytes);
+  else if (bytes > 0)
+    std::memset(memory, value, bytes);
   return cudaSuccess;
 }
 cudaError_t cudaMemset(void* memory, int value, size_t bytes) {

@@ -69,9 +69,7 @@ class Addresses {
     return true;
   }
 
-  bool contains(const void* address) const {
-    return address >= base_ && address < base_ + kReserved;
-  }
+  bool contains(const void* address) const { return address >= base_ && address < base_ + kReserved; }
   void set_limit(size_t bytes) {
     std::lock_guard lock(mutex_);
     limit_ = bytes;
@@ -112,7 +110,8 @@ class Addresses {
 
 // Of the process, as a GPU's memory is.
 Addresses& addresses() {
-  static Addresses* const all = new Addresses;  // never destroyed: static objects may still free device memory
+  static Addresses* const all =
+      new Addresses;  // never destroyed: static objects may still free device memory
   return *all;
 }
 
@@ -123,6 +122,16 @@ DeviceMemoryAccess::~DeviceMemoryAccess() { addresses().close(); }
 
 void* take_device_memory(int index, size_t bytes) { return addresses().take(index, bytes); }
 bool give_back_device_memory(void* memory) { return addresses().give_back(memory); }
+// Pages that nobody has written cost nothing when access is opened and closed.
+void clear_device_memory(void* memory, size_t bytes) {
+  auto* const begin = static_cast<std::byte*>(memory);
+  const auto address = reinterpret_cast<size_t>(begin);
+  const size_t head = std::min(bytes, (kPage - address % kPage) % kPage),
+               pages = (bytes - head) / kPage * kPage;
+  std::fill_n(begin, head, std::byte{0});
+  if (pages > 0) madvise(begin + head, pages, MADV_DONTNEED);
+  std::fill_n(begin + head + pages, bytes - head - pages, std::byte{0});
+}
 bool is_device_memory(const void* address) { return addresses().contains(address); }
 void set_device_memory_limit(size_t bytes) { addresses().set_limit(bytes); }
 size_t device_memory_limit() { return addresses().limit(); }

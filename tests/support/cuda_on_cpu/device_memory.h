@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Memory of the pretended GPUs: addresses that only kernels, copies and stand-in libraries may touch. Anything else that
-// does is stopped at the very instruction, as a host that takes a device's pointer for its own would be.
+// Memory of the pretended GPUs: addresses that only kernels, copies and stand-in libraries may touch.
+// Anything else that does is stopped at the very instruction, as a host that takes a device's pointer for its
+// own would be.
 #pragma once
 
 #include <cstddef>
@@ -17,11 +18,13 @@ class DeviceMemoryAccess {
   DeviceMemoryAccess& operator=(const DeviceMemoryAccess&) = delete;
 };
 
-// Null when GPU `index` has not that much left. Filled with 0xFF, which is NaN in a float; AddressSanitizer knows
-// where a piece ends.
+// Null when GPU `index` has not that much left. Filled with 0xFF, which is NaN in a float; AddressSanitizer
+// knows where a piece ends.
 void* take_device_memory(int index, size_t bytes);
 // False when `memory` is no piece's beginning.
 bool give_back_device_memory(void* memory);
+// Zeroes; access must be open.
+void clear_device_memory(void* memory, size_t bytes);
 bool is_device_memory(const void* address);
 
 // Of GPU `index`: what it has, and holds.
