@@ -4,8 +4,10 @@
 #include "core/ops/cuda/blas.h"
 
 #include "core/base/check.h"
+#include "core/device/cuda/cuda_stream.h"
 #include "core/tensor/bf16.h"
 #include "tests/support/cuda_on_cpu/device_memory.h"
+#include "tests/support/cuda_on_cpu/streams.h"
 
 namespace strata::cuda {
 namespace {
@@ -26,9 +28,7 @@ void check_matrix(const char* what, const BlasMatrix& m, int64_t rows, int64_t c
         m.stride);
 }
 
-}  // namespace
-
-void run_product(CudaStream&, const BlasProduct& p, std::byte* workspace) {
+void multiply(const BlasProduct& p, std::byte* workspace) {
   const cuda_on_cpu::DeviceMemoryAccess open;
   const int64_t m = p.a.rows, k = p.a.columns, n = p.b.columns;
   check(m > 0 && n > 0 && k > 0 && workspace != nullptr, "[blas] a product of [{}, {}] and [{}, {}]", m, k, k,
@@ -54,6 +54,12 @@ void run_product(CudaStream&, const BlasProduct& p, std::byte* workspace) {
     }
   // Working memory is anybody's between products.
   for (int64_t i = 0; i < 64; ++i) workspace[i] = std::byte{0xFF};
+}
+
+}  // namespace
+
+void run_product(CudaStream& stream, const BlasProduct& p, std::byte* workspace) {
+  cuda_on_cpu::enqueue(stream.handle(), [=] { multiply(p, workspace); });
 }
 
 }  // namespace strata::cuda

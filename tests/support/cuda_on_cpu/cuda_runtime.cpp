@@ -1,20 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
-// The functions of the CUDA runtime that Strata calls, for pretended GPUs: STRATA_CUDA_DEVICES of them (none unless the
-// environment says otherwise, so that nobody gets one by accident: they are slow). A stream does its work at once, in the thread that asks for it, so its order is the
-// order of the calls and every event is done; device memory is device_memory.h. Where CUDA would answer with an error,
-// so does this.
+// The functions of the CUDA runtime that Strata calls, for pretended GPUs: STRATA_CUDA_DEVICES of them (none
+// unless the environment says otherwise, so that nobody gets one by accident: they are slow). Streams and
+// events are streams.h, device memory is device_memory.h. Where CUDA would answer with an error, so does
+// this.
 #include <cuda_runtime_api.h>
 
-#include <chrono>
 #include <cstdlib>
 #include <cstring>
+#include <iterator>
+#include <map>
+#include <mutex>
 
 #include "tests/support/cuda_on_cpu/device_memory.h"
+#include "tests/support/cuda_on_cpu/streams.h"
 
 namespace {
 
 using strata::cuda_on_cpu::DeviceMemoryAccess;
-using Clock = std::chrono::steady_clock;
+using strata::cuda_on_cpu::enqueue;
+using strata::cuda_on_cpu::finish;
 
 thread_local int current_device = 0;
 thread_local cudaError_t last_error = cudaSuccess;
@@ -24,20 +28,41 @@ cudaError_t answer(cudaError_t code) {
   return code;
 }
 
+// Host memory that copies may use later.
+class PageLocked {
+ public:
+  void add(const void* memory, size_t bytes) {
+    const std::lock_guard lock(mutex_);
+    pieces_[static_cast<const char*>(memory)] = bytes;
+  }
+  void remove(const void* memory) {
+    const std::lock_guard lock(mutex_);
+    pieces_.erase(static_cast<const char*>(memory));
+  }
+  bool holds(const void* address) {
+    const std::lock_guard lock(mutex_);
+    const auto* const at = static_cast<const char*>(address);
+    const auto after = pieces_.upper_bound(at);
+    if (after == pieces_.begin()) return false;
+    const auto piece = std::prev(after);
+    return at < piece->first + piece->second;
+  }
+
+ private:
+  std::mutex mutex_;
+  std::map<const char*, size_t> pieces_;
+};
+PageLocked& page_locked() {
+  static auto* const all = new PageLocked;  // never destroyed: static objects may still free memory
+  return *all;
+}
+
 int num_devices() {
   const char* const wish = std::getenv("STRATA_CUDA_DEVICES");
   return wish ? std::atoi(wish) : 0;
 }
 
 }  // namespace
-
-struct CUstream_st {
-  int device;
-};
-struct CUevent_st {
-  bool recorded = false;
-  Clock::time_point at;
-};
 
 extern "C" {
 
@@ -71,7 +96,6 @@ cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int dev
   *value = 1'980'000;  // kHz
   return cudaSuccess;
 }
-cudaError_t cudaDeviceSynchronize() { return cudaSuccess; }
 cudaError_t cudaDeviceGetStreamPriorityRange(int* least, int* greatest) {
   *least = 0;
   *greatest = -5;
@@ -128,13 +152,15 @@ const char* cudaGetErrorName(cudaError_t code) {
   }
 }
 
-// ---- memory ---------------------------------------------------------------------------------------------------
+// ---- memory
+// ---------------------------------------------------------------------------------------------------
 
 cudaError_t cudaMalloc(void** memory, size_t bytes) {
   *memory = strata::cuda_on_cpu::take_device_memory(current_device, bytes);
   return answer(*memory ? cudaSuccess : cudaErrorMemoryAllocation);
 }
 cudaError_t cudaFree(void* memory) {
+  strata::cuda_on_cpu::finish_all_streams();  // as CUDA does
   if (!memory || strata::cuda_on_cpu::give_back_device_memory(memory)) return cudaSuccess;
   return answer(cudaErrorInvalidValue);
 }
@@ -145,10 +171,14 @@ cudaError_t cudaMemGetInfo(size_t* free, size_t* total) {
   return cudaSuccess;
 }
 cudaError_t cudaHostAlloc(void** memory, size_t bytes, unsigned) {
-  *memory = std::aligned_alloc(4096, (bytes + 4095) / 4096 * 4096);
+  const size_t mapped = (bytes + 4095) / 4096 * 4096;
+  *memory = std::aligned_alloc(4096, mapped);
+  if (*memory) page_locked().add(*memory, mapped);
   return answer(*memory ? cudaSuccess : cudaErrorMemoryAllocation);
 }
 cudaError_t cudaFreeHost(void* memory) {
+  strata::cuda_on_cpu::finish_all_streams();
+  page_locked().remove(memory);
   std::free(memory);
   return cudaSuccess;
 }
@@ -156,75 +186,51 @@ cudaError_t cudaHostGetDevicePointer(void** device, void* host, unsigned) {
   *device = host;
   return cudaSuccess;
 }
-cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind kind, cudaStream_t) {
+cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind kind,
+                            cudaStream_t stream) {
   using strata::cuda_on_cpu::is_device_memory;
   const bool to_device = kind == cudaMemcpyHostToDevice || kind == cudaMemcpyDeviceToDevice;
   const bool from_device = kind == cudaMemcpyDeviceToHost || kind == cudaMemcpyDeviceToDevice;
   if (kind != cudaMemcpyDefault && bytes > 0 &&
       (is_device_memory(to) != to_device || is_device_memory(from) != from_device))
     return answer(cudaErrorInvalidValue);  // as a GPU would find out for most such pointers
-  const DeviceMemoryAccess open;
-  if (bytes > 0) std::memmove(to, from, bytes);
+  if (bytes == 0) return cudaSuccess;
+  const auto copy = [=] {
+    const DeviceMemoryAccess open;
+    std::memmove(to, from, bytes);
+  };
+  // Of memory that is not page-locked CUDA makes a copy before it returns.
+  const auto waits = [](const void* side) { return !is_device_memory(side) && !page_locked().holds(side); };
+  enqueue(stream, copy);
+  if (waits(to) || waits(from)) finish(stream);
   return cudaSuccess;
 }
 cudaError_t cudaMemcpy(void* to, const void* from, size_t bytes, cudaMemcpyKind kind) {
   return cudaMemcpyAsync(to, from, bytes, kind, nullptr);
 }
-cudaError_t cudaMemcpy2DAsync(void* to, size_t to_pitch, const void* from, size_t from_pitch, size_t width, size_t height,
-                              cudaMemcpyKind kind, cudaStream_t stream) {
+cudaError_t cudaMemcpy2DAsync(void* to, size_t to_pitch, const void* from, size_t from_pitch, size_t width,
+                              size_t height, cudaMemcpyKind kind, cudaStream_t stream) {
   if (width > to_pitch || width > from_pitch) return answer(cudaErrorInvalidValue);
   for (size_t row = 0; row < height; ++row) {
-    const cudaError_t code = cudaMemcpyAsync(static_cast<char*>(to) + row * to_pitch,
-                                             static_cast<const char*>(from) + row * from_pitch, width, kind, stream);
+    const cudaError_t code =
+        cudaMemcpyAsync(static_cast<char*>(to) + row * to_pitch,
+                        static_cast<const char*>(from) + row * from_pitch, width, kind, stream);
     if (code != cudaSuccess) return code;
   }
   return cudaSuccess;
 }
-cudaError_t cudaMemsetAsync(void* memory, int value, size_t bytes, cudaStream_t) {
-  const DeviceMemoryAccess open;
-  if (value == 0)
-    strata::cuda_on_cpu::clear_device_memory(memory, bytes);
-  else if (bytes > 0)
-    std::memset(memory, value, bytes);
+cudaError_t cudaMemsetAsync(void* memory, int value, size_t bytes, cudaStream_t stream) {
+  enqueue(stream, [=] {
+    const DeviceMemoryAccess open;
+    if (value == 0)
+      strata::cuda_on_cpu::clear_device_memory(memory, bytes);
+    else if (bytes > 0)
+      std::memset(memory, value, bytes);
+  });
   return cudaSuccess;
 }
 cudaError_t cudaMemset(void* memory, int value, size_t bytes) {
   return cudaMemsetAsync(memory, value, bytes, nullptr);
-}
-
-// ---- streams and events ---------------------------------------------------------------------------------------
-
-cudaError_t cudaStreamCreateWithPriority(cudaStream_t* stream, unsigned, int) {
-  *stream = new CUstream_st{current_device};
-  return cudaSuccess;
-}
-cudaError_t cudaStreamDestroy(cudaStream_t stream) {
-  delete stream;
-  return cudaSuccess;
-}
-cudaError_t cudaStreamSynchronize(cudaStream_t) { return cudaSuccess; }
-cudaError_t cudaStreamQuery(cudaStream_t) { return cudaSuccess; }
-cudaError_t cudaStreamWaitEvent(cudaStream_t, cudaEvent_t, unsigned) { return cudaSuccess; }
-cudaError_t cudaEventCreate(cudaEvent_t* event) {
-  *event = new CUevent_st;
-  return cudaSuccess;
-}
-cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned) { return cudaEventCreate(event); }
-cudaError_t cudaEventDestroy(cudaEvent_t event) {
-  delete event;
-  return cudaSuccess;
-}
-cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t) {
-  event->recorded = true;
-  event->at = Clock::now();
-  return cudaSuccess;
-}
-cudaError_t cudaEventQuery(cudaEvent_t) { return cudaSuccess; }
-cudaError_t cudaEventSynchronize(cudaEvent_t) { return cudaSuccess; }
-cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t first, cudaEvent_t last) {
-  if (!first->recorded || !last->recorded) return answer(cudaErrorInvalidResourceHandle);
-  *milliseconds = std::chrono::duration<float, std::milli>(last->at - first->at).count();
-  return cudaSuccess;
 }
 
 }  // extern "C"

@@ -16,6 +16,7 @@
 
 #include "tests/support/cuda_on_cpu/device_memory.h"
 #include "tests/support/cuda_on_cpu/grid.h"
+#include "tests/support/cuda_on_cpu/streams.h"
 
 #undef __global__
 #undef __device__
@@ -176,10 +177,12 @@ T __ldg(const T* address) {
 namespace strata::cuda::target {
 
 template <typename... Parameters>
-cudaError_t run(void (*kernel)(Parameters...), dim3 blocks, dim3 threads, size_t shared_bytes, cudaStream_t,
+cudaError_t run(void (*kernel)(Parameters...), dim3 blocks, dim3 threads, size_t shared_bytes, cudaStream_t stream,
                 Parameters... arguments) {
-  const cuda_on_cpu::DeviceMemoryAccess open;
-  cuda_on_cpu::run_grid(blocks, threads, shared_bytes, [&] { kernel(arguments...); });
+  cuda_on_cpu::enqueue(stream, [=] {
+    const cuda_on_cpu::DeviceMemoryAccess open;
+    cuda_on_cpu::run_grid(blocks, threads, shared_bytes, [&] { kernel(arguments...); });
+  });
   return cudaSuccess;
 }
 
