@@ -107,7 +107,10 @@ class TensorSink {
   // One whole piece, contiguous and row-major; each that was not kept exactly once, in any order, from
   // several threads.
   virtual void write(size_t tensor, const Rect& piece, std::span<const std::byte> bytes) = 0;
-  // Once, when every piece was written: makes the result durable and gives it its name.
+  // Once, when every piece was written: makes the result whole and durable, under a name that is not yet its
+  // own, and returns that: it can be read there.
+  virtual std::string finish() = 0;
+  // Last: gives it its name, durably. Does finish() when that was not done.
   virtual void commit() = 0;
 };
 

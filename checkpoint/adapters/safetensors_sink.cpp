@@ -113,7 +113,7 @@ void SafetensorsSink::write(size_t tensor, const Rect& piece, std::span<const st
                 });
 }
 
-void SafetensorsSink::commit() {
+std::string SafetensorsSink::finish() {
   check(unwritten_bytes_ == 0, "[safetensors] {} bytes were not written", unwritten_bytes_.load());
   for (const auto& shard : shards_) shard->sync();
   shards_.clear();
@@ -129,6 +129,13 @@ void SafetensorsSink::commit() {
                                  .found = asset.name.substr(0, 80)});
     write_new(asset.name, asset.content);
   }
+  files_.sync_directory(folder_.path());
+  finished_ = true;
+  return folder_.path();
+}
+
+void SafetensorsSink::commit() {
+  if (!finished_) finish();
   folder_.publish();
 }
 

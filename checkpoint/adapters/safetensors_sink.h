@@ -34,6 +34,7 @@ class SafetensorsSink : public TensorSink {
   std::vector<Rect> pieces(size_t tensor) const override;
   std::optional<Digest> kept(size_t tensor, size_t piece) const override;
   void write(size_t tensor, const Rect& piece, std::span<const std::byte> bytes) override;
+  std::string finish() override;
   void commit() override;
 
  private:
@@ -52,6 +53,7 @@ class SafetensorsSink : public TensorSink {
   std::vector<Asset> assets_;
   std::string index_;  // text; empty with one file
   std::atomic<int64_t> unwritten_bytes_{0};
+  bool finished_ = false;
 };
 
 }  // namespace strata
