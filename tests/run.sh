@@ -27,10 +27,12 @@ build() {
 }
 
 build release
-if ! build/interop/bin/python -c 'import tensorboard, h5py' 2>/dev/null; then
-  say "installing the readers our files are tested with (build/interop)"
+readers=(tensorboard h5py safetensors numpy) # numpy: what safetensors hands out
+if [ $full = 1 ]; then readers+=(torch transformers); fi
+if ! build/interop/bin/python -c "import $(IFS=,; echo "${readers[*]}")" 2>/dev/null; then
+  say "installing the programs our files are tested with (build/interop)"
   python3 -m venv build/interop
-  build/interop/bin/pip install -q --disable-pip-version-check tensorboard h5py
+  build/interop/bin/pip install -q --disable-pip-version-check "${readers[@]}"
 fi
 export STRATA_INTEROP_PYTHON=$PWD/build/interop/bin/python
 say "testing release"
