@@ -81,10 +81,12 @@ std::optional<HfModel> model_of(const OpenedCheckpoint& opened) {
   return model;
 }
 
+bool is_foreign(FileSystem& files, const std::string& path) {
+  return !files.info(path + "/" + std::string(kManifestName)) && SafetensorsSource::recognises(files, path);
+}
+
 OpenedCheckpoint open_checkpoint(FileSystem& files, const std::string& path) {
-  if (files.info(path + "/" + std::string(kManifestName))) return open_strata(files, path);
-  if (SafetensorsSource::recognises(files, path)) return open_safetensors(files, path);
-  return open_strata(files, path);
+  return is_foreign(files, path) ? open_safetensors(files, path) : open_strata(files, path);
 }
 
 }  // namespace strata

@@ -28,6 +28,9 @@ struct OpenedCheckpoint {
 // Throws Error(model) when nothing readable is there, or when it is not what it seems. `files` lives longer.
 OpenedCheckpoint open_checkpoint(FileSystem& files, const std::string& path);
 
+// Whether `path` holds another format than Strata's own.
+bool is_foreign(FileSystem& files, const std::string& path);
+
 // The model whose tensors these are: a config.json says it, or the configuration of the run that trained it.
 // Nothing when neither does, or when Hugging Face has no such model.
 std::optional<HfModel> model_of(const OpenedCheckpoint& opened);
