@@ -15,7 +15,7 @@ constexpr int64_t kSpan = int64_t{4} << 20;         // read at once at most, wit
 constexpr int64_t kSmallSpan = int64_t{256} << 10;  // gaps in less than this are not worth another read
 constexpr int64_t kWaste = 4;                       // bytes read for each that is wanted, at most
 
-// Reads a rectangle of a row-major tensor, halving it until what it covers is worth reading as a whole.
+// Reads a rectangle of a tensor, halving it until what it covers is worth reading as a whole.
 struct RectReader {
   File& file;
   int64_t offset, size;
@@ -24,17 +24,17 @@ struct RectReader {
   void read(const Rect& rect, const StridedTarget& into) const {
     const int64_t wanted = rect.numel() * size;
     int64_t first = offset, span = size;
-    bool row_major_target = true;
+    bool contiguous = true;  // here and there
     int64_t dense = size;
     for (int d = rect.extent.rank() - 1; d >= 0; --d) {
       const int64_t stride = layout.strides[static_cast<size_t>(d)];
       first += rect.begin[d] * stride;
       span += (rect.extent[d] - 1) * stride;
-      row_major_target =
-          row_major_target && (rect.extent[d] == 1 || into.strides[static_cast<size_t>(d)] == dense);
+      contiguous = contiguous && (rect.extent[d] == 1 ||
+                                  (stride == dense && into.strides[static_cast<size_t>(d)] == dense));
       dense *= rect.extent[d];
     }
-    if (span == wanted && row_major_target) return file.read(first, {into.data, static_cast<size_t>(span)});
+    if (span == wanted && contiguous) return file.read(first, {into.data, static_cast<size_t>(span)});
     if (span <= kSmallSpan || (span <= kSpan && span <= kWaste * wanted)) {
       const PageMemory memory = page_memory(span);
       file.read(first, {memory.get(), static_cast<size_t>(span)});
@@ -63,7 +63,9 @@ size_t StoredTensors::add_file(std::string path) {
 
 void StoredTensors::add(StoredTensor tensor) {
   check(tensor.file < paths_.size(), "[stored tensors] file {} of {}", tensor.file, paths_.size());
-  places_.emplace_back(tensor.file, tensor.offset);
+  places_.push_back({tensor.file, tensor.offset,
+                     tensor.strides.value_or(
+                         row_major(nullptr, tensor.logical.shape, size_of(tensor.logical.type)).strides)});
   tensors_.push_back(std::move(tensor.logical));
 }
 
@@ -83,8 +85,9 @@ void StoredTensors::read(size_t tensor, const Rect& rect, const StridedTarget& i
   if (rect.numel() == 0) return;
   const TensorSpec& logical = tensors_.at(tensor);
   const int64_t size = size_of(logical.type);
-  const auto opened = file(places_[tensor].first);
-  RectReader{*opened, places_[tensor].second, size, row_major(nullptr, logical.shape, size)}.read(rect, into);
+  const Place& place = places_[tensor];
+  const auto opened = file(place.file);
+  RectReader{*opened, place.offset, size, {.strides = place.strides}}.read(rect, into);
 }
 
 }  // namespace strata

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The part that formats of plain bytes share: each tensor lies row-major, little-endian and without gaps
-// somewhere in a file. A format's own file finds out where and proves that it lies inside.
+// The part that formats of plain bytes share: each tensor lies little-endian somewhere in a file, row-major
+// and without gaps unless strides say otherwise. A format's own file finds out where and proves that it lies
+// inside.
 #pragma once
 
 #include <memory>
@@ -17,6 +18,8 @@ struct StoredTensor {
   TensorSpec logical;
   size_t file = 0;     // as add_file said
   int64_t offset = 0;  // of its first byte there
+  // Bytes from an element to the next in each dim, none negative; nothing: row-major.
+  std::optional<std::array<int64_t, Shape::kMaxRank>> strides = std::nullopt;
 };
 
 class StoredTensors : public TensorSource {
@@ -38,7 +41,12 @@ class StoredTensors : public TensorSource {
   FileSystem& files_;
   std::vector<std::string> paths_;
   std::vector<TensorSpec> tensors_;
-  std::vector<std::pair<size_t, int64_t>> places_;                      // file and offset, by tensor
+  struct Place {
+    size_t file;
+    int64_t offset;
+    std::array<int64_t, Shape::kMaxRank> strides;
+  };
+  std::vector<Place> places_;                                           // by tensor
   mutable std::mutex mutex_;                                            // guards open_
   mutable std::vector<std::pair<size_t, std::shared_ptr<File>>> open_;  // the last used last
 };

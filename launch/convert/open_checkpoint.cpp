@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "checkpoint/adapters/safetensors_source.h"
+#include "checkpoint/adapters/torch_source.h"
 #include "checkpoint/strata_source.h"
 #include "checkpoint/strict_json.h"
 #include "core/base/error.h"
@@ -21,9 +22,13 @@ const Asset* config_of(const std::vector<Asset>& assets) {
   return found == assets.end() ? nullptr : &*found;
 }
 
-OpenedCheckpoint open_safetensors(FileSystem& files, const std::string& path) {
+// Safetensors or torch.save, with Hugging Face's names where there is a config.json.
+OpenedCheckpoint open_model(FileSystem& files, const std::string& path) {
   OpenedCheckpoint opened;
-  opened.stored = std::make_unique<SafetensorsSource>(files, path);
+  if (SafetensorsSource::recognises(files, path))
+    opened.stored = std::make_unique<SafetensorsSource>(files, path);
+  else
+    opened.stored = std::make_unique<TorchSource>(files, path);
   const auto info = files.info(path);
   const std::string folder = info && info->type == FileInfo::Type::directory ? path : parent_directory(path);
   std::vector<Asset> assets = hf_assets(files, folder);
@@ -82,11 +87,12 @@ std::optional<HfModel> model_of(const OpenedCheckpoint& opened) {
 }
 
 bool is_foreign(FileSystem& files, const std::string& path) {
-  return !files.info(path + "/" + std::string(kManifestName)) && SafetensorsSource::recognises(files, path);
+  return !files.info(path + "/" + std::string(kManifestName)) &&
+         (SafetensorsSource::recognises(files, path) || TorchSource::recognises(files, path));
 }
 
 OpenedCheckpoint open_checkpoint(FileSystem& files, const std::string& path) {
-  return is_foreign(files, path) ? open_safetensors(files, path) : open_strata(files, path);
+  return is_foreign(files, path) ? open_model(files, path) : open_strata(files, path);
 }
 
 }  // namespace strata

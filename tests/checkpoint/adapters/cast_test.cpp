@@ -63,8 +63,7 @@ TEST(Cast, EverySixteenBitNumberWidensAndComesBack) {
       ASSERT_EQ(static_cast<double>(wide[i]), i >> 15 ? -value : value) << i;
     }
     const std::vector<uint16_t> back = cast<uint16_t>(Elements<float>(ElementType::f32, wide), type);
-    for (size_t i = 0; i < all.size(); ++i)
-      ASSERT_TRUE(std::isnan(wide[i]) || back[i] == all[i]) << i;
+    for (size_t i = 0; i < all.size(); ++i) ASSERT_TRUE(std::isnan(wide[i]) || back[i] == all[i]) << i;
   }
 }
 
