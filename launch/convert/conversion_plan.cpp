@@ -2,9 +2,11 @@
 #include "launch/convert/conversion_plan.h"
 
 #include <algorithm>
+#include <map>
 
 #include "checkpoint/adapters/cast_source.h"
 #include "core/base/error.h"
+#include "launch/metrics/humanize.h"
 
 namespace strata {
 namespace {
@@ -42,15 +44,24 @@ void add_config(ConversionPlan& plan, const HfModel& model, std::optional<Elemen
 
 // Without what safetensors have no place for.
 void keep_weights(ConversionPlan& plan) {
+  struct Left {
+    int64_t tensors = 0, bytes = 0;
+  };
   std::vector<MappedTensor> kept;
+  std::map<std::string, Left> left;  // by state
   for (size_t t = 0; t < plan.source->tensors().size(); ++t) {
     const TensorSpec& tensor = plan.source->tensors()[t];
-    if (tensor.state == "param")
+    if (tensor.state == "param") {
       kept.push_back({tensor, {whole_piece(t, tensor.shape)}});
-    else
-      plan.dropped.push_back(to_string(tensor) + ": optimizer state");
+    } else {
+      ++left[tensor.state].tensors;
+      left[tensor.state].bytes += tensor.bytes();
+    }
   }
-  if (kept.size() == plan.source->tensors().size()) return;
+  if (left.empty()) return;
+  for (const auto& [state, size] : left)
+    plan.dropped.push_back(
+        fmt::format("the optimizer's '{}': {} tensors, {}", state, size.tensors, human_bytes(size.bytes)));
   plan.steps.push_back(
       std::make_unique<MappedSource>(*plan.source, std::move(kept), plan.source->metadata(), plan.assets));
   plan.source = plan.steps.back().get();
@@ -94,12 +105,11 @@ ConversionPlan plan_conversion(const OpenedCheckpoint& opened, TargetFormat form
     plan.steps.push_back(std::make_unique<CastSource>(*plan.source, *type));
     plan.source = plan.steps.back().get();
   }
+  if (format != TargetFormat::strata) keep_weights(plan);
   if (format == TargetFormat::hugging_face) {
     name_for_hugging_face(plan, opened);
     std::erase_if(plan.assets, [](const Asset& asset) { return asset.name == "config.toml"; });
     add_config(plan, *model_of(opened), type);
-  } else if (format == TargetFormat::safetensors) {
-    keep_weights(plan);
   }
   return plan;
 }
