@@ -97,9 +97,20 @@ class TensorSink {
                        std::vector<Asset> assets) = 0;
   // The rectangles in which the sink wants a tensor, covering it exactly once.
   virtual std::vector<Rect> pieces(size_t tensor) const = 0;
-  // One whole piece, contiguous and row-major; each exactly once, in any order, from several threads.
+  // The digest of a piece that an earlier try, cut off before its commit(), left whole: not to be written
+  // again. Nothing for the others, and for formats that begin anew.
+  virtual std::optional<Digest> kept(size_t tensor, size_t piece) const {
+    static_cast<void>(tensor);
+    static_cast<void>(piece);
+    return std::nullopt;
+  }
+  // One whole piece, contiguous and row-major; each that was not kept exactly once, in any order, from
+  // several threads.
   virtual void write(size_t tensor, const Rect& piece, std::span<const std::byte> bytes) = 0;
-  // Once, when every piece was written: makes the result durable and gives it its name.
+  // Once, when every piece was written: makes the result whole and durable, under a name that is not yet its
+  // own, and returns that: it can be read there.
+  virtual std::string finish() = 0;
+  // Last: gives it its name, durably. Does finish() when that was not done.
   virtual void commit() = 0;
 };
 

@@ -75,7 +75,7 @@ void StrataSink::write(size_t tensor, const Rect& piece, std::span<const std::by
   --unwritten_;
 }
 
-void StrataSink::commit() {
+std::string StrataSink::finish() {
   check(unwritten_ == 0, "[sink] {} pieces were not written", unwritten_.load());
   for (const auto& shard : shards_) {
     shard->sync();
@@ -92,6 +92,12 @@ void StrataSink::commit() {
           {places_[t][p].shard, written.offset, pieces_[t][p], written.crcs});
     }
   seal_folder(files_, folder_, manifest_, assets_);
+  finished_ = true;
+  return folder_;
+}
+
+void StrataSink::commit() {
+  if (!finished_) finish();
   publish_folder(files_, folder_, path_);
   committed_ = true;
 }

@@ -29,6 +29,7 @@ class StrataSink : public TensorSink {
                std::vector<Asset> assets) override;
   std::vector<Rect> pieces(size_t tensor) const override;
   void write(size_t tensor, const Rect& piece, std::span<const std::byte> bytes) override;
+  std::string finish() override;
   void commit() override;
 
  private:
@@ -45,7 +46,7 @@ class StrataSink : public TensorSink {
   std::vector<std::vector<Rect>> pieces_;   // by tensor, in row-major order
   std::vector<std::vector<Place>> places_;  // alike
   std::atomic<int64_t> unwritten_{0};
-  bool committed_ = false;
+  bool finished_ = false, committed_ = false;
 };
 
 }  // namespace strata

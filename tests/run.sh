@@ -27,10 +27,12 @@ build() {
 }
 
 build release
-if ! build/interop/bin/python -c 'import tensorboard, h5py' 2>/dev/null; then
-  say "installing the readers our files are tested with (build/interop)"
+readers=(tensorboard h5py safetensors numpy) # numpy: what safetensors hands out
+if [ $full = 1 ]; then readers+=(torch transformers); fi
+if ! build/interop/bin/python -c "import $(IFS=,; echo "${readers[*]}")" 2>/dev/null; then
+  say "installing the programs our files are tested with (build/interop)"
   python3 -m venv build/interop
-  build/interop/bin/pip install -q --disable-pip-version-check tensorboard h5py
+  build/interop/bin/pip install -q --disable-pip-version-check "${readers[@]}"
 fi
 export STRATA_INTEROP_PYTHON=$PWD/build/interop/bin/python
 say "testing release"
@@ -48,6 +50,20 @@ if [ -x "${CUDA_PATH:-/usr/local/cuda}/bin/nvcc" ]; then
   build cuda strata
 else
   say "no nvcc: the CUDA device is not compiled for a GPU"
+fi
+
+# Everything that reads files of strangers, under libFuzzer with AddressSanitizer and UBSan. What it finds out goes to build/fuzz.
+if command -v clang++ >/dev/null; then
+  build fuzz fuzzers
+  for fuzzer in build/fuzz/tests/fuzz/fuzz_*; do
+    name=${fuzzer##*/fuzz_}
+    say "fuzzing $name"
+    mkdir -p "build/fuzz/corpus/$name"
+    "$fuzzer" $([ $full = 1 ] && echo -runs=1000000 || echo -max_total_time=30) -max_len=20000 -rss_limit_mb=600 -artifact_prefix="build/fuzz/$name-" \
+      "build/fuzz/corpus/$name" "tests/fuzz/corpus/$name" >"build/fuzz/$name.log" 2>&1 || { tail -n 40 "build/fuzz/$name.log"; exit 1; }
+  done
+else
+  say "no clang++: what reads files is not fuzzed"
 fi
 
 if [ $sanitize = 1 ]; then

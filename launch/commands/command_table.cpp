@@ -6,6 +6,7 @@ namespace strata {
 Run add_bench(CLI::App& app);
 Run add_bisect(CLI::App& app);
 Run add_config(CLI::App& app);
+Run add_convert(CLI::App& app);
 Run add_diff(CLI::App& app);
 Run add_doctor(CLI::App& app);
 Run add_eval(CLI::App& app);
@@ -27,6 +28,7 @@ std::span<const Command> commands() {
       {"sample", "let a trained model go on with a text", add_sample},
       {"eval", "measure a trained model's loss and perplexity on a text", add_eval},
       {"tokenize", "turn text into a token file", add_tokenize},
+      {"convert", "turn a checkpoint of one format into another", add_convert},
       {"inspect", "say what a checkpoint holds", add_inspect},
       {"verify", "read every byte of a checkpoint and compare it with its checksums", add_verify},
       {"diff", "name the tensors in which two checkpoints differ", add_diff},

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// strata inspect PATH [--tensors] [--json]: what a checkpoint holds, from its manifest alone.
+// strata inspect PATH [--tensors] [--json]: what a checkpoint holds, from its manifest or headers alone.
 #include <fmt/core.h>
 #include <fmt/ranges.h>
 
@@ -10,6 +10,7 @@
 
 #include "checkpoint/strata_source.h"
 #include "launch/commands/command.h"
+#include "launch/convert/open_checkpoint.h"
 #include "launch/metrics/humanize.h"
 #include "launch/train/run_state.h"
 
@@ -74,8 +75,48 @@ void print_json(const StrataSource& checkpoint) {
   fmt::print("{}\n", whole.dump(2));
 }
 
+int inspect_foreign(FileSystem& files, const InspectArguments& arguments) {
+  const OpenedCheckpoint opened = open_checkpoint(files, arguments.path);
+  const TensorSource& source = opened.source();
+  int64_t elements = 0, bytes = 0;
+  nlohmann::ordered_json rows = nlohmann::ordered_json::array();
+  for (const TensorSpec& tensor : source.tensors()) {
+    elements += tensor.shape.numel();
+    bytes += tensor.bytes();
+    rows.push_back({{"name", tensor.name},
+                    {"state", tensor.state},
+                    {"dtype", name(tensor.type)},
+                    {"shape", std::vector<int64_t>(tensor.shape.begin(), tensor.shape.end())}});
+  }
+  if (arguments.json) {
+    const nlohmann::ordered_json whole = {{"path", source.path()},
+                                          {"format", source.format()},
+                                          {"model", opened.model ? opened.model->family : ""},
+                                          {"meta", source.metadata()},
+                                          {"dropped", opened.dropped},
+                                          {"tensors", std::move(rows)}};
+    fmt::print("{}\n", whole.dump(2));
+    return 0;
+  }
+  fmt::print("checkpoint  {}\nformat      {}\n", source.path(), source.format());
+  if (opened.model) {
+    const ModelSpec& spec = opened.model->spec;
+    fmt::print("model       {}: {} layers of {}, {} heads, {} entries\n", opened.model->family, spec.layers,
+               spec.hidden, spec.heads, spec.vocab);
+  }
+  fmt::print("{:<11} {} tensors, {} elements, {}\n", "param", source.tensors().size(),
+             human_count(static_cast<double>(elements)), human_bytes(bytes));
+  for (const std::string& dropped : opened.dropped) fmt::print("not ours    {}\n", dropped);
+  for (const std::string& note : opened.notes) fmt::print("note        {}\n", note);
+  if (arguments.tensors) fmt::print("\n");
+  for (const TensorSpec& tensor : source.tensors())
+    if (arguments.tensors) fmt::print("{}\n", to_string(tensor));
+  return 0;
+}
+
 int inspect(const InspectArguments& arguments) {
   const auto files = make_posix_file_system();
+  if (is_foreign(*files, arguments.path)) return inspect_foreign(*files, arguments);
   const StrataSource checkpoint(*files, find_checkpoint(*files, arguments.path));
   if (arguments.json)
     print_json(checkpoint);
@@ -88,7 +129,8 @@ int inspect(const InspectArguments& arguments) {
 
 Run add_inspect(CLI::App& app) {
   const auto arguments = std::make_shared<InspectArguments>();
-  app.add_option("PATH", arguments->path, "a run's folder (its newest checkpoint), or one checkpoint")
+  app.add_option("PATH", arguments->path,
+                 "a run's folder (its newest checkpoint), one checkpoint, or a model of Hugging Face")
       ->required();
   app.add_flag("--tensors", arguments->tensors, "list every tensor, with its digest");
   app.add_flag("--json", arguments->json, "print one JSON object");

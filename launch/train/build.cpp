@@ -14,6 +14,29 @@ DType compute_type(const Config& config) {
   return config.precision.compute == ComputeType::bf16 ? DType::bf16 : DType::f32;
 }
 
+ModelSpec model_spec(const ModelConfig& m, int64_t vocab) {
+  return {.arch = m.arch,
+          .layers = m.layers,
+          .hidden = m.hidden,
+          .heads = m.heads,
+          .kv_heads = m.kv_heads,
+          .head_dim = m.head_dim,
+          .ffn = m.ffn,
+          .vocab = vocab,
+          .max_positions = m.max_positions,
+          .norm_eps = static_cast<float>(m.norm_eps),
+          .init_std = static_cast<float>(m.init_std),
+          .tied = m.tied,
+          .qk_norm = m.qk_norm,
+          .qkv_bias = m.qkv_bias,
+          .rope = {.theta = m.rope_theta,
+                   .llama3_scaling = m.rope_scaling == RopeScalingKind::llama3,
+                   .factor = m.rope_factor,
+                   .low_freq_factor = m.rope_low_freq_factor,
+                   .high_freq_factor = m.rope_high_freq_factor,
+                   .original_positions = static_cast<double>(m.rope_original_positions)}};
+}
+
 Model build_model(const Config& config, int64_t tokenizer_vocab, const Split& split) {
   const ModelConfig& m = config.model;
   if (m.vocab != 0 && m.vocab < tokenizer_vocab)
@@ -21,26 +44,7 @@ Model build_model(const Config& config, int64_t tokenizer_vocab, const Split& sp
                                .found = fmt::format("model.vocab = {}", m.vocab),
                                .expected = fmt::format("at least {}", tokenizer_vocab),
                                .fix = "leave model.vocab out"});
-  ModelSpec spec{.arch = m.arch,
-                 .layers = m.layers,
-                 .hidden = m.hidden,
-                 .heads = m.heads,
-                 .kv_heads = m.kv_heads,
-                 .head_dim = m.head_dim,
-                 .ffn = m.ffn,
-                 .vocab = m.vocab ? m.vocab : tokenizer_vocab,
-                 .max_positions = m.max_positions,
-                 .norm_eps = static_cast<float>(m.norm_eps),
-                 .init_std = static_cast<float>(m.init_std),
-                 .tied = m.tied,
-                 .qk_norm = m.qk_norm,
-                 .qkv_bias = m.qkv_bias,
-                 .rope = {.theta = m.rope_theta,
-                          .llama3_scaling = m.rope_scaling == RopeScalingKind::llama3,
-                          .factor = m.rope_factor,
-                          .low_freq_factor = m.rope_low_freq_factor,
-                          .high_freq_factor = m.rope_high_freq_factor,
-                          .original_positions = static_cast<double>(m.rope_original_positions)}};
+  const ModelSpec spec = model_spec(m, m.vocab ? m.vocab : tokenizer_vocab);
   Model model = make_model(spec, compute_type(config), split);
   model.freeze(config.optimizer.frozen);
   return model;

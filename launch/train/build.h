@@ -15,6 +15,9 @@ namespace strata {
 
 DType compute_type(const Config& config);
 
+// A resolved configuration's model with `vocab` entries.
+ModelSpec model_spec(const ModelConfig& model, int64_t vocab);
+
 // The model of a resolved configuration with `vocab` entries (the tokenizer's when the configuration says 0).
 // With `split`, what one of several ranks holds of it.
 Model build_model(const Config& config, int64_t tokenizer_vocab, const Split& split = {});

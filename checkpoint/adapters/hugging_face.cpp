@@ -1,0 +1,245 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "checkpoint/adapters/hugging_face.h"
+
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <map>
+#include <set>
+
+#include "core/base/check.h"
+#include "core/base/error.h"
+#include "core/io/file_system.h"
+#include "core/models/architectures.h"
+
+namespace strata {
+namespace {
+
+// Names without ".weight" and ".bias"; '*' is the layer. `part` of `parts` equal ones of the foreign matrix's
+// outputs. transposed: matrices are stored [in, out] there (GPT-2's Conv1D).
+struct Rule {
+  std::string_view logical, foreign;
+  bool transposed = false;
+  int part = 0, parts = 1;
+};
+
+constexpr Rule kLlama[] = {
+    {"embedding", "embed_tokens"},
+    {"layers.*.attention_norm", "layers.*.input_layernorm"},
+    {"layers.*.attention.query", "layers.*.self_attn.q_proj"},
+    {"layers.*.attention.key", "layers.*.self_attn.k_proj"},
+    {"layers.*.attention.value", "layers.*.self_attn.v_proj"},
+    {"layers.*.attention.query_norm", "layers.*.self_attn.q_norm"},
+    {"layers.*.attention.key_norm", "layers.*.self_attn.k_norm"},
+    {"layers.*.attention.output", "layers.*.self_attn.o_proj"},
+    {"layers.*.mlp_norm", "layers.*.post_attention_layernorm"},
+    {"layers.*.mlp.gate", "layers.*.mlp.gate_proj"},
+    {"layers.*.mlp.up", "layers.*.mlp.up_proj"},
+    {"layers.*.mlp.down", "layers.*.mlp.down_proj"},
+    {"final_norm", "norm"},
+};
+constexpr Rule kGpt2[] = {
+    {"embedding", "wte"},
+    {"position_embedding", "wpe"},
+    {"layers.*.attention_norm", "h.*.ln_1"},
+    {"layers.*.attention.query", "h.*.attn.c_attn", true, 0, 3},
+    {"layers.*.attention.key", "h.*.attn.c_attn", true, 1, 3},
+    {"layers.*.attention.value", "h.*.attn.c_attn", true, 2, 3},
+    {"layers.*.attention.output", "h.*.attn.c_proj", true},
+    {"layers.*.mlp_norm", "h.*.ln_2"},
+    {"layers.*.mlp.up", "h.*.mlp.c_fc", true},
+    {"layers.*.mlp.down", "h.*.mlp.c_proj", true},
+    {"final_norm", "ln_f"},
+};
+
+struct Family {
+  std::span<const Rule> rules;
+  std::string_view prefix;  // of all but the head
+  std::string_view table;   // the stored name of the embedding
+};
+Family family_of(const HfModel& model) {
+  return model.family == "gpt2" ? Family{kGpt2, "transformer.", "wte.weight"}
+                                : Family{kLlama, "model.", "embed_tokens.weight"};
+}
+constexpr std::string_view kHead = "lm_head.weight";
+
+// A logical tensor's place in the foreign model.
+struct Place {
+  std::string name;
+  bool transposed = false;
+  int part = 0, parts = 1;
+  Shape shape;  // of the whole foreign tensor
+};
+
+Place place_of(const Family& family, std::string_view prefix, const std::string& name, const Shape& shape) {
+  if (name == "head.weight") return {.name = std::string(kHead), .shape = shape};
+  const size_t dot = name.rfind('.');
+  std::string stem = name.substr(0, dot), layer;
+  if (stem.starts_with("layers.")) {
+    const size_t end = stem.find('.', 7);
+    layer = stem.substr(7, end - 7);
+    stem = "layers.*" + stem.substr(end);
+  }
+  const auto rule = std::find_if(family.rules.begin(), family.rules.end(),
+                                 [&](const Rule& r) { return r.logical == stem; });
+  check(rule != family.rules.end(), "[hugging face] no name for '{}'", name);
+  std::string foreign(rule->foreign);
+  if (const size_t star = foreign.find('*'); star != std::string::npos) foreign.replace(star, 1, layer);
+  Place place{.name = fmt::format("{}{}{}", prefix, foreign, name.substr(dot)),
+              .transposed = rule->transposed && shape.rank() == 2,
+              .part = rule->part,
+              .parts = rule->parts,
+              .shape = shape};
+  place.shape.set(0, shape[0] * rule->parts);
+  if (place.transposed) place.shape = {place.shape[1], place.shape[0]};
+  return place;
+}
+
+// The logical tensors of a model, in its order, once each.
+struct Wanted {
+  std::string name, role;
+  Shape shape;
+};
+std::vector<Wanted> wanted_of(const ModelSpec& spec) {
+  static constexpr std::string_view kRoles[] = {"embedding", "linear", "bias", "norm"};
+  const Model model = make_model(spec, DType::f32);
+  std::vector<Wanted> wanted;
+  for (int block = 0; block < model.num_blocks(); ++block)
+    for (const Parameter& parameter : model.parameters(block))
+      for (const LogicalTensor& tensor : parameter.pieces)
+        wanted.push_back(
+            {tensor.name, std::string(kRoles[static_cast<size_t>(parameter.role)]), tensor.shape});
+  return wanted;
+}
+
+// Buffers that old versions of transformers stored: masks and rotary frequencies.
+bool computed(const std::string& name) {
+  return name.ends_with(".rotary_emb.inv_freq") || name.ends_with(".attn.bias") ||
+         name.ends_with(".attn.masked_bias");
+}
+
+[[noreturn]] void differs(const std::vector<std::string>& faults, const std::string& where) {
+  throw Error(Fault::model,
+              {.what = "the model does not hold the tensors that its configuration says",
+               .where = where,
+               .found = fmt::format("{} differences\n    {}", faults.size(), fmt::join(faults, "\n    ")),
+               .expected = "the same names and shapes"});
+}
+
+}  // namespace
+
+HfMapping from_hugging_face(const HfModel& model, std::span<const TensorSpec> stored,
+                            const std::string& where) {
+  const Family family = family_of(model);
+  std::map<std::string, size_t> known;
+  for (size_t t = 0; t < stored.size(); ++t) known.emplace(stored[t].name, t);
+  HfMapping mapping;
+  if (!known.contains(std::string(family.table))) mapping.prefix = family.prefix;
+  std::vector<char> used(stored.size());
+  std::vector<std::string> faults;
+  for (Wanted& tensor : wanted_of(model.spec)) {
+    const Place place = place_of(family, mapping.prefix, tensor.name, tensor.shape);
+    const auto found = known.find(place.name);
+    if (found == known.end()) {
+      faults.push_back(fmt::format("missing    {} {}", place.name, place.shape));
+      continue;
+    }
+    const TensorSpec& there = stored[found->second];
+    used[found->second] = 1;
+    if (there.shape != place.shape) {
+      faults.push_back(fmt::format("different  {}, which should be {}", to_string(there), place.shape));
+      continue;
+    }
+    MappedPiece piece = place.transposed ? transposed_piece(found->second, tensor.shape)
+                                         : whole_piece(found->second, tensor.shape);
+    piece.begin.set(place.transposed ? 1 : 0, place.part * tensor.shape[0]);
+    mapping.tensors.push_back({{.name = std::move(tensor.name),
+                                .type = there.type,
+                                .shape = tensor.shape,
+                                .role = std::move(tensor.role)},
+                               {piece}});
+  }
+  const auto table = known.find(mapping.prefix + std::string(family.table));
+  for (size_t t = 0; t < stored.size(); ++t) {
+    if (used[t]) continue;
+    if (stored[t].name == kHead && model.spec.tied && table != known.end()) {
+      mapping.dropped.push_back(to_string(stored[t]) + ": tied to the embedding");
+      mapping.twins.emplace_back(t, table->second);
+    } else if (computed(stored[t].name)) {
+      mapping.dropped.push_back(to_string(stored[t]) + ": computed from the configuration");
+    } else {
+      faults.push_back("extra      " + to_string(stored[t]));
+    }
+  }
+  if (!faults.empty()) differs(faults, where);
+  return mapping;
+}
+
+HfMapping to_hugging_face(const HfModel& model, std::span<const TensorSpec> stored, const std::string& where,
+                          const std::optional<std::string>& prefix) {
+  const Family family = family_of(model);
+  HfMapping mapping{.prefix = prefix.value_or(std::string(family.prefix))};
+  std::map<std::string, size_t> known;
+  std::vector<char> used(stored.size());
+  for (size_t t = 0; t < stored.size(); ++t) {
+    if (stored[t].state == "param")
+      known.emplace(stored[t].name, t);
+    else
+      mapping.dropped.push_back(to_string(stored[t]) + ": optimizer state");
+    used[t] = stored[t].state == "param" ? 0 : 1;
+  }
+  std::vector<std::string> faults;
+  std::map<std::string, size_t> made;  // by foreign name: index into mapping.tensors
+  for (const Wanted& tensor : wanted_of(model.spec)) {
+    const auto found = known.find(tensor.name);
+    if (found == known.end()) {
+      faults.push_back(fmt::format("missing    {} {}", tensor.name, tensor.shape));
+      continue;
+    }
+    const TensorSpec& there = stored[found->second];
+    used[found->second] = 1;
+    if (there.shape != tensor.shape) {
+      faults.push_back(fmt::format("different  {}, which should be {}", to_string(there), tensor.shape));
+      continue;
+    }
+    const Place place = place_of(family, mapping.prefix, tensor.name, tensor.shape);
+    const auto [target, fresh] = made.emplace(place.name, mapping.tensors.size());
+    if (fresh)
+      mapping.tensors.push_back({{.name = place.name, .type = there.type, .shape = place.shape}, {}});
+    Shape extent = tensor.shape;
+    if (place.transposed) extent = {extent[1], extent[0]};
+    MappedPiece piece =
+        place.transposed ? transposed_piece(found->second, extent) : whole_piece(found->second, extent);
+    piece.target.begin.set(place.transposed ? 1 : 0, place.part * tensor.shape[0]);
+    mapping.tensors[target->second].pieces.push_back(piece);
+  }
+  for (size_t t = 0; t < stored.size(); ++t)
+    if (!used[t]) faults.push_back("extra      " + to_string(stored[t]));
+  if (!faults.empty()) differs(faults, where);
+  return mapping;
+}
+
+std::vector<Asset> hf_assets(FileSystem& files, const std::string& folder) {
+  constexpr int64_t kAssetBytes = int64_t{64} << 20;
+  std::vector<Asset> assets;
+  for (const char* name : {"config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json",
+                           "special_tokens_map.json", "added_tokens.json", "vocab.json", "merges.txt",
+                           "tokenizer.model", "chat_template.jinja", "chat_template.json"}) {
+    const std::string path = folder + "/" + name;
+    if (files.is_link(path))
+      throw Error(Fault::model, {.what = "a file of the model is a symbolic link",
+                                 .where = path,
+                                 .fix = "copy the folder with its links resolved: cp -rL"});
+    const auto info = files.info(path);
+    if (!info || info->type != FileInfo::Type::file) continue;
+    if (info->bytes > kAssetBytes)
+      throw Error(Fault::model, {.what = "a file beside the weights is too large",
+                                 .where = path,
+                                 .found = fmt::format("{} bytes", info->bytes),
+                                 .expected = fmt::format("at most {}", kAssetBytes)});
+    assets.push_back({name, read_file(files, path)});
+  }
+  return assets;
+}
+
+}  // namespace strata

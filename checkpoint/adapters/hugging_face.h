@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+// Hugging Face's names of a model's tensors and our logical ones, both ways, as geometry (mapped_source.h).
+#pragma once
+
+#include "checkpoint/adapters/hf_config.h"
+#include "checkpoint/adapters/mapped_source.h"
+#include "core/io/file_system.h"
+
+namespace strata {
+
+struct HfMapping {
+  std::vector<MappedTensor> tensors;
+  // What is stored and not taken along, with the reason: "name f32 [3, 4]: computed from the configuration".
+  std::vector<std::string> dropped;
+  // Stored tensors that must hold the same elements: a tied matrix that was stored twice, one copy of which
+  // is dropped. The caller compares.
+  std::vector<std::pair<size_t, size_t>> twins;
+  std::string prefix;  // of the stored names: "model.", "transformer." or nothing
+};
+
+// Strict: every tensor of the model must be there in its shape, and nothing else; Error(model) lists all that
+// differs. `where` is what is read.
+HfMapping from_hugging_face(const HfModel& model, std::span<const TensorSpec> stored,
+                            const std::string& where);
+
+// `stored`: logical tensors; states other than param are dropped. `prefix` as from_hugging_face found it,
+// nothing for the family's own.
+HfMapping to_hugging_face(const HfModel& model, std::span<const TensorSpec> stored, const std::string& where,
+                          const std::optional<std::string>& prefix = std::nullopt);
+
+// Files of a model's folder that travel along with the weights: configuration, tokenizer.
+std::vector<Asset> hf_assets(FileSystem& files, const std::string& folder);
+
+}  // namespace strata

@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "launch/convert/conversion_plan.h"
+
+#include <algorithm>
+#include <map>
+
+#include "checkpoint/adapters/cast_source.h"
+#include "core/base/error.h"
+#include "launch/metrics/humanize.h"
+
+namespace strata {
+namespace {
+
+struct Row {
+  TargetFormat format;
+  std::string_view name;
+};
+constexpr Row kRows[] = {{TargetFormat::strata, "strata"},
+                         {TargetFormat::hugging_face, "hf"},
+                         {TargetFormat::safetensors, "safetensors"}};
+
+constexpr bool is_float(ElementType type) {
+  return type == ElementType::f64 || type == ElementType::f32 || type == ElementType::f16 ||
+         type == ElementType::bf16;
+}
+
+// config.json as it came, or made from what is known of the model; of weights that were converted, with their
+// type.
+void add_config(ConversionPlan& plan, const HfModel& model, std::optional<ElementType> type) {
+  const auto config = std::find_if(plan.assets.begin(), plan.assets.end(),
+                                   [](const Asset& a) { return a.name == "config.json"; });
+  if (config == plan.assets.end()) {
+    ElementType stored = ElementType::f32;
+    for (const TensorSpec& tensor : plan.source->tensors())
+      if (is_float(tensor.type)) stored = tensor.type;
+    plan.assets.push_back({"config.json", make_hf_config(model.spec, stored).dump(2) + "\n"});
+  } else if (type) {
+    auto json = nlohmann::ordered_json::parse(config->content);
+    const nlohmann::ordered_json made = make_hf_config(model.spec, *type);
+    json[json.contains("dtype") ? "dtype" : "torch_dtype"] = made["torch_dtype"];
+    config->content = json.dump(2) + "\n";
+  }
+}
+
+// Without what safetensors have no place for.
+void keep_weights(ConversionPlan& plan) {
+  struct Left {
+    int64_t tensors = 0, bytes = 0;
+  };
+  std::vector<MappedTensor> kept;
+  std::map<std::string, Left> left;  // by state
+  for (size_t t = 0; t < plan.source->tensors().size(); ++t) {
+    const TensorSpec& tensor = plan.source->tensors()[t];
+    if (tensor.state == "param") {
+      kept.push_back({tensor, {whole_piece(t, tensor.shape)}});
+    } else {
+      ++left[tensor.state].tensors;
+      left[tensor.state].bytes += tensor.bytes();
+    }
+  }
+  if (left.empty()) return;
+  for (const auto& [state, size] : left)
+    plan.dropped.push_back(
+        fmt::format("the optimizer's '{}': {} tensors, {}", state, size.tensors, human_bytes(size.bytes)));
+  plan.steps.push_back(
+      std::make_unique<MappedSource>(*plan.source, std::move(kept), plan.source->metadata(), plan.assets));
+  plan.source = plan.steps.back().get();
+}
+
+void name_for_hugging_face(ConversionPlan& plan, const OpenedCheckpoint& opened) {
+  const auto model = opened.logical ? model_of(opened) : std::nullopt;
+  if (!model)
+    throw Error(Fault::usage,
+                {.what = "no model of Hugging Face can be made of this",
+                 .where = opened.stored->path(),
+                 .found = opened.logical ? "no configuration of a model that transformers knows"
+                                         : "tensors without a config.json, whose names mean nothing here",
+                 .expected = "a checkpoint of strata train, or a model of transformers",
+                 .fix = "--to safetensors writes the tensors under the names they have"});
+  HfMapping mapping =
+      to_hugging_face(*model, plan.source->tensors(), opened.stored->path(), opened.hf_prefix);
+  plan.dropped.insert(plan.dropped.end(), mapping.dropped.begin(), mapping.dropped.end());
+  plan.steps.push_back(std::make_unique<MappedSource>(*plan.source, std::move(mapping.tensors),
+                                                      plan.source->metadata(), plan.assets));
+  plan.source = plan.steps.back().get();
+}
+
+}  // namespace
+
+std::string_view name(TargetFormat format) { return kRows[static_cast<size_t>(format)].name; }
+
+std::optional<TargetFormat> target_format_named(std::string_view name) {
+  for (const Row& row : kRows)
+    if (row.name == name) return row.format;
+  return std::nullopt;
+}
+
+ConversionPlan plan_conversion(const OpenedCheckpoint& opened, TargetFormat format,
+                               std::optional<ElementType> type) {
+  ConversionPlan plan{.format = format,
+                      .source = &opened.source(),
+                      .assets = opened.source().assets(),
+                      .dropped = opened.dropped};
+  if (type) {
+    plan.steps.push_back(std::make_unique<CastSource>(*plan.source, *type));
+    plan.source = plan.steps.back().get();
+  }
+  if (format != TargetFormat::strata) keep_weights(plan);
+  if (format == TargetFormat::hugging_face) {
+    name_for_hugging_face(plan, opened);
+    std::erase_if(plan.assets, [](const Asset& asset) { return asset.name == "config.toml"; });
+    add_config(plan, *model_of(opened), type);
+  }
+  return plan;
+}
+
+}  // namespace strata

@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "launch/convert/open_checkpoint.h"
+
+#include <algorithm>
+
+#include "checkpoint/adapters/safetensors_source.h"
+#include "checkpoint/adapters/torch_source.h"
+#include "checkpoint/strata_source.h"
+#include "checkpoint/strict_json.h"
+#include "core/base/error.h"
+#include "launch/train/build.h"
+#include "launch/train/run_state.h"
+
+namespace strata {
+namespace {
+
+constexpr JsonLimits kConfigLimits{.depth = 32, .values = 100'000};
+
+const Asset* config_of(const std::vector<Asset>& assets) {
+  const auto found =
+      std::find_if(assets.begin(), assets.end(), [](const Asset& a) { return a.name == "config.json"; });
+  return found == assets.end() ? nullptr : &*found;
+}
+
+// Safetensors or torch.save, with Hugging Face's names where there is a config.json.
+OpenedCheckpoint open_model(FileSystem& files, const std::string& path) {
+  OpenedCheckpoint opened;
+  if (SafetensorsSource::recognises(files, path))
+    opened.stored = std::make_unique<SafetensorsSource>(files, path);
+  else
+    opened.stored = std::make_unique<TorchSource>(files, path);
+  const auto info = files.info(path);
+  const std::string folder = info && info->type == FileInfo::Type::directory ? path : parent_directory(path);
+  std::vector<Asset> assets = hf_assets(files, folder);
+  const Asset* const config = config_of(assets);
+  if (!config) {
+    opened.notes.push_back("there is no config.json beside the tensors: their names stay as they are");
+    return opened;
+  }
+  const std::string where = folder + "/config.json";
+  opened.model = parse_hf_config(parse_strict_json(config->content, where, kConfigLimits), where);
+  opened.notes = opened.model->notes;
+  HfMapping mapping = from_hugging_face(*opened.model, opened.stored->tensors(), path);
+  nlohmann::json metadata = opened.stored->metadata();
+  metadata["hugging_face"] = {{"family", opened.model->family}, {"prefix", mapping.prefix}};
+  opened.hf_prefix = mapping.prefix;
+  opened.dropped = std::move(mapping.dropped);
+  opened.twins = std::move(mapping.twins);
+  opened.renamed = std::make_unique<MappedSource>(*opened.stored, std::move(mapping.tensors),
+                                                  std::move(metadata), std::move(assets));
+  opened.logical = true;
+  return opened;
+}
+
+OpenedCheckpoint open_strata(FileSystem& files, const std::string& path) {
+  OpenedCheckpoint opened;
+  auto checkpoint = std::make_unique<StrataSource>(files, find_checkpoint(files, path));
+  opened.logical = true;
+  const std::vector<Asset> assets = checkpoint->assets();
+  if (const Asset* const config = config_of(assets)) {
+    const std::string where = checkpoint->path() + "/assets/config.json";
+    opened.model = parse_hf_config(parse_strict_json(config->content, where, kConfigLimits), where);
+  }
+  const nlohmann::json& meta = checkpoint->metadata();
+  if (const auto there = meta.find("hugging_face"); there != meta.end() && there->is_object() &&
+                                                    there->contains("prefix") &&
+                                                    (*there)["prefix"].is_string())
+    opened.hf_prefix = (*there)["prefix"].get<std::string>();
+  opened.stored = std::move(checkpoint);
+  return opened;
+}
+
+}  // namespace
+
+std::optional<HfModel> model_of(const OpenedCheckpoint& opened) {
+  if (opened.model) return opened.model;
+  const auto* const checkpoint = dynamic_cast<const StrataSource*>(opened.stored.get());
+  if (!checkpoint || !checkpoint->metadata().contains("config")) return std::nullopt;
+  // The vocabulary may be the tokenizer's, of which the configuration says nothing: the embedding has it.
+  const auto table = checkpoint->find("embedding.weight", "param");
+  if (!table || checkpoint->tensors()[*table].shape.rank() != 2) return std::nullopt;
+  const LoadedConfig loaded = checkpoint_config(*checkpoint);
+  HfModel model{.spec = model_spec(loaded.config.model, checkpoint->tensors()[*table].shape[0])};
+  if (model.spec.qk_norm && model.spec.qkv_bias) return std::nullopt;
+  model.family = hf_family(model.spec);
+  return model;
+}
+
+bool is_foreign(FileSystem& files, const std::string& path) {
+  return !files.info(path + "/" + std::string(kManifestName)) &&
+         (SafetensorsSource::recognises(files, path) || TorchSource::recognises(files, path));
+}
+
+OpenedCheckpoint open_checkpoint(FileSystem& files, const std::string& path) {
+  return is_foreign(files, path) ? open_model(files, path) : open_strata(files, path);
+}
+
+}  // namespace strata

@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+// Opens whatever a path holds: finds out which format it is and what its tensors are called in Strata.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "checkpoint/adapters/hugging_face.h"
+#include "checkpoint/logical.h"
+
+namespace strata {
+
+struct OpenedCheckpoint {
+  std::unique_ptr<TensorSource> stored;   // as it lies in the files
+  std::unique_ptr<TensorSource> renamed;  // made of it; null where names are ours already, or nobody's
+  bool logical = false;                   // tensors() have our logical names
+  std::optional<HfModel> model;           // when a config.json says it
+  std::optional<std::string> hf_prefix;   // of Hugging Face's names, when that is what there was
+  std::vector<std::string> dropped;       // stored tensors that are not among tensors(), with the reason
+  std::vector<std::string> notes;         // for people
+  std::vector<std::pair<size_t, size_t>> twins;  // of stored: must be equal, one of them is dropped
+
+  const TensorSource& source() const { return renamed ? *renamed : *stored; }
+};
+
+// Throws Error(model) when nothing readable is there, or when it is not what it seems. `files` lives longer.
+OpenedCheckpoint open_checkpoint(FileSystem& files, const std::string& path);
+
+// Whether `path` holds another format than Strata's own.
+bool is_foreign(FileSystem& files, const std::string& path);
+
+// The model whose tensors these are: a config.json says it, or the configuration of the run that trained it.
+// Nothing when neither does, or when Hugging Face has no such model.
+std::optional<HfModel> model_of(const OpenedCheckpoint& opened);
+
+}  // namespace strata

@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: Apache-2.0
+// strata convert, inspect, verify and diff with models of Hugging Face, as users run them.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/wait.h>
+
+#include <cmath>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+
+#include "checkpoint/adapters/safetensors_sink.h"
+#include "checkpoint/adapters/safetensors_source.h"
+#include "checkpoint/convert.h"
+#include "tests/checkpoint/adapters/memory_source.h"
+
+namespace strata {
+namespace {
+
+using testing::HasSubstr;
+
+constexpr const char* kConfig = R"({
+  "architectures": ["LlamaForCausalLM"], "model_type": "llama", "num_hidden_layers": 1, "hidden_size": 8,
+  "num_attention_heads": 2, "intermediate_size": 12, "vocab_size": 300, "max_position_embeddings": 32,
+  "tie_word_embeddings": true, "torch_dtype": "float32", "of_no_interest": 1
+}
+)";
+
+class ConvertTest : public testing::Test {
+ protected:
+  struct Outcome {
+    int code;
+    std::string out, err;
+  };
+  std::string read(const std::string& name) const {
+    std::ostringstream text;
+    text << std::ifstream(at(name), std::ios::binary).rdbuf();
+    return text.str();
+  }
+  std::string at(const std::string& name) const { return folder_.path() + "/" + name; }
+  Outcome run(const std::string& arguments) const {
+    const int status = std::system(
+        fmt::format("cd '{}' && '{}' {} >.out 2>.err </dev/null", folder_.path(), STRATA_PROGRAM, arguments)
+            .c_str());
+    return {WIFEXITED(status) ? WEXITSTATUS(status) : -1, read(".out"), read(".err")};
+  }
+
+  static std::vector<TensorSpec> tensors(bool with_head = false) {
+    std::vector<TensorSpec> all;
+    const auto add = [&](const char* name, Shape shape) { all.push_back({.name = name, .shape = shape}); };
+    add("model.embed_tokens.weight", {300, 8});
+    add("model.layers.0.input_layernorm.weight", {8});
+    for (const char* name : {"q", "k", "v", "o"})
+      add(fmt::format("model.layers.0.self_attn.{}_proj.weight", name).c_str(), {8, 8});
+    add("model.layers.0.post_attention_layernorm.weight", {8});
+    add("model.layers.0.mlp.gate_proj.weight", {12, 8});
+    add("model.layers.0.mlp.up_proj.weight", {12, 8});
+    add("model.layers.0.mlp.down_proj.weight", {8, 12});
+    add("model.norm.weight", {8});
+    if (with_head) add("lm_head.weight", {300, 8});
+    return all;
+  }
+  void write_model(const std::string& name, const TensorSource& source, const char* config = kConfig) const {
+    const auto files = make_posix_file_system();
+    SafetensorsSink sink(*files, at(name), {.file_bytes = 4000});
+    sink.declare({source.tensors().begin(), source.tensors().end()}, {}, {});
+    WorkerPool pool(1);
+    convert_tensors(source, sink, pool, nullptr);
+    sink.commit();
+    std::ofstream(at(name) + "/config.json") << config;
+    std::ofstream(at(name) + "/tokenizer.json") << "{}";
+  }
+  std::map<std::string, std::vector<std::byte>> contents(const std::string& name) const {
+    const auto files = make_posix_file_system();
+    const SafetensorsSource source(*files, at(name));
+    std::map<std::string, std::vector<std::byte>> all;
+    for (size_t t = 0; t < source.tensors().size(); ++t)
+      all[to_string(source.tensors()[t])] = read_whole(source, t);
+    return all;
+  }
+
+  TemporaryFolder folder_;
+};
+
+TEST_F(ConvertTest, ThereAndBackIsTheSame) {
+  write_model("model", MemorySource(tensors()));
+  const Outcome there = run("convert model ours");
+  ASSERT_EQ(there.code, 0) << there.err;
+  EXPECT_THAT(there.out, HasSubstr("llama: 1 layers of 8, 300 entries"));
+  EXPECT_THAT(there.out, HasSubstr("every digest is the same"));
+  EXPECT_EQ(run("verify ours").code, 0);
+  EXPECT_EQ(run("convert ours back").code, 0);
+  EXPECT_EQ(contents("back"), contents("model"));
+  EXPECT_EQ(read("back/config.json"), kConfig);
+  EXPECT_EQ(read("back/tokenizer.json"), "{}");
+  const Outcome same = run("diff model ours");
+  EXPECT_EQ(same.code, 0) << same.out;
+  EXPECT_THAT(same.out, HasSubstr("11 tensors are the same, 0 differ"));
+  EXPECT_THAT(run("inspect model").out, HasSubstr("model       llama"));
+  EXPECT_THAT(run("verify model").out, HasSubstr("complete"));
+}
+
+TEST_F(ConvertTest, ADryRunWritesNothing) {
+  write_model("model", MemorySource(tensors()));
+  const Outcome dry = run("convert model ours --dry-run");
+  EXPECT_EQ(dry.code, 0) << dry.err;
+  EXPECT_THAT(dry.out, HasSubstr("layers.0.attention.query.weight (param) f32 [8, 8]"));
+  EXPECT_FALSE(std::filesystem::exists(at("ours")));
+  EXPECT_FALSE(std::filesystem::exists(at("ours.partial")));
+}
+
+TEST_F(ConvertTest, WeightsAreRounded) {
+  write_model("model", MemorySource(tensors()));
+  // sample_bytes are any bits: some are NaN, none of these may become a number.
+  ASSERT_EQ(run("convert model half --to hf --dtype bf16").code, 0) << read(".err");
+  EXPECT_THAT(read("half/config.json"), HasSubstr("\"torch_dtype\": \"bfloat16\""));
+  EXPECT_THAT(read("half/config.json"), HasSubstr("of_no_interest"));
+  const auto whole = contents("model"), half = contents("half");
+  ASSERT_EQ(whole.size(), half.size());
+  for (const auto& [name, bytes] : whole) {
+    std::string turned = name;
+    turned.replace(turned.find("f32"), 3, "bf16");
+    ASSERT_TRUE(half.contains(turned)) << turned;
+    for (size_t i = 0; i < bytes.size() / 4; ++i) {
+      float value, got;
+      uint16_t bits;
+      std::memcpy(&value, &bytes[4 * i], 4);
+      std::memcpy(&bits, &half.at(turned)[2 * i], 2);
+      const uint32_t widened = static_cast<uint32_t>(bits) << 16;
+      std::memcpy(&got, &widened, 4);
+      if (std::isnan(value))
+        EXPECT_TRUE(std::isnan(got));
+      else
+        EXPECT_LE(std::abs(static_cast<double>(got) - static_cast<double>(value)),
+                  std::abs(static_cast<double>(value)) / 256 + 1e-40)
+            << name;
+    }
+  }
+}
+
+TEST_F(ConvertTest, ATiedMatrixThatWasStoredTwiceMustAgree) {
+  write_model("model", MemorySource(tensors(true)));
+  const Outcome differ = run("convert model ours");
+  EXPECT_EQ(differ.code, 4);
+  EXPECT_THAT(differ.err, HasSubstr("two tensors that the configuration ties are not the same"));
+  EXPECT_FALSE(std::filesystem::exists(at("ours")));
+  std::string untied = kConfig;
+  untied.replace(untied.find("true"), 4, "false");
+  std::ofstream(at("model/config.json")) << untied;
+  EXPECT_EQ(run("convert model ours").code, 0);
+}
+
+TEST_F(ConvertTest, WhatCannotBeDoneIsSaid) {
+  write_model("model", MemorySource(tensors()));
+  EXPECT_THAT(run("convert nothing ours").err, HasSubstr("there is no checkpoint here"));
+  EXPECT_THAT(run("convert model model").err, HasSubstr("is there already"));
+  EXPECT_THAT(run("convert model ours --memory 1").err, HasSubstr("at least 256"));
+  EXPECT_EQ(run("convert model ours --to gguf").code, 2);
+  EXPECT_EQ(run("convert model ours --threads -1").code, 2);
+  std::filesystem::remove(at("model/config.json"));
+  EXPECT_THAT(run("convert model there --to hf").err,
+              HasSubstr("no model of Hugging Face can be made of this"));
+  EXPECT_EQ(run("convert model there --to safetensors").code, 0);
+  std::ofstream(at("model/config.json")) << R"({"model_type": "mamba"})";
+  EXPECT_THAT(run("convert model ours").err, HasSubstr("one of llama, qwen2, qwen3, mistral, gpt2"));
+  std::ofstream(at("model/config.json")) << std::string(100000, '[');
+  EXPECT_THAT(run("convert model ours").err, HasSubstr("levels"));
+  std::filesystem::remove(at("model/config.json"));
+  std::filesystem::create_symlink("/etc/hostname", at("model/config.json"));
+  EXPECT_THAT(run("convert model ours").err, HasSubstr("symbolic link"));
+  EXPECT_FALSE(std::filesystem::exists(at("ours")));
+}
+
+}  // namespace
+}  // namespace strata
