@@ -45,4 +45,11 @@ inline void append_code_point(char32_t value, std::string& text) {
   }
 }
 
+// The property White_Space (PropList.txt), which has not changed since Unicode 6.3.
+inline bool is_white_space(char32_t c) {
+  return (c >= 0x09 && c <= 0x0D) || c == 0x20 || c == 0x85 || c == 0xA0 || c == 0x1680 ||
+         (c >= 0x2000 && c <= 0x200A) || c == 0x2028 || c == 0x2029 || c == 0x202F || c == 0x205F ||
+         c == 0x3000;
+}
+
 }  // namespace strata

@@ -3,8 +3,11 @@
 
 #include <fmt/format.h>
 
+#include <filesystem>
+
 #include "core/base/error.h"
 #include "core/data/byte_tokenizer.h"
+#include "core/data/tokenizer_json/json_tokenizer.h"
 #include "core/data/utf8.h"
 
 namespace strata {
@@ -17,7 +20,11 @@ constexpr TokenizerKind kKinds[] = {
 }  // namespace
 
 std::string StreamDecoder::push(int32_t id) {
-  tokenizer_.decode({&id, 1}, held_);
+  if (begun_)
+    tokenizer_.decode_next({&id, 1}, held_);
+  else
+    tokenizer_.decode({&id, 1}, held_);
+  begun_ = true;
   const size_t tail = incomplete_utf8_tail(held_);
   std::string ready = repaired_utf8(std::string_view(held_).substr(0, held_.size() - tail));
   held_.erase(0, held_.size() - tail);
@@ -38,10 +45,12 @@ std::unique_ptr<Tokenizer> make_tokenizer(std::string_view name) {
     if (kind.name == name) return kind.make();
     names += fmt::format("{}\"{}\"", names.empty() ? "" : ", ", kind.name);
   }
+  if (name.ends_with(".json") || std::filesystem::is_directory(name))
+    return std::make_unique<JsonTokenizer>(std::filesystem::path(name));
   throw Error(Fault::usage, {.what = "there is no tokenizer of that name",
                              .where = "data.tokenizer",
                              .found = fmt::format("\"{}\"", name),
-                             .expected = names,
+                             .expected = names + ", a tokenizer.json or a folder that holds one",
                              .fix = fmt::format("data.tokenizer = \"{}\"", kKinds[0].name)});
 }
 

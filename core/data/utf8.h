@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Is this text UTF-8? Checks text that arrives in chunks and says where it first goes wrong; repairs text that
-// is not.
+// Is this text UTF-8? Checks text that arrives in chunks and says where it first goes wrong; repairs text
+// that is not.
 #pragma once
 
 #include <cstdint>

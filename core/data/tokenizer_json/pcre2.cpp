@@ -66,8 +66,8 @@ bool Regex::Finder::next(Match& match) {
   if (compiled.jit)
     found = pcre2_jit_match(compiled.code, bytes_of(text_), text_.size(), from_, 0, data, nullptr);
   if (found == PCRE2_ERROR_JIT_STACKLIMIT)  // the interpreter keeps its stack on the heap
-    found = pcre2_match(compiled.code, bytes_of(text_), text_.size(), from_, PCRE2_NO_UTF_CHECK | PCRE2_NO_JIT,
-                        data, nullptr);
+    found = pcre2_match(compiled.code, bytes_of(text_), text_.size(), from_,
+                        PCRE2_NO_UTF_CHECK | PCRE2_NO_JIT, data, nullptr);
   if (found == PCRE2_ERROR_NOMATCH) return false;
   if (found < 0)
     throw Error(Fault::data, {.what = "a regular expression could not be run over the text",
