@@ -20,11 +20,13 @@ constexpr TokenizerKind kKinds[] = {
 }  // namespace
 
 std::string StreamDecoder::push(int32_t id) {
+  std::string next;
+  tokenizer_.decode_next({&id, 1}, next);
   if (begun_)
-    tokenizer_.decode_next({&id, 1}, held_);
+    held_ += next;
   else
     tokenizer_.decode({&id, 1}, held_);
-  begun_ = true;
+  begun_ = begun_ || !next.empty();  // special tokens begin no text
   const size_t tail = incomplete_utf8_tail(held_);
   std::string ready = repaired_utf8(std::string_view(held_).substr(0, held_.size() - tail));
   held_.erase(0, held_.size() - tail);

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <fstream>
+#include <map>
 
 #include "core/base/check.h"
 #include "core/base/error.h"
@@ -40,7 +41,7 @@ bool keeps_line_starts(const AddedToken& token) {
 
 struct JsonTokenizer::Parts {
   Parts(JsonPart file, const fs::path& path);
-  void read_added_tokens(JsonPart& file);
+  std::vector<std::pair<std::string, int32_t>> read_added_tokens(JsonPart& file);
   void encode(std::string_view text, std::vector<int32_t>& ids) const;
   void split_and_encode(std::string_view text, bool at_start, Bpe::Work& work,
                         std::vector<int32_t>& ids) const;
@@ -54,6 +55,7 @@ struct JsonTokenizer::Parts {
   std::unique_ptr<Decoder> decoder;
   std::vector<std::string> tokens;  // by id
   std::vector<bool> special;        // by id
+  std::map<std::string, int32_t, std::less<>> added;
   SpecialIds ids;
   std::optional<int32_t> letter;  // an ordinary token: stands in for what was decoded before
   bool line_starts = false;       // see safe_prefix
@@ -79,7 +81,7 @@ JsonTokenizer::Parts::Parts(JsonPart file, const fs::path& path) {
   }
   line_starts = (!normalizer || normalizer->keeps_line_starts()) && pre_tokenizer &&
                 pre_tokenizer->line_start() == LineStart::ends_a_piece;
-  read_added_tokens(file);
+  const auto normalized_spellings = read_added_tokens(file);
   file.done();
   for (const int32_t id : surroundings.before)
     if (id < 0 || static_cast<size_t>(id) >= tokens.size())
@@ -90,16 +92,21 @@ JsonTokenizer::Parts::Parts(JsonPart file, const fs::path& path) {
       letter = found->second;
 
   ids = find_special_ids(path, tokens, special, surroundings);
+  // As Hugging Face tokenizers 0.23 decodes them: normalized tokens as the normalizer writes them.
+  for (const auto& [content, id] : normalized_spellings) tokens[static_cast<size_t>(id)] = content;
   fingerprint = hash_name(file.value().dump());
   fingerprint = hash_combine(fingerprint, static_cast<uint64_t>(ids.end.value_or(-1)));
 }
 
-void JsonTokenizer::Parts::read_added_tokens(JsonPart& file) {
+// Returns the normalized spellings of those that are normalized.
+std::vector<std::pair<std::string, int32_t>> JsonTokenizer::Parts::read_added_tokens(JsonPart& file) {
+  std::vector<std::pair<std::string, int32_t>> normalized_spellings;
   std::vector<AddedToken> raw, normalized;
   std::vector<std::string> raw_contents, normalized_contents;
   if (!file.value().contains("added_tokens")) {
     raw_tokens.emplace(raw, raw_contents), normalized_tokens.emplace(normalized, normalized_contents);
-    return;
+    special.resize(tokens.size());
+    return {};
   }
   for (JsonPart& part : file.parts("added_tokens")) {
     AddedToken token = parse_added_token(part);
@@ -116,8 +123,10 @@ void JsonTokenizer::Parts::read_added_tokens(JsonPart& file) {
     special.resize(tokens.size());
     special[id] = token.special;
     line_starts = line_starts && keeps_line_starts(token);
+    added.emplace(token.content, token.id);
     if (token.normalized) {
       normalized_contents.push_back(normalizer ? normalizer->apply(token.content) : token.content);
+      normalized_spellings.emplace_back(normalized_contents.back(), token.id);
       normalized.push_back(std::move(token));
     } else {
       raw_contents.push_back(token.content);
@@ -127,6 +136,7 @@ void JsonTokenizer::Parts::read_added_tokens(JsonPart& file) {
   special.resize(tokens.size());
   raw_tokens.emplace(std::move(raw), raw_contents);
   normalized_tokens.emplace(std::move(normalized), normalized_contents);
+  return normalized_spellings;
 }
 
 void JsonTokenizer::Parts::split_and_encode(std::string_view text, bool at_start, Bpe::Work& work,
@@ -242,13 +252,10 @@ size_t JsonTokenizer::safe_prefix(std::string_view text) const {
 }
 
 std::optional<int32_t> JsonTokenizer::id_of(std::string_view token) const {
-  const auto& tokens = parts_->tokens;
-  if (const auto found = parts_->model->vocab().find(std::string(token));
-      found != parts_->model->vocab().end())
-    return found->second;
-  const auto added = std::find(tokens.begin(), tokens.end(), token);
-  return added == tokens.end() || token.empty() ? std::nullopt
-                                                : std::optional(static_cast<int32_t>(added - tokens.begin()));
+  if (const auto found = parts_->added.find(token); found != parts_->added.end()) return found->second;
+  const auto& vocab = parts_->model->vocab();
+  const auto found = vocab.find(std::string(token));
+  return found == vocab.end() ? std::nullopt : std::optional(found->second);
 }
 
 std::string_view JsonTokenizer::token(int32_t id) const {

@@ -43,7 +43,7 @@ class JsonTokenizer final : public Tokenizer {
   void decode_with_special(std::span<const int32_t> ids,
                            std::string& text) const;  // skip_special_tokens=False
   std::optional<int32_t> id_of(std::string_view token) const;
-  // As the file spells it; empty when no token has the id.
+  // Its spelling in the vocabulary (bytes in GPT-2's alphabet); empty when no token has the id.
   std::string_view token(int32_t id) const;
 
  private:

@@ -17,7 +17,7 @@ std::string normal_form(NormalForm, std::string_view text) {
   return std::string(text);
 }
 std::string lower_case(std::string_view text) { return normal_form(NormalForm::nfc, text); }
-std::string without_nonspacing_marks(std::string_view text) { return normal_form(NormalForm::nfc, text); }
+std::string without_marks(std::string_view text) { return normal_form(NormalForm::nfc, text); }
 bool is_word_character(char32_t) {
   require_unicode_tables("is_word_character");
   return false;

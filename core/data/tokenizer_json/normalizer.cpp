@@ -28,7 +28,7 @@ class Lowercase final : public Normalizer {
 
 class StripAccents final : public Normalizer {
  public:
-  std::string apply(std::string_view text) const override { return without_nonspacing_marks(text); }
+  std::string apply(std::string_view text) const override { return without_marks(text); }
   bool keeps_line_starts() const override { return true; }
 };
 

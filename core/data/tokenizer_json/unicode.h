@@ -14,8 +14,8 @@ enum class NormalForm { nfc, nfd, nfkc, nfkd };
 std::string normal_form(NormalForm form, std::string_view text);
 // Each character's lower case (no context rules). `text` must be UTF-8.
 std::string lower_case(std::string_view text);
-// Without the characters of category Mn.
-std::string without_nonspacing_marks(std::string_view text);
+// Without the characters of category M.
+std::string without_marks(std::string_view text);
 // Category L* or N*, or an underscore or mark: a word goes on over it (\w).
 bool is_word_character(char32_t c);
 

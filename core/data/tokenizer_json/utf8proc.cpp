@@ -67,11 +67,13 @@ std::string lower_case(std::string_view text) {
   return lower;
 }
 
-std::string without_nonspacing_marks(std::string_view text) {
+std::string without_marks(std::string_view text) {
   std::string kept;
   while (!text.empty()) {
     const CodePoint c = first_code_point(text);
-    if (utf8proc_category(static_cast<utf8proc_int32_t>(c.value)) != UTF8PROC_CATEGORY_MN)
+    const auto category = utf8proc_category(static_cast<utf8proc_int32_t>(c.value));
+    if (category != UTF8PROC_CATEGORY_MN && category != UTF8PROC_CATEGORY_MC &&
+        category != UTF8PROC_CATEGORY_ME)
       kept += text.substr(0, c.bytes);
     text.remove_prefix(c.bytes);
   }
