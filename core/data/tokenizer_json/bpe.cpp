@@ -13,10 +13,14 @@ namespace {
 
 constexpr std::string_view kMark = "\xE2\x96\x81";  // U+2581, SentencePiece's space
 
+size_t byte(char c) { return static_cast<unsigned char>(c); }
+
 // Of two candidates the one with the lower rank goes first, of equal ranks the one further left.
-bool goes_later(const Bpe::Work::Candidate& a, const Bpe::Work::Candidate& b) {
-  return a.rank != b.rank ? a.rank > b.rank : a.place > b.place;
-}
+struct GoesLater {
+  bool operator()(const Bpe::Work::Candidate& a, const Bpe::Work::Candidate& b) const {
+    return a.rank != b.rank ? a.rank > b.rank : a.place > b.place;
+  }
+};
 
 // "a b" or ["a", "b"].
 std::optional<std::pair<std::string, std::string>> pair_of(const nlohmann::json& merge) {
@@ -93,6 +97,10 @@ void Bpe::read_merges(JsonPart& part) {
   const auto& merges = part.any("merges");
   if (!merges.is_array()) part.refuse("\"merges\" is not a list", merges.type_name(), "a list of pairs");
   merges_ = PairTable(merges.size());
+  // Where unknown characters are fused, one that is unknown must not be parted from its neighbours.
+  const bool all_bytes = std::all_of(byte_ids_.begin(), byte_ids_.end(), [](int32_t id) { return id >= 0; });
+  for (size_t c = 0; c < 0x80; ++c)
+    stands_alone_[c] = all_bytes || find(std::string(1, static_cast<char>(c))).has_value();
   mark_begins_words_ = !bytes_ && !ignore_merges_ && find(std::string(kMark)).has_value();
   for (size_t rank = 0; rank < merges.size(); ++rank) {
     const auto pair = pair_of(merges[rank]);
@@ -105,6 +113,7 @@ void Bpe::read_merges(JsonPart& part) {
                   "the two parts and what they become in \"vocab\"");
     merges_.insert(*left, *right, {static_cast<int32_t>(rank), *both});
     if (pair->second.starts_with(kMark) && !pair->first.ends_with(kMark)) mark_begins_words_ = false;
+    for (const char c : pair->first + pair->second) stands_alone_[byte(c)] = false;
   }
 }
 
@@ -113,7 +122,9 @@ void Bpe::encode(std::string_view word, Work& work, std::vector<int32_t>& ids) c
   while (mark_begins_words_ && !word.empty()) {
     size_t end = 0;
     while (word.substr(end).starts_with(kMark)) end += kMark.size();
-    end = std::min(word.find(kMark, end), word.size());
+    while (end < word.size() && !word.substr(end).starts_with(kMark) && !stands_alone_[byte(word[end])])
+      ++end;
+    if (end == 0) end = 1;
     encode_word(word.substr(0, end), work, ids);
     word.remove_prefix(end);
   }
@@ -191,15 +202,18 @@ void Bpe::merge(Work& work) const {
   heap.clear();
   const auto consider = [&](int32_t place) {
     const auto& left = symbols[static_cast<size_t>(place)];
-    if (left.next < 0) return;
+    if (left.next < 0) return false;
     const auto merge = merges_.find(left.id, symbols[static_cast<size_t>(left.next)].id);
-    if (merge.rank < 0) return;
-    heap.push_back({merge.rank, place, merge.id});
-    std::push_heap(heap.begin(), heap.end(), goes_later);
+    if (merge.rank >= 0) heap.push_back({merge.rank, place, merge.id});
+    return merge.rank >= 0;
   };
   for (size_t place = 0; place + 1 < symbols.size(); ++place) consider(static_cast<int32_t>(place));
+  std::make_heap(heap.begin(), heap.end(), GoesLater{});
+  const auto consider_new = [&](int32_t place) {
+    if (consider(place)) std::push_heap(heap.begin(), heap.end(), GoesLater{});
+  };
   while (!heap.empty()) {
-    std::pop_heap(heap.begin(), heap.end(), goes_later);
+    std::pop_heap(heap.begin(), heap.end(), GoesLater{});
     const auto candidate = heap.back();
     heap.pop_back();
     auto& left = symbols[static_cast<size_t>(candidate.place)];
@@ -210,8 +224,8 @@ void Bpe::merge(Work& work) const {
     right.merged_away = true;
     left.next = right.next;
     if (right.next >= 0) symbols[static_cast<size_t>(right.next)].previous = candidate.place;
-    if (left.previous >= 0) consider(left.previous);
-    consider(candidate.place);
+    if (left.previous >= 0) consider_new(left.previous);
+    consider_new(candidate.place);
   }
 }
 

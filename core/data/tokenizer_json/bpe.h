@@ -54,7 +54,8 @@ class Bpe {
   bool ignore_merges_ = false;  // a word of the vocabulary is one token, whatever the merges say
   bool byte_fallback_ = false;  // characters that are not in the vocabulary become <0xNN> tokens
   bool fuse_unknown_ = false;
-  bool mark_begins_words_ = false;  // no merge joins anything but marks to a following U+2581
+  bool mark_begins_words_ = false;        // no merge joins anything but marks to a following U+2581
+  std::array<bool, 256> stands_alone_{};  // characters of ASCII that no merge touches
   int32_t unknown_ = -1;
   std::unordered_map<std::string, int32_t> vocab_;
   std::unordered_map<std::string, int32_t> by_bytes_;  // bytes: by what the tokens mean
