@@ -39,18 +39,18 @@ constexpr BuiltInChatTemplate kTemplates[] = {
 {{ raise_exception('the roles are system, user and assistant, not ' + message['role']) }}
 {% endif %}
 {% endfor %})"},
-    // <|User|>content<|Assistant|>content<|end▁of▁sentence|>, system first without a mark
+    // <｜User｜>content<｜Assistant｜>content<｜end▁of▁sentence｜>, system first without a mark
     {"deepseek", R"({{ bos_token }}{% for message in messages %}
 {% if message['role'] == 'system' %}
 {{ message['content'] }}{% elif message['role'] == 'user' %}
-{{ '<|User|>' + message['content'] }}{% elif message['role'] == 'assistant' %}
-{{ '<|Assistant|>' }}{% generation %}{{ message['content'] + eos_token }}{% endgeneration %}
+{{ '<｜User｜>' + message['content'] }}{% elif message['role'] == 'assistant' %}
+{{ '<｜Assistant｜>' }}{% generation %}{{ message['content'] + eos_token }}{% endgeneration %}
 {% else %}
 {{ raise_exception('the roles are system, user and assistant, not ' + message['role']) }}
 {% endif %}
 {% endfor %}
 {% if add_generation_prompt %}
-{{ '<|Assistant|>' }}{% endif %})"},
+{{ '<｜Assistant｜>' }}{% endif %})"},
 };
 
 }  // namespace

@@ -203,7 +203,7 @@ std::string to_json(const Value& value, int64_t indent, int64_t depth) {
   if (value.is_number()) return value.repr();
   if (!value.list() && !value.dict())
     throw std::invalid_argument(fmt::format("{} has no JSON form", value.type()));
-  const auto line = [&](int64_t d) { return "\n" + std::string(static_cast<size_t>(indent * d), ' '); };
+  const auto line = [&](int64_t d) { return std::string("\n").append(static_cast<size_t>(indent * d), ' '); };
   std::string out;
   const auto item = [&](const std::string& text) {
     if (!out.empty()) out += indent < 0 ? ", " : ",";
