@@ -7,6 +7,7 @@
 
 #include "core/base/error.h"
 #include "core/data/byte_tokenizer.h"
+#include "core/data/sentencepiece_tokenizer.h"
 #include "core/data/tokenizer_json/json_tokenizer.h"
 #include "core/data/utf8.h"
 
@@ -49,11 +50,13 @@ std::unique_ptr<Tokenizer> make_tokenizer(std::string_view name) {
   }
   if (name.ends_with(".json") || std::filesystem::is_directory(name))
     return std::make_unique<JsonTokenizer>(std::filesystem::path(name));
-  throw Error(Fault::usage, {.what = "there is no tokenizer of that name",
-                             .where = "data.tokenizer",
-                             .found = fmt::format("\"{}\"", name),
-                             .expected = names + ", a tokenizer.json or a folder that holds one",
-                             .fix = fmt::format("data.tokenizer = \"{}\"", kKinds[0].name)});
+  if (name.ends_with(".model")) return make_sentencepiece_tokenizer(std::filesystem::path(name));
+  throw Error(Fault::usage,
+              {.what = "there is no tokenizer of that name",
+               .where = "data.tokenizer",
+               .found = fmt::format("\"{}\"", name),
+               .expected = names + ", a tokenizer.json, a folder that holds one or a SentencePiece .model",
+               .fix = fmt::format("data.tokenizer = \"{}\"", kKinds[0].name)});
 }
 
 }  // namespace strata

@@ -66,8 +66,8 @@ struct TokenizerKind {
 
 // The tokenizers that need no files.
 std::span<const TokenizerKind> tokenizer_kinds();
-// By name, or the path of a tokenizer.json or of a folder that holds one; Error(usage) listing the names when
-// it is none of these, Error(data) when the file cannot be used.
+// By name, or the path of a tokenizer.json, of a folder that holds one, or of a SentencePiece .model;
+// Error(usage) listing the names when it is none of these, Error(data) when the file cannot be used.
 std::unique_ptr<Tokenizer> make_tokenizer(std::string_view name);
 
 }  // namespace strata
