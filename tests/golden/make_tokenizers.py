@@ -86,16 +86,17 @@ def gpt2_prefix():
 
 def llama3():
     tokenizer = of_bytes(pre_tokenizers.Sequence([split(LLAMA3), byte_level()]))
+    # ignore_merges shows where a word of the vocabulary cannot be reached by merges.
+    vocab = json.loads(tokenizer.to_str())["model"]["vocab"]
+    vocab["Ġanti"], vocab["qzx"] = len(vocab), len(vocab) + 1
+    tokenizer = edited(tokenizer, model__ignore_merges=True, model__vocab=vocab)
     tokenizer.add_special_tokens([special(t) for t in ("<|begin_of_text|>", "<|end_of_text|>", "<|eot_id|>")])
     begin = tokenizer.token_to_id("<|begin_of_text|>")
     tokenizer.post_processor = processors.Sequence([
         processors.ByteLevel(trim_offsets=True),
         processors.TemplateProcessing(single="<|begin_of_text|> $A", pair="<|begin_of_text|> $A <|begin_of_text|>:1 $B:1",
                                       special_tokens=[("<|begin_of_text|>", begin)])])
-    # ignore_merges shows where a word of the vocabulary cannot be reached by merges.
-    vocab = json.loads(tokenizer.to_str())["model"]["vocab"]
-    vocab["Ġanti"], vocab["qzx"] = len(vocab) + 10, len(vocab) + 11
-    return edited(tokenizer, model__ignore_merges=True, model__vocab=vocab)
+    return tokenizer
 
 
 def qwen2():
@@ -175,7 +176,6 @@ def folded():
 
 
 def behaviors():
-    base = of_bytes(byte_level(use_regex=True), vocab=500)
     for behavior in ("removed", "isolated", "merged_with_previous", "merged_with_next", "contiguous"):
         for invert in (False, True):
             steps = [split(r"[aeiou]|\s", behavior, invert), byte_level()]
@@ -183,7 +183,6 @@ def behaviors():
     yield "split_text", pre_tokenizers.Sequence([pre_tokenizers.Split(" ", "merged_with_next"), byte_level()])
     yield "whitespace_split", pre_tokenizers.Sequence([pre_tokenizers.WhitespaceSplit(), byte_level()])
     yield "punctuation", pre_tokenizers.Sequence([pre_tokenizers.Punctuation(), byte_level()])
-    return base
 
 
 FAMILIES = {
