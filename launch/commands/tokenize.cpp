@@ -62,7 +62,7 @@ Run add_tokenize(CLI::App& app) {
   app.add_option("FILE", arguments->files, "UTF-8 text files, in this order")->required();
   app.add_option("--out", arguments->out, "writes PREFIX.bin and PREFIX.idx")->required();
   app.add_option("--tokenizer", arguments->tokenizer,
-                 "byte, or a tokenizer.json (or the model's folder that holds it)")
+                 "byte, or the path of a tokenizer.json, of a model's folder, or of a SentencePiece .model")
       ->capture_default_str();
   app.add_option("--threads", arguments->threads,
                  "that encode; 0: one per core. The result is the same for all")
