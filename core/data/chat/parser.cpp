@@ -81,6 +81,7 @@ class Parser {
   }
 
   Statement block() {
+    const Nesting nesting(*this);
     Statement s{.line = peek().line};
     const std::string word = name("the name of a block");
     if (word == "if") return if_block(std::move(s));
@@ -206,6 +207,7 @@ class Parser {
   }
 
   ExpressionPtr expression() {
+    const Nesting nesting(*this);
     auto value = or_expression();
     while (take_name("if")) {
       auto condition = or_expression();
@@ -230,6 +232,7 @@ class Parser {
   }
 
   ExpressionPtr not_expression() {
+    const Nesting nesting(*this);
     if (take_name("not")) return make(Expression::Kind::not_, "", not_expression());
     return comparison();
   }
@@ -272,6 +275,7 @@ class Parser {
   }
 
   ExpressionPtr unary(bool filters) {
+    const Nesting nesting(*this);
     if (take_sign("-")) return filtered(make(Expression::Kind::unary, "-", unary(false)), filters);
     if (take_sign("+")) return filtered(make(Expression::Kind::unary, "+", unary(false)), filters);
     return filtered(postfix(primary()), filters);
@@ -412,8 +416,18 @@ class Parser {
     return true;
   }
 
+  // What nests deeper than any template does would end the program's stack.
+  struct Nesting {
+    explicit Nesting(Parser& parser) : depth(parser.depth_) {
+      if (++depth > 300) parser.fail("blocks or brackets are nested too deep");
+    }
+    ~Nesting() { --depth; }
+    int& depth;
+  };
+
   std::vector<Token> tokens_;
   size_t at_ = 0;
+  int depth_ = 0;
 };
 
 }  // namespace

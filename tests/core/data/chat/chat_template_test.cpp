@@ -52,6 +52,23 @@ TEST(ChatTemplate, RefusesWhatItDoesNotKnowByNameAndLine) {
   }
 }
 
+TEST(ChatTemplate, RefusesEndlessNestingAndBrokenEndsWithoutFallingOver) {
+  for (const std::string part : {"(", "[", "{{ ", "{% if x %}", "not ", "-", "{% for a in b %}",
+                                 "{'a':", "a[", "a(", "{#", "\"", "{%-"}) {
+    std::string source = "{{ ";
+    for (int i = 0; i < 5'000; ++i) source += part;
+    EXPECT_THROW(ChatTemplate(source, "deep"), Error) << part;
+  }
+  // Every beginning of a real template: refused or read, never worse.
+  const std::string source(built_in_chat_templates()[2].source);
+  for (size_t bytes = 0; bytes < source.size(); ++bytes) {
+    try {
+      ChatTemplate(source.substr(0, bytes), "cut").render(ordered_json::array(), {});
+    } catch (const Error&) {
+    }
+  }
+}
+
 TEST(ChatTemplate, SaysWhatTheTemplateItselfRefuses) {
   EXPECT_THAT(
       refusal("{% for m in messages %}\n{{ raise_exception('no ' + m.role) }}{% endfor %}",
