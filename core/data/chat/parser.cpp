@@ -190,6 +190,9 @@ class Parser {
   ExpressionPtr make(Expression::Kind kind, std::string name, Children... children) const {
     auto e = make(kind, std::move(name));
     (e->children.push_back(std::move(children)), ...);
+    for (const auto& child : e->children)
+      if (child) e->depth = std::max(e->depth, child->depth + 1);
+    if (e->depth > 1000) fail("an expression is chained too long");
     return e;
   }
   ExpressionPtr constant(Value value) {

@@ -41,6 +41,7 @@ struct Expression {
   };
   Kind kind = Kind::constant;
   int line = 0;
+  int depth = 1;  // of the tree: chains like a.b.c grow without brackets
   std::string name;
   Value constant;
   std::vector<ExpressionPtr> children;

@@ -11,7 +11,7 @@ TEST(ProgressBar, SaysShareSpeedAndTimeLeft) {
   EXPECT_EQ(bar.line(0, 0, 0.0), "0 B  0 B/s");
   EXPECT_EQ(ProgressBar().line(0, 100, 0.0), "[                              ]   0%  0 B/s  0.0s left");
   EXPECT_EQ(ProgressBar().line(64 << 20, 256 << 20, 4.0),
-            "[=======                       ]  25%  16.0 MiB/s  12s left");
+            "[=======                       ]  25%  16 MiB/s  12s left");
   EXPECT_EQ(ProgressBar().line(100, 100, 1.0), "[==============================] 100%  100 B/s  0.0s left");
 }
 

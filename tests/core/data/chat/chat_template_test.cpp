@@ -54,7 +54,7 @@ TEST(ChatTemplate, RefusesWhatItDoesNotKnowByNameAndLine) {
 
 TEST(ChatTemplate, RefusesEndlessNestingAndBrokenEndsWithoutFallingOver) {
   for (const std::string part : {"(", "[", "{{ ", "{% if x %}", "not ", "-", "{% for a in b %}",
-                                 "{'a':", "a[", "a(", "{#", "\"", "{%-"}) {
+                                 "{'a':", "a[", "a(", "{#", "\"", "{%-", "a.", "a + ", "a|trim|", "a or "}) {
     std::string source = "{{ ";
     for (int i = 0; i < 5'000; ++i) source += part;
     EXPECT_THROW(ChatTemplate(source, "deep"), Error) << part;
