@@ -127,14 +127,14 @@ TEST(TokenizeFiles, GivesTheSameBytesForEveryNumberOfThreadsAndChunk) {
   const ScratchFolder scratch;
   std::string text;
   for (uint32_t seed = 0; seed < 40; ++seed)
-    text += random_lines(seed, seed % 7 == 0 ? 100'000 : 3'000) + "<|end|>";
+    text += random_lines(seed, seed % 7 == 0 ? 100'000 : 1'000) + "<|end|>";
   const auto file = spit(scratch / "text.txt", text);
   for (const char* name : {"byte", "qwen2", "llama3", "llama2"}) {
     const auto tokenizer =
         make_tokenizer(std::string(name) == "byte" ? "byte" : golden_tokenizer(name).string());
     for (const char* document : {"file", "<|end|>"}) {
       std::string bin, idx;
-      for (const int threads : {1, 2, 5}) {
+      for (const int threads : {1, 3}) {
         for (const int64_t chunk : {int64_t{977}, int64_t{1} << 20}) {
           TokenizeOptions options{.document = parse_document_split(document), .existing = Existing::replace};
           options.threads = threads, options.chunk_bytes = chunk;
