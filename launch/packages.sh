@@ -21,4 +21,5 @@ install_packages() {
 
 # What the program itself is built from.
 BUILD_PACKAGES=(g++ cmake ninja-build pkg-config libfmt-dev libspdlog-dev nlohmann-json3-dev libcli11-dev
-                libtomlplusplus-dev liburing-dev libhdf5-dev libopenmpi-dev openmpi-bin)
+                libtomlplusplus-dev liburing-dev libhdf5-dev libopenmpi-dev openmpi-bin libpcre2-dev libutf8proc-dev
+                libsentencepiece-dev)

@@ -15,6 +15,7 @@
 #include "core/base/error.h"
 #include "core/base/hash.h"
 #include "core/base/log.h"
+#include "core/data/document_encoder.h"
 #include "core/data/utf8.h"
 
 namespace strata {
@@ -72,40 +73,6 @@ void require_utf8(const fs::path& file, const std::optional<Utf8Fault>& fault) {
                                   file.string())});
 }
 
-// Encodes a document that arrives in pieces.
-class DocumentEncoder {
- public:
-  DocumentEncoder(const Tokenizer& tokenizer, TokenFileWriter& writer)
-      : tokenizer_(tokenizer), writer_(writer) {}
-
-  void piece(std::string_view text) {
-    has_text_ = true;
-    pending_ += text;
-    encode(tokenizer_.safe_prefix(pending_));
-  }
-
-  void end() {
-    encode(pending_.size());
-    if (const auto end = tokenizer_.end_of_document(); end && has_text_) writer_.append({&*end, 1});
-    writer_.end_document();
-    has_text_ = false;
-  }
-
- private:
-  void encode(size_t bytes) {
-    ids_.clear();
-    tokenizer_.encode(std::string_view(pending_).substr(0, bytes), ids_);
-    writer_.append(ids_);
-    pending_.erase(0, bytes);
-  }
-
-  const Tokenizer& tokenizer_;
-  TokenFileWriter& writer_;
-  std::string pending_;  // text of the open document that is not encoded yet
-  std::vector<int32_t> ids_;
-  bool has_text_ = false;
-};
-
 bool is_token_file(const fs::path& path) {
   const auto suffix = path.extension();
   return suffix == ".bin" || suffix == ".idx" || fs::exists(idx_path(path));
@@ -151,7 +118,7 @@ TokenizeProgress tokenize_files(std::span<const fs::path> files, const fs::path&
 
   TokenFileWriter writer(prefix,
                          {.type = token_type_for(tokenizer.vocab_size()), .existing = options.existing});
-  DocumentEncoder document(tokenizer, writer);
+  DocumentEncoder document(tokenizer, writer, options.threads);
   std::string buffer(static_cast<size_t>(options.chunk_bytes), '\0');
   for (const fs::path& file : files) {
     progress.file = file;
@@ -170,6 +137,7 @@ TokenizeProgress tokenize_files(std::span<const fs::path> files, const fs::path&
     require_utf8(file, checker.finish());
     splitter.finish();
   }
+  document.finish();
   if (writer.num_tokens() == 0)
     throw Error(Fault::data,
                 {.what = "there is no text to tokenize",

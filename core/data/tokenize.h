@@ -20,7 +20,7 @@ struct TokenizeProgress {
   std::filesystem::path file;  // being read
   int64_t bytes = 0;           // of text read so far
   int64_t total_bytes = 0;     // of all files; pipes count as 0
-  int64_t tokens = 0;
+  int64_t tokens = 0;          // written so far: these two follow the bytes at the distance of a batch
   int64_t documents = 0;
 };
 
@@ -28,13 +28,15 @@ struct TokenizeOptions {
   DocumentSplit document;
   Existing existing = Existing::refuse;
   int64_t chunk_bytes = 1 << 20;  // read at a time; memory does not grow with the files
+  int threads = 0;  // that encode, 0: one per core of this process; the files' bytes do not depend on it
   std::function<void(const TokenizeProgress&)> progress;  // called after every chunk, from the calling thread
 };
 
 // Writes PREFIX.bin and PREFIX.idx with the documents of all files in order; every document ends with the
-// tokenizer's end-of-document id when it has one, empty documents are dropped. Memory: a chunk and, for
-// tokenizers that cannot be cut anywhere, up to one document. Error(data) for a file that is missing or not
-// UTF-8 (file, line, byte), and when there is no text at all; then nothing is left behind.
+// tokenizer's end-of-document id when it has one and begins with its begin-of-document id, empty documents
+// are dropped. Memory: a chunk, a few MiB per thread and, where text cannot be cut safely, up to one
+// document. Error(data) for a file that is missing or not UTF-8 (file, line, byte), and when there is no text
+// at all; then nothing is left behind.
 TokenizeProgress tokenize_files(std::span<const std::filesystem::path> files,
                                 const std::filesystem::path& prefix, const Tokenizer& tokenizer,
                                 const TokenizeOptions& options);

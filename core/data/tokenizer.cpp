@@ -3,46 +3,39 @@
 
 #include <fmt/format.h>
 
+#include <filesystem>
+
 #include "core/base/error.h"
 #include "core/data/byte_tokenizer.h"
+#include "core/data/sentencepiece_tokenizer.h"
+#include "core/data/tokenizer_json/json_tokenizer.h"
 #include "core/data/utf8.h"
 
 namespace strata {
 namespace {
 
-constexpr std::string_view kReplacement = "\xEF\xBF\xBD";  // U+FFFD
-
 constexpr TokenizerKind kKinds[] = {
     {"byte", "one token per byte and one for the end of a document: vocabulary 257", make_byte_tokenizer},
 };
 
-// `bytes` with everything that is not UTF-8 replaced: one U+FFFD for each longest prefix of a character (the
-// practice the Unicode standard recommends in section 3.9).
-std::string repaired(std::string_view bytes) {
-  std::string text;
-  while (!bytes.empty()) {
-    Utf8Checker checker;
-    auto fault = checker.feed(bytes);
-    if (!fault) fault = checker.finish();
-    if (!fault) return text.append(bytes);
-    text.append(bytes.substr(0, static_cast<size_t>(fault->offset))).append(kReplacement);
-    bytes.remove_prefix(static_cast<size_t>(fault->offset + fault->length));
-  }
-  return text;
-}
-
 }  // namespace
 
 std::string StreamDecoder::push(int32_t id) {
-  tokenizer_.decode({&id, 1}, held_);
+  std::string next;
+  tokenizer_.decode_next({&id, 1}, next);
+  if (begun_)
+    held_ += next;
+  else
+    tokenizer_.decode({&id, 1}, held_);
+  begun_ = begun_ || !next.empty();  // special tokens begin no text
   const size_t tail = incomplete_utf8_tail(held_);
-  std::string ready = repaired(std::string_view(held_).substr(0, held_.size() - tail));
+  std::string ready = repaired_utf8(std::string_view(held_).substr(0, held_.size() - tail));
   held_.erase(0, held_.size() - tail);
   return ready;
 }
 
 std::string StreamDecoder::finish() {
-  std::string ready = repaired(held_);
+  std::string ready = repaired_utf8(held_);
   held_.clear();
   return ready;
 }
@@ -55,11 +48,15 @@ std::unique_ptr<Tokenizer> make_tokenizer(std::string_view name) {
     if (kind.name == name) return kind.make();
     names += fmt::format("{}\"{}\"", names.empty() ? "" : ", ", kind.name);
   }
-  throw Error(Fault::usage, {.what = "there is no tokenizer of that name",
-                             .where = "data.tokenizer",
-                             .found = fmt::format("\"{}\"", name),
-                             .expected = names,
-                             .fix = fmt::format("data.tokenizer = \"{}\"", kKinds[0].name)});
+  if (name.ends_with(".json") || std::filesystem::is_directory(name))
+    return std::make_unique<JsonTokenizer>(std::filesystem::path(name));
+  if (name.ends_with(".model")) return make_sentencepiece_tokenizer(std::filesystem::path(name));
+  throw Error(Fault::usage,
+              {.what = "there is no tokenizer of that name",
+               .where = "data.tokenizer",
+               .found = fmt::format("\"{}\"", name),
+               .expected = names + ", a tokenizer.json, a folder that holds one or a SentencePiece .model",
+               .fix = fmt::format("data.tokenizer = \"{}\"", kKinds[0].name)});
 }
 
 }  // namespace strata

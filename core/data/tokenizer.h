@@ -22,15 +22,22 @@ class Tokenizer {
   virtual uint64_t fingerprint() const = 0;
   virtual int32_t vocab_size() const = 0;  // ids are [0, vocab_size())
 
-  // Special ids, where the vocabulary has them. No text encodes to them and they decode to nothing.
+  // Special ids, where the vocabulary has them. They decode to nothing; only text that spells one encodes to
+  // it.
   virtual std::optional<int32_t> begin_of_text() const { return std::nullopt; }
   virtual std::optional<int32_t> end_of_text() const { return std::nullopt; }
   virtual std::optional<int32_t> end_of_document() const { return std::nullopt; }
+
+  // What a model of this tokenizer has seen in front of every document, where it has.
+  virtual std::optional<int32_t> begin_of_document() const { return std::nullopt; }
 
   // Appends the ids of UTF-8 text to `ids`.
   virtual void encode(std::string_view text, std::vector<int32_t>& ids) const = 0;
   // Appends the bytes of `ids` to `text`. A character may span ids: see StreamDecoder.
   virtual void decode(std::span<const int32_t> ids, std::string& text) const = 0;
+  // As decode, for ids that follow others: a tokenizer that puts a space before every text takes none away
+  // here.
+  virtual void decode_next(std::span<const int32_t> ids, std::string& text) const { decode(ids, text); }
 
   // Length of a prefix of `text` that encodes the same whatever follows it, and after which the rest encodes
   // as if it stood alone; 0 when there is none. Lets a long document be encoded in pieces.
@@ -48,6 +55,7 @@ class StreamDecoder {
  private:
   const Tokenizer& tokenizer_;
   std::string held_;
+  bool begun_ = false;
 };
 
 struct TokenizerKind {
@@ -58,7 +66,8 @@ struct TokenizerKind {
 
 // The tokenizers that need no files.
 std::span<const TokenizerKind> tokenizer_kinds();
-// By name; Error(usage) listing the names when there is none such.
+// By name, or the path of a tokenizer.json, of a folder that holds one, or of a SentencePiece .model;
+// Error(usage) listing the names when it is none of these, Error(data) when the file cannot be used.
 std::unique_ptr<Tokenizer> make_tokenizer(std::string_view name);
 
 }  // namespace strata

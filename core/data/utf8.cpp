@@ -68,4 +68,17 @@ size_t incomplete_utf8_tail(std::string_view text) {
   return 0;
 }
 
+std::string repaired_utf8(std::string_view bytes) {
+  std::string text;
+  while (!bytes.empty()) {
+    Utf8Checker checker;
+    auto fault = checker.feed(bytes);
+    if (!fault) fault = checker.finish();
+    if (!fault) return text.append(bytes);
+    text.append(bytes.substr(0, static_cast<size_t>(fault->offset))).append("\xEF\xBF\xBD");  // U+FFFD
+    bytes.remove_prefix(static_cast<size_t>(fault->offset + fault->length));
+  }
+  return text;
+}
+
 }  // namespace strata

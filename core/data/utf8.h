@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// Is this text UTF-8? Checks text that arrives in chunks and says where it first goes wrong.
+// Is this text UTF-8? Checks text that arrives in chunks and says where it first goes wrong; repairs text
+// that is not.
 #pragma once
 
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <string_view>
 
 namespace strata {
@@ -37,5 +39,9 @@ class Utf8Checker {
 
 // Bytes at the end of `text` that begin a character which more bytes could complete.
 size_t incomplete_utf8_tail(std::string_view text);
+
+// `bytes` with everything that is not UTF-8 replaced: one U+FFFD for each longest prefix of a character (the
+// practice the Unicode standard recommends in section 3.9).
+std::string repaired_utf8(std::string_view bytes);
 
 }  // namespace strata

@@ -188,8 +188,9 @@ void data_keys(KeyRows& rows) {
                 "Whether a token may attend to earlier documents of its sample: isolated never, concat does.",
             .choices = {"isolated", "concat"}})
       .key("tokenizer", &DataConfig::tokenizer,
-           {.doc = "How text becomes tokens.",
-            .choices = {"byte"},
+           {.doc = "How text becomes tokens: byte, or the path of a tokenizer.json, of a model's folder that "
+                   "holds "
+                   "one, or of a SentencePiece .model.",
             .aliases = {"tokenizer_type", "tokenizer_name"}})
       .key("document", &DataConfig::document,
            {.doc = "What ends a document in a text file: the end of the file, or a blank line.",

@@ -161,6 +161,27 @@ TEST_F(ProgramTest, VersionAndKeys) {
   EXPECT_THAT(run("config keys").out, testing::StartsWith("# Configuration keys"));
 }
 
+TEST_F(ProgramTest, TokenizesByATokenizerJson) {
+  std::string text;
+  for (int i = 0; i < 20'000; ++i)
+    text += "Line " + std::to_string(i) + " of a licence.\nAnother, é 中文 🙂\n";
+  write("text.txt", text);
+  const std::string tokenizer = " --tokenizer '" STRATA_SOURCE_DIR "/tests/golden/tokenizers/llama3.json'";
+  const Outcome one = run("tokenize text.txt --out one --threads 1" + tokenizer);
+  const Outcome many = run("tokenize text.txt --out many --threads 3" + tokenizer);
+  if (one.code == 5) GTEST_SKIP() << "built without PCRE2";
+  EXPECT_EQ(one.code, 0) << one.err;
+  EXPECT_EQ(many.code, 0) << many.err;
+  EXPECT_THAT(one.out, HasSubstr("tokens in 1 documents"));
+  EXPECT_EQ(one.err, "");  // no progress bar where no terminal is
+  EXPECT_GT(read("one.bin").size(), 20'000u);
+  EXPECT_TRUE(read("one.bin") == read("many.bin"));
+  write("broken.json", R"({"model": {"type": "Unigram", "vocab": []}})");
+  const Outcome broken = run("tokenize text.txt --out broken --tokenizer broken.json");
+  EXPECT_EQ(broken.code, 3);
+  EXPECT_THAT(broken.err, HasSubstr("\"Unigram\""));
+}
+
 TEST_F(ProgramTest, OutputThatCannotBeWrittenIsAnError) {
   // One that fits into the buffer and fails when it is flushed, and one that fails while it is printed.
   for (const std::string command : {"version", "config keys"}) {
