@@ -35,6 +35,31 @@ void Corpus::read(int64_t begin, std::span<int32_t> out) const {
   }
 }
 
+bool Corpus::has_mask() const {
+  return std::any_of(files_.begin(), files_.end(), [](const TokenFile& file) { return file.has_mask(); });
+}
+
+void Corpus::hide_unlearned(int64_t begin, std::span<int32_t> ids, int32_t hidden) const {
+  while (!ids.empty()) {
+    const size_t file = file_of(begin);
+    const int64_t count = std::min<int64_t>(static_cast<int64_t>(ids.size()), begins_[file + 1] - begin);
+    files_[file].hide_unlearned(begin - begins_[file], ids.first(static_cast<size_t>(count)), hidden);
+    ids = ids.subspan(static_cast<size_t>(count));
+    begin += count;
+  }
+}
+
+int64_t Corpus::count_learned(int64_t begin, int64_t end) const {
+  int64_t learned = 0;
+  while (begin < end) {
+    const size_t file = file_of(begin);
+    const int64_t until = std::min(end, begins_[file + 1]);
+    learned += files_[file].count_learned(begin - begins_[file], until - begins_[file]);
+    begin = until;
+  }
+  return learned;
+}
+
 int64_t Corpus::next_document(int64_t token) const {
   const size_t file = file_of(token);
   return begins_[file] + files_[file].next_document(token - begins_[file]);

@@ -22,6 +22,10 @@ class Corpus {
 
   // Copies the tokens [begin, begin + out.size()).
   void read(int64_t begin, std::span<int32_t> out) const;
+  bool has_mask() const;  // of any file
+  // As TokenFile's. Tokens of files without a mask are learned.
+  void hide_unlearned(int64_t begin, std::span<int32_t> ids, int32_t hidden) const;
+  int64_t count_learned(int64_t begin, int64_t end) const;
   // First token of the first document that begins after `token`; num_tokens() when there is none.
   int64_t next_document(int64_t token) const;
 

@@ -53,6 +53,7 @@ void DataSource::fill_row(int64_t first_token, int64_t row, Batch& batch) const 
   corpus.read(first_token + 1, targets);
   require_known(first_token, tokens);
   require_known(first_token + 1, targets);
+  corpus.hide_unlearned(first_token + 1, targets, kNoTarget);
 
   int64_t segment = 0;  // where the open segment begins in the row
   const auto open_segment = [&](int64_t begin, int64_t end) {

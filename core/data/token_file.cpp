@@ -222,6 +222,13 @@ TokenFile::TokenFile(const std::filesystem::path& path)
                  .expected = fmt::format("{} bytes: {} tokens of type {} by {}", expected, num_tokens_,
                                          name(type_), idx_.path().string()),
                  .fix = "copy the .bin and .idx again from their source, or tokenize the text again"});
+  if (const auto path = mask_path(token_file_prefix(bin_.path())); std::filesystem::exists(path)) {
+    const int64_t indices = counts.document_indices * kDocumentBytes;
+    mask_.emplace(path, num_tokens_,
+                  document_hash(idx_.bytes().subspan(token_index::kHeaderBytes,
+                                                     static_cast<size_t>(num_sequences_ * kLengthBytes)),
+                                idx_.bytes().last(static_cast<size_t>(indices))));
+  }
 }
 
 int64_t TokenFile::sequence_begin(int64_t sequence) const {
@@ -265,6 +272,14 @@ void TokenFile::read(int64_t begin, std::span<int32_t> out) const {
   }
 }
 
+void TokenFile::hide_unlearned(int64_t begin, std::span<int32_t> ids, int32_t hidden) const {
+  if (mask_) mask_->hide(begin, ids, hidden);
+}
+
+int64_t TokenFile::count_learned(int64_t begin, int64_t end) const {
+  return mask_ ? mask_->count_learned(begin, end) : end - begin;
+}
+
 uint64_t TokenFile::fingerprint() const {
   constexpr int64_t kPlaces = 64, kPlaceBytes = 4096;
   const auto text = [](std::span<const std::byte> bytes) {
@@ -276,7 +291,7 @@ uint64_t TokenFile::fingerprint() const {
   const int64_t stride = std::max(kPlaceBytes, size / kPlaces);  // a small file is read whole
   for (int64_t at = 0; at < size; at += stride)
     hash = hash_combine(hash, hash_name(tokens.substr(at, kPlaceBytes)));
-  return hash;
+  return mask_ ? hash_combine(hash, mask_->fingerprint()) : hash;
 }
 
 }  // namespace strata

@@ -13,9 +13,11 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <span>
 #include <string_view>
 
+#include "core/data/loss_mask.h"
 #include "core/data/mapped_file.h"
 
 namespace strata {
@@ -60,8 +62,14 @@ class TokenFile {
   // Copies the tokens [begin, begin + out.size()).
   void read(int64_t begin, std::span<int32_t> out) const;
 
-  // Changes with the index, the sizes and (sampled at 64 places) the tokens: tells a resumed run that its
-  // data is not the data it began with.
+  // What is learned: all tokens, or those that PREFIX.mask names.
+  bool has_mask() const { return mask_.has_value(); }
+  // Writes `hidden` over those of `ids`, the tokens from `begin` on, that are not learned.
+  void hide_unlearned(int64_t begin, std::span<int32_t> ids, int32_t hidden) const;
+  int64_t count_learned(int64_t begin, int64_t end) const;
+
+  // Changes with the index, the mask, the sizes and (sampled at 64 places) the tokens: tells a resumed run
+  // that its data is not the data it began with.
   uint64_t fingerprint() const;
 
  private:
@@ -69,6 +77,7 @@ class TokenFile {
 
   MappedFile idx_;
   MappedFile bin_;
+  std::optional<LossMask> mask_;
   TokenType type_ = TokenType::u16;
   int64_t num_tokens_ = 0;
   int64_t num_sequences_ = 0;

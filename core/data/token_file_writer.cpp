@@ -9,6 +9,7 @@
 #include <cstdio>
 #include <cstring>
 #include <limits>
+#include <optional>
 #include <random>
 #include <string>
 #include <system_error>
@@ -16,6 +17,7 @@
 
 #include "core/base/check.h"
 #include "core/base/error.h"
+#include "core/data/loss_mask.h"
 
 namespace strata {
 namespace {
@@ -117,13 +119,14 @@ struct TokenFileWriter::Impl {
         prefix(make_parent(token_file_prefix(given))),
         bin((refuse_existing(), bin_path(prefix))),  // before a file is made
         idx(idx_path(prefix)) {
+    if (options.mask) mask_file.emplace(mask_path(prefix));
     check(options.max_sequence >= 1 && options.max_sequence <= INT32_MAX,
           "[token_file_writer] max_sequence {}", options.max_sequence);
   }
 
   void refuse_existing() const {
     if (options.existing != Existing::refuse) return;
-    for (const fs::path& path : {bin_path(prefix), idx_path(prefix)})
+    for (const fs::path& path : {bin_path(prefix), idx_path(prefix), mask_path(prefix)})
       if (fs::exists(path))
         throw Error(Fault::usage, {.what = "the output is there already and is not written over",
                                    .where = path.string(),
@@ -136,6 +139,22 @@ struct TokenFileWriter::Impl {
     if (sequence_tokens == 0) return;
     lengths.push_back(static_cast<int32_t>(sequence_tokens));
     sequence_tokens = 0;
+  }
+
+  // A mask that an earlier writer left would be read as one of these tokens.
+  void rename_mask() {
+    const fs::path path = mask_path(prefix);
+    if (mask_file)
+      mask_file->rename();
+    else if (::unlink(path.c_str()) != 0 && errno != ENOENT)
+      io_error("an old loss mask cannot be removed", path, 0, last_error());
+  }
+
+  void write_mask() {
+    const auto bytes = mask.file(
+        document_hash(std::as_bytes(std::span(lengths)), std::as_bytes(std::span(document_indices))));
+    mask_file->write(bytes.data(), bytes.size());
+    mask_file->flush();
   }
 
   void write_index() {
@@ -157,6 +176,8 @@ struct TokenFileWriter::Impl {
   Options options;
   fs::path prefix;
   PendingFile bin, idx;
+  std::optional<PendingFile> mask_file;
+  LossMaskBuilder mask;
   std::vector<int32_t> lengths;              // of the sequences ended so far
   std::vector<int64_t> document_indices{0};  // sequences before each document, and after the last
   int64_t sequence_tokens = 0;               // of the open sequence
@@ -169,8 +190,10 @@ TokenFileWriter::TokenFileWriter(const fs::path& prefix, Options options)
 
 TokenFileWriter::~TokenFileWriter() = default;
 
-void TokenFileWriter::append(std::span<const int32_t> tokens) {
+void TokenFileWriter::append(std::span<const int32_t> tokens, bool learned) {
   Impl& w = *impl_;
+  check(learned || w.options.mask, "[token_file_writer] tokens that are not learned need a mask");
+  if (w.options.mask) w.mask.append(static_cast<int64_t>(tokens.size()), learned);
   switch (w.options.type) {
     case TokenType::u8:
       narrow_into<uint8_t>(tokens, w.encoded);
@@ -204,17 +227,22 @@ void TokenFileWriter::commit() {
   w.write_index();
   w.bin.flush();
   w.idx.flush();
+  if (w.mask_file) w.write_mask();
   w.refuse_existing();
   const fs::path idx = idx_path(w.prefix);
   if (w.options.existing == Existing::keep && fs::exists(idx) && fs::exists(bin_path(w.prefix))) return;
   if (w.options.existing == Existing::replace && ::unlink(idx.c_str()) == 0) sync_parent(w.prefix);
   w.bin.rename();
+  w.rename_mask();
   sync_parent(w.prefix);
   w.idx.rename();
   sync_parent(w.prefix);
 }
 
 int64_t TokenFileWriter::num_tokens() const { return impl_->num_tokens; }
+int64_t TokenFileWriter::num_learned() const {
+  return impl_->options.mask ? impl_->mask.num_learned() : num_tokens();
+}
 int64_t TokenFileWriter::num_documents() const {
   return static_cast<int64_t>(impl_->document_indices.size()) - 1;
 }

@@ -30,6 +30,7 @@ class TokenFileWriter {
   struct Options {
     TokenType type = TokenType::u16;
     Existing existing = Existing::refuse;
+    bool mask = false;                 // also write PREFIX.mask (loss_mask.h)
     int64_t max_sequence = INT32_MAX;  // longer documents take several sequences (the format counts in i32)
   };
   // Makes the folder of `prefix` when it is missing.
@@ -38,12 +39,14 @@ class TokenFileWriter {
   TokenFileWriter(const TokenFileWriter&) = delete;
   TokenFileWriter& operator=(const TokenFileWriter&) = delete;
 
-  void append(std::span<const int32_t> tokens);  // to the open document
-  void end_document();                           // a document without tokens leaves no trace
-  void commit();                                 // ends the open document; nothing may be appended after it
+  // To the open document. Unlearned tokens need Options::mask.
+  void append(std::span<const int32_t> tokens, bool learned = true);
+  void end_document();  // a document without tokens leaves no trace
+  void commit();        // ends the open document; nothing may be appended after it
 
   int64_t num_tokens() const;
   int64_t num_documents() const;
+  int64_t num_learned() const;  // of all tokens; all of them without a mask
 
  private:
   struct Impl;
