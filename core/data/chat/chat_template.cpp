@@ -8,6 +8,7 @@
 #include <stdexcept>
 
 #include "core/base/error.h"
+#include "core/base/hash.h"
 #include "core/data/chat/lexer.h"
 
 namespace strata {
@@ -52,7 +53,8 @@ std::string template_of(const ordered_json& field, const fs::path& path) {
 
 }  // namespace
 
-ChatTemplate::ChatTemplate(std::string_view source, std::string name) : name_(std::move(name)) {
+ChatTemplate::ChatTemplate(std::string_view source, std::string name)
+    : name_(std::move(name)), fingerprint_(hash_name(source)) {
   try {
     body_ = chat::parse_template(source);
   } catch (const chat::TemplateError& error) {

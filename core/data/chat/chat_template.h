@@ -4,6 +4,7 @@
 // known here is refused with its line.
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include <span>
@@ -44,10 +45,13 @@ class ChatTemplate {
   // differently once later ones follow, for then there is no telling.
   RenderedChat render_with_spans(const nlohmann::ordered_json& messages, const ChatOptions& options) const;
 
+  uint64_t fingerprint() const { return fingerprint_; }  // of the source
+
  private:
   chat::Output run(const nlohmann::ordered_json& messages, const ChatOptions& options) const;
 
   std::string name_;
+  uint64_t fingerprint_ = 0;
   chat::Body body_;
 };
 

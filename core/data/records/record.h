@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+// One record of a jsonl file: a line that is a JSON object. What it says, before tokens.
+#pragma once
+
+#include <cstdint>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <string_view>
+
+namespace strata {
+
+enum class RecordFormat {
+  text,        // {"text": ...}: all of it is learned
+  completion,  // {"prompt": ..., "completion": ...}: the completion is learned
+  chat,        // {"messages": [{"role": ..., "content": ...}, ...]}: what the assistant says is learned
+};
+
+std::string_view name(RecordFormat format);
+
+struct Record {
+  RecordFormat format = RecordFormat::text;
+  std::string text;                  // or the completion
+  std::string prompt;                // of a completion
+  nlohmann::ordered_json messages;   // of a chat: objects, each with a role that is known and a text
+  nlohmann::ordered_json variables;  // of a chat: what else the template is given ("tools")
+};
+
+inline constexpr size_t kMostRecordBytes = 64 << 20;
+inline constexpr int kMostRecordDepth = 64;  // of nested lists and objects
+
+// `where` is the record's "file:line". Error(data) naming it, what was found and the fix: not UTF-8 or not
+// JSON (with the byte), too long, too deep, no object, fields of no format or of two, a field of the wrong
+// type, a message without role or content, an unknown role.
+Record parse_record(std::string_view line, const std::string& where);
+
+}  // namespace strata
