@@ -227,6 +227,7 @@ void TokenFileWriter::commit() {
   w.write_index();
   w.bin.flush();
   w.idx.flush();
+  if (w.mask.num_learned() == w.num_tokens) w.mask_file.reset();  // without a mask all are learned
   if (w.mask_file) w.write_mask();
   w.refuse_existing();
   const fs::path idx = idx_path(w.prefix);

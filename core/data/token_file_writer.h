@@ -30,7 +30,7 @@ class TokenFileWriter {
   struct Options {
     TokenType type = TokenType::u16;
     Existing existing = Existing::refuse;
-    bool mask = false;                 // also write PREFIX.mask (loss_mask.h)
+    bool mask = false;                 // also write PREFIX.mask (loss_mask.h), unless all tokens are learned
     int64_t max_sequence = INT32_MAX;  // longer documents take several sequences (the format counts in i32)
   };
   // Makes the folder of `prefix` when it is missing.

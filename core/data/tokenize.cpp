@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <memory>
@@ -78,18 +79,23 @@ bool is_token_file(const fs::path& path) {
   return suffix == ".bin" || suffix == ".idx" || fs::exists(idx_path(path));
 }
 
-std::string cache_name(const fs::path& file, const Tokenizer& tokenizer, const DocumentSplit& split) {
+std::string cache_name(const fs::path& file, const Tokenizer& tokenizer, const TokenizeOptions& options) {
   const MappedFile text(file);
   const std::string_view bytes(reinterpret_cast<const char*>(text.bytes().data()), text.bytes().size());
   uint64_t hash = hash_combine(hash_name(bytes), bytes.size());
   hash = hash_combine(hash, tokenizer.fingerprint());
+  if (holds_records(file, options.records.format)) {
+    const auto scheme = record_scheme_of(bytes, file, options.records);
+    return fmt::format("{:016x}", hash_combine(hash, scheme ? scheme->fingerprint() : 0));
+  }
+  const DocumentSplit& split = options.document;
   hash = hash_combine(hash, static_cast<uint64_t>(split.kind));
   return fmt::format("{:016x}", hash_combine(hash, hash_name(split.separator)));
 }
 
 TokenFile open_cached(const fs::path& file, const fs::path& cache, const Tokenizer& tokenizer,
                       TokenizeOptions options) {
-  const fs::path prefix = cache / cache_name(file, tokenizer, options.document);
+  const fs::path prefix = cache / cache_name(file, tokenizer, options);
   options.existing = Existing::keep;
   if (fs::exists(idx_path(prefix)) && fs::exists(bin_path(prefix))) {
     try {
@@ -99,7 +105,10 @@ TokenFile open_cached(const fs::path& file, const fs::path& cache, const Tokeniz
       options.existing = Existing::replace;
     }
   }
-  tokenize_files({&file, 1}, prefix, tokenizer, options);
+  const RecordCounts records = tokenize_files({&file, 1}, prefix, tokenizer, options).records;
+  if (records.unlearned > 0)
+    log::warn("nothing is learned from {} of {} records, the first of them {}", records.unlearned,
+              records.records, records.first_unlearned);
   return TokenFile(prefix);
 }
 
@@ -116,8 +125,10 @@ TokenizeProgress tokenize_files(std::span<const fs::path> files, const fs::path&
       progress.total_bytes += static_cast<int64_t>(bytes);
   }
 
-  TokenFileWriter writer(prefix,
-                         {.type = token_type_for(tokenizer.vocab_size()), .existing = options.existing});
+  const auto has_records = [&](const fs::path& file) { return holds_records(file, options.records.format); };
+  TokenFileWriter writer(prefix, {.type = token_type_for(tokenizer.vocab_size()),
+                                  .existing = options.existing,
+                                  .mask = std::any_of(files.begin(), files.end(), has_records)});
   DocumentEncoder document(tokenizer, writer, options.threads);
   std::string buffer(static_cast<size_t>(options.chunk_bytes), '\0');
   for (const fs::path& file : files) {
@@ -126,16 +137,27 @@ TokenizeProgress tokenize_files(std::span<const fs::path> files, const fs::path&
     Utf8Checker checker;
     DocumentSplitter splitter(
         options.document, {[&](std::string_view piece) { document.piece(piece); }, [&] { document.end(); }});
+    std::optional<RecordFileEncoder> records;
+    if (has_records(file)) {
+      document.finish();  // what is held back comes first
+      records.emplace(file, options.records, tokenizer, writer, options.threads, progress.records);
+    }
     for (std::string_view chunk; !(chunk = reader.read(buffer)).empty();) {
       require_utf8(file, checker.feed(chunk));
-      splitter.feed(chunk);
+      if (records)
+        records->feed(chunk);
+      else
+        splitter.feed(chunk);
       progress.bytes += static_cast<int64_t>(chunk.size());
       progress.tokens = writer.num_tokens();
       progress.documents = writer.num_documents();
       if (options.progress) options.progress(progress);
     }
     require_utf8(file, checker.finish());
-    splitter.finish();
+    if (records)
+      records->finish();
+    else
+      splitter.finish();
   }
   document.finish();
   if (writer.num_tokens() == 0)
@@ -146,6 +168,7 @@ TokenizeProgress tokenize_files(std::span<const fs::path> files, const fs::path&
                  .expected = "at least one document that is not empty",
                  .fix = "name files that hold text"});
   writer.commit();
+  progress.learned = writer.num_learned();
   progress.tokens = writer.num_tokens();
   progress.documents = writer.num_documents();
   return progress;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Text files to token files: once and for all (`strata tokenize`), or into the cache of a run that was given
-// text.
+// Text and jsonl files to token files: once and for all (`strata tokenize`), or into the cache of a run that
+// was given text.
 #pragma once
 
 #include <cstdint>
@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "core/data/document_splitter.h"
+#include "core/data/records/record_file.h"
 #include "core/data/token_file.h"
 #include "core/data/token_file_writer.h"
 #include "core/data/tokenizer.h"
@@ -22,10 +23,13 @@ struct TokenizeProgress {
   int64_t total_bytes = 0;     // of all files; pipes count as 0
   int64_t tokens = 0;          // written so far: these two follow the bytes at the distance of a batch
   int64_t documents = 0;
+  int64_t learned = 0;  // of the tokens
+  RecordCounts records;
 };
 
 struct TokenizeOptions {
-  DocumentSplit document;
+  DocumentSplit document;  // of plain text
+  RecordOptions records;   // of files that hold records, each a document
   Existing existing = Existing::refuse;
   int64_t chunk_bytes = 1 << 20;  // read at a time; memory does not grow with the files
   int threads = 0;  // that encode, 0: one per core of this process; the files' bytes do not depend on it
@@ -36,7 +40,8 @@ struct TokenizeOptions {
 // tokenizer's end-of-document id when it has one and begins with its begin-of-document id, empty documents
 // are dropped. Memory: a chunk, a few MiB per thread and, where text cannot be cut safely, up to one
 // document. Error(data) for a file that is missing or not UTF-8 (file, line, byte), and when there is no text
-// at all; then nothing is left behind.
+// at all, and for a record that is bad (records/record.h); then nothing is left behind. PREFIX.mask is
+// written as well when some tokens are not learned.
 TokenizeProgress tokenize_files(std::span<const std::filesystem::path> files,
                                 const std::filesystem::path& prefix, const Tokenizer& tokenizer,
                                 const TokenizeOptions& options);
