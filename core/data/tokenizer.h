@@ -35,6 +35,10 @@ class Tokenizer {
   virtual void encode(std::string_view text, std::vector<int32_t>& ids) const = 0;
   // Appends the bytes of `ids` to `text`. A character may span ids: see StreamDecoder.
   virtual void decode(std::span<const int32_t> ids, std::string& text) const = 0;
+  // As decode, but special tokens are spelled where the vocabulary spells them: for looking at data.
+  virtual void decode_with_special(std::span<const int32_t> ids, std::string& text) const {
+    decode(ids, text);
+  }
   // As decode, for ids that follow others: a tokenizer that puts a space before every text takes none away
   // here.
   virtual void decode_next(std::span<const int32_t> ids, std::string& text) const { decode(ids, text); }

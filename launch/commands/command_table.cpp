@@ -7,6 +7,7 @@ Run add_bench(CLI::App& app);
 Run add_bisect(CLI::App& app);
 Run add_config(CLI::App& app);
 Run add_convert(CLI::App& app);
+Run add_data(CLI::App& app);
 Run add_diff(CLI::App& app);
 Run add_doctor(CLI::App& app);
 Run add_eval(CLI::App& app);
@@ -28,6 +29,7 @@ std::span<const Command> commands() {
       {"sample", "let a trained model go on with a text", add_sample},
       {"eval", "measure a trained model's loss and perplexity on a text", add_eval},
       {"tokenize", "turn text into a token file", add_tokenize},
+      {"data", "show which tokens of texts and records are learned", add_data},
       {"convert", "turn a checkpoint of one format into another", add_convert},
       {"inspect", "say what a checkpoint holds", add_inspect},
       {"verify", "read every byte of a checkpoint and compare it with its checksums", add_verify},

@@ -23,6 +23,8 @@ struct Arguments {
   std::string out;
   std::string tokenizer = "byte";
   std::string document = "file";
+  std::string format = "auto";
+  std::string chat_template;
   int threads = 0;
   bool overwrite = false;
 };
@@ -36,6 +38,9 @@ int tokenize(const Arguments& arguments) {
   const std::vector<std::filesystem::path> files(arguments.files.begin(), arguments.files.end());
   const bool terminal = isatty(STDERR_FILENO) != 0;
   TokenizeOptions options{.document = parse_document_split(arguments.document),
+                          .records = {.format = parse_data_format(arguments.format),
+                                      .chat_template = arguments.chat_template,
+                                      .tokenizer = arguments.tokenizer},
                           .existing = arguments.overwrite ? Existing::replace : Existing::refuse,
                           .threads = arguments.threads};
   const auto begin = std::chrono::steady_clock::now();
@@ -52,6 +57,12 @@ int tokenize(const Arguments& arguments) {
              done.documents, human_bytes(done.bytes), seconds,
              human_bytes(static_cast<int64_t>(static_cast<double>(done.bytes) / std::max(seconds, 1e-3))),
              arguments.out, arguments.out);
+  if (done.records.records > 0)
+    fmt::print("{} of {} tokens are learned{}\n", done.learned, done.tokens,
+               done.learned < done.tokens ? fmt::format(": {}.mask", arguments.out) : "");
+  if (done.records.unlearned > 0)
+    fmt::print("nothing is learned from {} of {} records, the first of them {}\n", done.records.unlearned,
+               done.records.records, done.records.first_unlearned);
   return 0;
 }
 
@@ -59,8 +70,10 @@ int tokenize(const Arguments& arguments) {
 
 Run add_tokenize(CLI::App& app) {
   const auto arguments = std::make_shared<Arguments>();
-  app.add_option("FILE", arguments->files, "UTF-8 text files, in this order")->required();
-  app.add_option("--out", arguments->out, "writes PREFIX.bin and PREFIX.idx")->required();
+  app.add_option("FILE", arguments->files, "UTF-8 text files and .jsonl records, in this order")->required();
+  app.add_option("--out", arguments->out,
+                 "writes PREFIX.bin and PREFIX.idx, and PREFIX.mask when a part is learned")
+      ->required();
   app.add_option("--tokenizer", arguments->tokenizer,
                  "byte, or the path of a tokenizer.json, of a model's folder, or of a SentencePiece .model")
       ->capture_default_str();
@@ -70,6 +83,11 @@ Run add_tokenize(CLI::App& app) {
   app.add_option("--document", arguments->document,
                  "what ends a document: file, blank_line, or the text between them")
       ->capture_default_str();
+  app.add_option("--format", arguments->format,
+                 "of all files: auto, plain, text, completion or chat; see data.format")
+      ->check(CLI::IsMember({"auto", "plain", "text", "completion", "chat"}))
+      ->capture_default_str();
+  app.add_option("--template", arguments->chat_template, "of conversations; see data.chat_template");
   app.add_flag("--overwrite", arguments->overwrite, "replace PREFIX.bin and PREFIX.idx if they exist");
   app.footer(
       "Example:\n  strata tokenize a.txt b.txt --out corpus\n"

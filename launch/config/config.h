@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "core/data/records/data_format.h"
 #include "core/data/sampler.h"
 #include "launch/config/units.h"
 
@@ -68,6 +69,8 @@ struct DataConfig {
   Packing packing = Packing::isolated;
   std::string tokenizer = "byte";
   DocumentEnd document = DocumentEnd::file;
+  DataFormat format = DataFormat::automatic;
+  std::string chat_template;  // empty: of the tokenizer's folder
 };
 
 struct BatchConfig {
@@ -81,7 +84,7 @@ struct OptimizerConfig {
   std::array<double, 2> betas = {0.9, 0.95};
   double eps = 1e-8;
   double weight_decay = 0.1;
-  double grad_clip = 1.0;  // 0: off
+  double grad_clip = 1.0;           // 0: off
   std::vector<std::string> frozen;  // patterns of tensor names that are not trained
   UpdateTiming timing = UpdateTiming::sync;
 };

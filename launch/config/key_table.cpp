@@ -167,7 +167,9 @@ void model_keys(KeyRows& rows) {
 void data_keys(KeyRows& rows) {
   SectionRows(rows, &Config::data, "data", "Texts or token files, and how samples are cut from them.")
       .key("train", &DataConfig::train,
-           {.doc = "UTF-8 text files or token files (.bin beside .idx), relative to the working folder.",
+           {.doc = "UTF-8 text files, .jsonl records or token files (.bin beside .idx, and .mask when a part "
+                   "is learned), "
+                   "relative to the working folder.",
             .required = true,
             .aliases = {"train_files", "train_data", "train_data_path", "datasets"}})
       .key("valid", &DataConfig::valid,
@@ -194,7 +196,19 @@ void data_keys(KeyRows& rows) {
             .aliases = {"tokenizer_type", "tokenizer_name"}})
       .key("document", &DataConfig::document,
            {.doc = "What ends a document in a text file: the end of the file, or a blank line.",
-            .choices = {"file", "blank_line"}});
+            .choices = {"file", "blank_line"}})
+      .key("format", &DataConfig::format,
+           {.doc =
+                "What files without tokens hold: plain text, or jsonl records of {text}, of {prompt, "
+                "completion} or "
+                "of {messages} (chat). auto: a .jsonl holds records like its first, other files plain text.",
+            .choices = {"auto", "plain", "text", "completion", "chat"},
+            .aliases = {"dataset_type", "dataset_format"}})
+      .key("chat_template", &DataConfig::chat_template,
+           {.doc = "How conversations are written: chatml, llama3, mistral, deepseek, the path of a Jinja "
+                   "template or "
+                   "of a model's folder; empty for the template beside the tokenizer.",
+            .aliases = {"chat_format"}});
 }
 
 void batch_keys(KeyRows& rows) {

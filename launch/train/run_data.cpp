@@ -6,17 +6,20 @@
 #include <filesystem>
 
 #include "core/base/hash.h"
+#include "core/base/log.h"
+#include "core/data/supervision.h"
 #include "core/data/tokenize.h"
 
 namespace strata {
 namespace {
 
 std::shared_ptr<const Corpus> open_corpus(const std::vector<std::string>& paths, const std::string& cache,
-                                          const Tokenizer& tokenizer, DocumentEnd document) {
+                                          const Tokenizer& tokenizer, const DataConfig& data) {
   const std::vector<std::filesystem::path> files(paths.begin(), paths.end());
   TokenizeOptions options;
   options.document.kind =
-      document == DocumentEnd::file ? DocumentSplit::Kind::file : DocumentSplit::Kind::blank_line;
+      data.document == DocumentEnd::file ? DocumentSplit::Kind::file : DocumentSplit::Kind::blank_line;
+  options.records = {.format = data.format, .chat_template = data.chat_template, .tokenizer = data.tokenizer};
   return std::make_shared<Corpus>(open_data(files, cache, tokenizer, options));
 }
 
@@ -28,12 +31,28 @@ DataSource source(const std::shared_ptr<const Dataset>& dataset, const Config& c
                               .vocab_size = vocab});
 }
 
+void require_learning(const Dataset& dataset, Packing packing) {
+  if (!dataset.corpus().has_mask()) return;
+  const Supervision found = count_supervision(dataset, packing);
+  require_supervision(found, dataset);
+  log::info("{}: {} of {} tokens are learned, in {} records", dataset.name(), found.learned, found.tokens,
+            found.documents);
+  if (found.unlearned > 0)
+    log::warn("{}: nothing is learned from {} of {} records", dataset.name(), found.unlearned,
+              found.documents);
+  if (found.cut > 0)
+    log::warn(
+        "{}: {} of {} records are cut by the end of a sample (data.seq_len = {}) and partly learned without "
+        "what came before",
+        dataset.name(), found.cut, found.documents, dataset.seq_len());
+}
+
 }  // namespace
 
 RunData open_run_data(const Config& config, const std::string& cache) {
   RunData data;
   data.tokenizer = make_tokenizer(config.data.tokenizer);
-  const auto corpus = open_corpus(config.data.train, cache, *data.tokenizer, config.data.document);
+  const auto corpus = open_corpus(config.data.train, cache, *data.tokenizer, config.data);
   data.fingerprint = hash_combine(corpus->fingerprint(), data.tokenizer->fingerprint());
   TailSplit split{{0, corpus->num_tokens()}, {}};
   if (config.data.valid.empty()) {
@@ -44,7 +63,7 @@ RunData open_run_data(const Config& config, const std::string& cache) {
                                                            .seq_len = config.data.seq_len,
                                                            .name = "validation data (data.valid_fraction)"});
   } else {
-    const auto valid = open_corpus(config.data.valid, cache, *data.tokenizer, config.data.document);
+    const auto valid = open_corpus(config.data.valid, cache, *data.tokenizer, config.data);
     data.fingerprint = hash_combine(data.fingerprint, valid->fingerprint());
     data.valid = std::make_shared<Dataset>(Dataset::Desc{.corpus = valid,
                                                          .range = {0, valid->num_tokens()},
@@ -54,6 +73,8 @@ RunData open_run_data(const Config& config, const std::string& cache) {
   data.train = std::make_shared<Dataset>(
       Dataset::Desc{.corpus = corpus, .range = split.train, .seq_len = config.data.seq_len});
   require_step_fits(*data.train, config.batch.tokens_per_step);
+  require_learning(*data.train, config.data.packing);
+  if (data.valid) require_learning(*data.valid, config.data.packing);
   return data;
 }
 
@@ -67,7 +88,7 @@ DataSource RunData::valid_source(const Config& config) const {
 
 std::shared_ptr<const Dataset> open_eval_data(const Config& config, const std::string& path,
                                               const std::string& cache, const Tokenizer& tokenizer) {
-  const auto corpus = open_corpus({path}, cache, tokenizer, config.data.document);
+  const auto corpus = open_corpus({path}, cache, tokenizer, config.data);
   return std::make_shared<Dataset>(Dataset::Desc{
       .corpus = corpus, .range = {0, corpus->num_tokens()}, .seq_len = config.data.seq_len, .name = path});
 }

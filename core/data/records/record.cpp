@@ -139,7 +139,7 @@ std::string_view name(RecordFormat format) {
   return "";
 }
 
-Record parse_record(std::string_view line, const std::string& where) {
+DataRecord parse_data_record(std::string_view line, const std::string& where) {
   ordered_json json = parse(line, where);
   if (!json.is_object())
     fail(where, "a record is not an object", fmt::format("{} {}", json.type_name(), shown(json)),
@@ -155,7 +155,7 @@ Record parse_record(std::string_view line, const std::string& where) {
   if (text + chat + completion > 1)
     fail(where, "a record has the fields of two formats", field_names(json),
          "those of one: " + std::string(kForms), "take the fields out that are not to be learned");
-  Record record;
+  DataRecord record;
   if (text) {
     record.format = RecordFormat::text;
     record.text = take_text(json, "text", where);

@@ -17,7 +17,7 @@ enum class RecordFormat {
 
 std::string_view name(RecordFormat format);
 
-struct Record {
+struct DataRecord {
   RecordFormat format = RecordFormat::text;
   std::string text;                  // or the completion
   std::string prompt;                // of a completion
@@ -31,6 +31,6 @@ inline constexpr int kMostRecordDepth = 64;  // of nested lists and objects
 // `where` is the record's "file:line". Error(data) naming it, what was found and the fix: not UTF-8 or not
 // JSON (with the byte), too long, too deep, no object, fields of no format or of two, a field of the wrong
 // type, a message without role or content, an unknown role.
-Record parse_record(std::string_view line, const std::string& where);
+DataRecord parse_data_record(std::string_view line, const std::string& where);
 
 }  // namespace strata

@@ -16,7 +16,7 @@ RecordEncoder::RecordEncoder(const Tokenizer& tokenizer, std::optional<ChatForma
   ends_turns_ = ids.size() == 1;
 }
 
-MarkedTokens RecordEncoder::encode(const Record& record, const std::string& where) const {
+MarkedTokens RecordEncoder::encode(const DataRecord& record, const std::string& where) const {
   MarkedTokens out;
   if (record.format == RecordFormat::chat) {
     encode_chat(record, where, out);
@@ -32,7 +32,7 @@ MarkedTokens RecordEncoder::encode(const Record& record, const std::string& wher
   return out;
 }
 
-void RecordEncoder::encode_chat(const Record& record, const std::string& where, MarkedTokens& out) const {
+void RecordEncoder::encode_chat(const DataRecord& record, const std::string& where, MarkedTokens& out) const {
   check(chat_.has_value(), "[record_encoder] a chat record without a chat template");
   try {
     const RenderedChat rendered =

@@ -24,10 +24,10 @@ class RecordEncoder {
   // learned. A tokenizer for which the template's end of turn is no token could not learn to stop: then the
   // record's end is the end-of-document, learned too. Error(data) naming `where` ("file:line") when the
   // template refuses the conversation.
-  MarkedTokens encode(const Record& record, const std::string& where) const;
+  MarkedTokens encode(const DataRecord& record, const std::string& where) const;
 
  private:
-  void encode_chat(const Record& record, const std::string& where, MarkedTokens& out) const;
+  void encode_chat(const DataRecord& record, const std::string& where, MarkedTokens& out) const;
 
   const Tokenizer& tokenizer_;
   std::optional<ChatFormat> chat_;

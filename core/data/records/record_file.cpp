@@ -54,6 +54,18 @@ void require_format(RecordFormat found, RecordFormat expected, bool demanded, co
 
 }  // namespace
 
+DataFormat parse_data_format(std::string_view name) {
+  static constexpr std::string_view kNames[] = {"auto", "plain", "text", "completion",
+                                                "chat"};  // in their order
+  const auto found = std::find(std::begin(kNames), std::end(kNames), name);
+  if (found != std::end(kNames)) return static_cast<DataFormat>(found - std::begin(kNames));
+  throw Error(Fault::usage, {.what = "there is no data format of that name",
+                             .where = "data.format",
+                             .found = fmt::format("\"{}\"", name),
+                             .expected = "auto, plain, text, completion or chat",
+                             .fix = "data.format = \"auto\""});
+}
+
 bool holds_records(const std::filesystem::path& file, DataFormat format) {
   return format == DataFormat::automatic ? file.extension() == ".jsonl" : format != DataFormat::plain;
 }
@@ -65,7 +77,7 @@ uint64_t RecordScheme::fingerprint() const {
 RecordScheme open_record_scheme(std::string_view line, const std::string& where,
                                 const RecordOptions& options) {
   const auto format = demanded(options.format);
-  const RecordFormat found = parse_record(line, where).format;
+  const RecordFormat found = parse_data_record(line, where).format;
   require_format(found, format.value_or(found), true, where);
   RecordScheme scheme{.format = found, .chat = {}};
   if (found == RecordFormat::chat) scheme.chat = open_chat_format(options.chat_template, options.tokenizer);
@@ -137,7 +149,7 @@ void RecordFileEncoder::encode_batch() {
   pool_.for_each(static_cast<int64_t>(batch_.size()), [&](int64_t index, int) {
     Line& line = batch_[static_cast<size_t>(index)];
     try {
-      const Record record = parse_record(line.text, where(line.number));
+      const DataRecord record = parse_data_record(line.text, where(line.number));
       require_format(record.format, *format_, demanded(options_.format).has_value(), where(line.number));
       line.tokens = encoder_->encode(record, where(line.number));
     } catch (...) {

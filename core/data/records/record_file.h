@@ -12,19 +12,11 @@
 #include <vector>
 
 #include "core/base/worker_pool.h"
+#include "core/data/records/data_format.h"
 #include "core/data/records/record_encoder.h"
 #include "core/data/token_file_writer.h"
 
 namespace strata {
-
-// What a file that holds no tokens yet holds.
-enum class DataFormat {
-  automatic,  // .jsonl: records, of the format of the file's first; anything else: plain text
-  plain,      // text, whatever the file is called
-  text,       // records of one format, whatever the file is called
-  completion,
-  chat,
-};
 
 struct RecordOptions {
   DataFormat format = DataFormat::automatic;
@@ -40,8 +32,8 @@ struct RecordScheme {
   std::optional<ChatFormat> chat;  // of chats
   uint64_t fingerprint() const;
 };
-// `line` is the first record, `where` its "file:line"; Error(data) as parse_record, or Error(usage) for the
-// template.
+// `line` is the first record, `where` its "file:line"; Error(data) as parse_data_record, or Error(usage) for
+// the template.
 RecordScheme open_record_scheme(std::string_view line, const std::string& where,
                                 const RecordOptions& options);
 // The same of a file's text; nothing when it has no record.

@@ -41,7 +41,7 @@ class JsonTokenizer final : public Tokenizer {
   void encode_with_surroundings(std::string_view text,
                                 std::vector<int32_t>& ids) const;  // add_special_tokens=True
   void decode_with_special(std::span<const int32_t> ids,
-                           std::string& text) const;  // skip_special_tokens=False
+                           std::string& text) const override;  // skip_special_tokens=False
   std::optional<int32_t> id_of(std::string_view token) const;
   // Its spelling in the vocabulary (bytes in GPT-2's alphabet); empty when no token has the id.
   std::string_view token(int32_t id) const;

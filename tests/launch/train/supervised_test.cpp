@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: Apache-2.0
+// Whole runs on jsonl records: what is learned lowers the loss, micro-batches do not change it, bad data
+// starts no run.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <functional>
+
+#include "core/base/error.h"
+#include "launch/train/run_data.h"
+#include "tests/launch/train/tiny_run.h"
+
+namespace strata {
+namespace {
+
+using testing::HasSubstr;
+
+class SupervisedRun : public TinyRun {
+ protected:
+  SupervisedRun() {
+    std::ofstream chats(folder_ / "chat.jsonl");
+    for (int i = 0; i < 120; ++i)  // questions are noise, answers are not
+      chats << R"({"messages": [{"role": "user", "content": "q)" << i * i % 997 << R"("}, )"
+            << R"({"role": "assistant", "content": ")" << (i % 3 == 0 ? "yes it is so" : "no") << R"("}]})"
+            << "\n";
+  }
+
+  LoadedConfig chat(const std::string& out, std::vector<std::string> overrides = {}) const {
+    std::vector<std::string> all{"data.train=[\"" + (folder_ / "chat.jsonl").string() + "\"]",
+                                 "data.chat_template=chatml", "data.seq_len=64", "batch.tokens_per_step=256"};
+    all.insert(all.end(), overrides.begin(), overrides.end());
+    return config(out, all);
+  }
+
+  std::filesystem::path write(const std::string& name, const std::string& text) const {
+    std::ofstream(folder_ / name, std::ios::binary) << text;
+    return folder_ / name;
+  }
+
+  Error refused(const std::vector<std::string>& overrides) const {
+    try {
+      train(chat("refused", overrides));
+    } catch (const Error& error) {
+      EXPECT_FALSE(std::filesystem::exists(out("refused") / "metrics.jsonl") &&
+                   std::filesystem::file_size(out("refused") / "metrics.jsonl") > 0);
+      return error;
+    }
+    ADD_FAILURE() << "nothing was thrown";
+    return Error(Fault::internal, {});
+  }
+};
+
+TEST_F(SupervisedRun, LearnsTheAnswers) {
+  ASSERT_EQ(train(chat("a", {"run.steps=60"})), 0);
+  const std::vector<double> loss = losses("a");
+  ASSERT_EQ(loss.size(), 60U);
+  EXPECT_NEAR(loss.front(), std::log(257.0), 0.3);
+  EXPECT_LT(loss.back(), 1.5);
+}
+
+// The mean is over the learned tokens of the whole step, however it is cut: each of the parts has another
+// number.
+TEST_F(SupervisedRun, AccumulationGivesTheSameLoss) {
+  std::vector<std::vector<double>> runs;
+  for (const char* rows : {"4", "2", "1"}) {  // 1, 2 and 4 micro-batches
+    const std::string name = std::string("rows") + rows;
+    ASSERT_EQ(train(chat(name, {"run.steps=8", "precision.compute=fp32", "precision.state=fp32",
+                                std::string("batch.micro_batch=") + rows})),
+              0);
+    runs.push_back(losses(name));
+  }
+  for (size_t run = 1; run < runs.size(); ++run) {
+    ASSERT_EQ(runs[run].size(), 8U);
+    for (size_t step = 0; step < 8; ++step)
+      EXPECT_NEAR(runs[run][step], runs[0][step], 1e-6) << run << " " << step;
+  }
+}
+
+// Behind the answers stands noise that is not learned: other noise there, the same loss of the first step.
+TEST_F(SupervisedRun, WhatIsNotLearnedIsNotInTheLoss) {
+  std::string one, other;
+  for (int i = 0; i < 120; ++i) {
+    const std::string answer =
+        R"({"role": "user", "content": "hm"}, {"role": "assistant", "content": "yes"})";
+    one += R"({"messages": [)" + answer + R"(, {"role": "user", "content": "aaaa"}]})" + "\n";
+    other += R"({"messages": [)" + answer + R"(, {"role": "user", "content": "zq!x"}]})" + "\n";
+  }
+  const auto first_loss = [&](const std::string& name, const std::string& text) {
+    const std::string path = write(name + ".jsonl", text).string();
+    EXPECT_EQ(train(chat(name, {"run.steps=1", "precision.compute=fp32", "data.seq_len=256",
+                                "data.train=[\"" + path + "\"]"})),
+              0);
+    return losses(name).at(0);
+  };
+  // 256 tokens hold whole records and pieces; a piece sees only itself, so noise behind an answer reaches no
+  // target.
+  EXPECT_NEAR(first_loss("one", one), first_loss("other", other), 1e-9);
+}
+
+TEST_F(SupervisedRun, BadRecordsStartNoRun) {
+  const std::string good =
+      R"({"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]})";
+  const auto with = [&](const std::string& line) {
+    const std::string path = write("bad.jsonl", good + "\n\n" + line + "\n" + good + "\n").string();
+    return refused({"data.train=[\"" + path + "\"]"}).report();
+  };
+  EXPECT_THAT(with("{oops}").where, HasSubstr("bad.jsonl:3"));
+  EXPECT_THAT(with("{oops}").what, HasSubstr("not JSON"));
+  EXPECT_THAT(with(R"({"text": "a"})").what, HasSubstr("another format than its file"));
+  EXPECT_THAT(with(R"({"messages": [{"role": "gpt", "content": "b"}]})").fix, HasSubstr("\"assistant\""));
+  EXPECT_THAT(with("\"\xC3\"").what, HasSubstr("not UTF-8"));
+  EXPECT_THAT(refused({"data.chat_template=\"\""}).report().fix, HasSubstr("chatml"));
+  EXPECT_THAT(refused({"data.format=completion"}).report().expected,
+              HasSubstr("data.format = \"completion\""));
+}
+
+TEST_F(SupervisedRun, NothingLearnedStartsNoRun) {
+  std::string questions;
+  for (int i = 0; i < 200; ++i)
+    questions += R"({"messages": [{"role": "user", "content": "why?"}]})"
+                 "\n";
+  const std::string path = write("questions.jsonl", questions).string();
+  const Error error = refused({"data.train=[\"" + path + "\"]", "data.valid_fraction=0", "eval.every=0"});
+  EXPECT_EQ(error.fault(), Fault::data);
+  EXPECT_THAT(error.report().what, HasSubstr("nothing would be learned from the training data"));
+}
+
+}  // namespace
+}  // namespace strata
