@@ -41,7 +41,10 @@ void RecordEncoder::encode_chat(const DataRecord& record, const std::string& whe
                                                         .eos_token = chat_->eos_token,
                                                         .variables = record.variables});
     encode_marked(tokenizer_, rendered.text, rendered.assistant, out);
-    const bool answered = !rendered.assistant.empty();
+    // A conversation that the user ends does not end by the assistant's choice.
+    const bool answered =
+        !rendered.assistant.empty() &&
+        rendered.text.find_first_not_of(" \r\n", rendered.assistant.back().end) == std::string::npos;
     if (const auto end = tokenizer_.end_of_document(); end && !ends_turns_) out.add(*end, answered);
   } catch (const Error& error) {
     Report report = error.report();

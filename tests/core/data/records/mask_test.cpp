@@ -57,6 +57,13 @@ TEST(LearnedTokens, NoAnswerTeachesNothing) {
             "<|im_start|>user\nHi<|im_end|>\n$");
 }
 
+TEST(LearnedTokens, TheEndIsNotTheAssistantsWhenTheUserSpeaksLast) {
+  EXPECT_EQ(
+      encoded(R"({"messages": [{"role": "assistant", "content": "A"}, {"role": "user", "content": "Q"}]})",
+              "chatml"),
+      "<|im_start|>assistant\n[A<|im_end|>]\n<|im_start|>user\nQ<|im_end|>\n$");
+}
+
 TEST(LearnedTokens, ARefusedConversationNamesTheRecordAndTheTemplate) {
   const auto tokenizer = make_tokenizer("byte");
   const RecordEncoder encoder(*tokenizer, open_chat_format("mistral", "byte"));
