@@ -22,8 +22,8 @@ class RecordEncoder {
   // completion: the same around prompt and completion; the completion and the end are learned.
   // chat: what the template writes (it brings its own first and last tokens); the assistant's turns are
   // learned. A tokenizer for which the template's end of turn is no token could not learn to stop: then the
-  // record's end is the end-of-document, learned too. Error(data) naming `where` ("file:line") when the
-  // template refuses the conversation.
+  // record's end is the end-of-document, learned too if the assistant speaks last. Error(data) naming `where`
+  // ("file:line") when the template refuses the conversation.
   MarkedTokens encode(const DataRecord& record, const std::string& where) const;
 
  private:
