@@ -25,7 +25,7 @@ std::string encoded(const std::string& line, const std::string& format = "") {
   const auto tokenizer = make_tokenizer("byte");
   std::optional<ChatFormat> chat;
   if (!format.empty()) chat = open_chat_format(format, "byte");
-  return marked(RecordEncoder(*tokenizer, chat).encode(parse_data_record(line, "f:1"), "f:1"));
+  return marked(RecordEncoder(*tokenizer, std::move(chat)).encode(parse_data_record(line, "f:1"), "f:1"));
 }
 
 TEST(LearnedTokens, OfTextsAndCompletions) {
