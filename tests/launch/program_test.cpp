@@ -192,5 +192,33 @@ TEST_F(ProgramTest, OutputThatCannotBeWrittenIsAnError) {
   }
 }
 
+TEST_F(ProgramTest, DataShowMarksWhatIsLearned) {
+  write("chat.jsonl",
+        R"({"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Yo"}]})"
+        "\n"
+        R"({"messages": [{"role": "user", "content": "red \u001b[31m"}]})"
+        "\n");
+  const Outcome show = run("data show chat.jsonl --template chatml");
+  EXPECT_EQ(show.code, 0) << show.err;
+  EXPECT_EQ(show.out,
+            "--- record 1: 13 of 66 tokens learned\n"
+            "<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n⟦Yo<|im_end|>⟧\n⟦<|256|>⟧\n"
+            "--- record 2: 0 of 38 tokens learned\n"
+            "<|im_start|>user\nred \\x1b[31m<|im_end|>\n<|256|>\n"
+            "--- 2 records, 104 tokens, 13 learned (12.5%)\n"
+            "nothing is learned from 1 records\n");
+  EXPECT_EQ(count(show.err, "nothing is learned from 1 of 2 records, the first of them chat.jsonl:2"), 1u);
+
+  // The same once it is a token file, and no more than asked for.
+  ASSERT_EQ(run("tokenize chat.jsonl --template chatml --out chat").code, 0) << read(".err");
+  EXPECT_EQ(run("data show chat").out, show.out);
+  EXPECT_THAT(run("data show chat -n 1 --tokens 5").out,
+              testing::StartsWith("--- record 1: 13 of 66 tokens learned\n"
+                                  "<|im_\n... 61 more tokens\n--- 2 records"));
+  EXPECT_EQ(run("data show chat.jsonl").code, 2);  // no template
+  EXPECT_EQ(run("data show none.jsonl").code, 3);
+  EXPECT_EQ(run("data show chat.jsonl --format txt").code, 2);
+}
+
 }  // namespace
 }  // namespace strata
