@@ -4,6 +4,7 @@
 // build without the library (no_cudnn.cpp) supports nothing.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <tuple>
 
@@ -20,10 +21,10 @@ constexpr bool is_query_side(int operand) {
 // Everything that the choice of kernels depends on.
 struct SdpaShape {
   int64_t batch = 1;
-  int64_t heads = 1, kv_heads = 1;           // heads % kv_heads == 0
-  int64_t q_length = 1, kv_length = 1;       // of every sequence; ragged: of the longest
-  int64_t qk_dim = 0, v_dim = 0;             // of a head
-  int64_t stride[kSdpaOperands] = {};        // elements between tokens; forward: the first four count
+  int64_t heads = 1, kv_heads = 1;      // heads % kv_heads == 0
+  int64_t q_length = 1, kv_length = 1;  // of every sequence; ragged: of the longest
+  int64_t qk_dim = 0, v_dim = 0;        // of a head
+  int64_t stride[kSdpaOperands] = {};   // elements between tokens; forward: the first four count
   float scale = 1;
   bool causal = true;   // query i of a sequence sees keys 0 to i of it
   bool ragged = false;  // sequences of different lengths, told by tables
@@ -42,8 +43,8 @@ inline int64_t sdpa_table_entries(int64_t batch) { return 2 * batch + kSdpaOpera
 struct SdpaCall {
   SdpaShape shape;
   void* operand[kSdpaOperands] = {};  // forward: the first four
-  // f32 [batch, heads, q_length]: log-sum-exp of each query's scaled scores. Rows past a sequence's end are
-  // anything.
+  // f32 [batch, heads, q_length]: log-sum-exp of each query's scaled scores. Rows past a sequence's end:
+  // backward needs 0, forward leaves anything.
   float* stats = nullptr;
   const int32_t* tables = nullptr;  // of a ragged batch
   std::byte* workspace = nullptr;

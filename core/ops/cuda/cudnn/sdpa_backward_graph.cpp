@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "core/ops/cuda/sdpa_graph.h"
+#include "core/ops/cuda/cudnn/sdpa_graph.h"
 
 namespace strata::cuda {
 namespace {
@@ -26,12 +26,13 @@ void transposed_product(CudnnGraph& graph, SdpaParts& parts, const GraphValue& l
 
 }  // namespace
 
-// dQ is a product of the stored dS (an engine that gives the same bits every time keeps it in working memory),
-// not a sum into memory by blocks in the order of their finishing.
+// dQ is a product of the stored dS (an engine that gives the same bits every time keeps it in working
+// memory), not a sum into memory by blocks in the order of their finishing.
 CudnnGraph sdpa_backward_graph(const SdpaShape& shape) {
   CudnnGraph graph;
   SdpaParts parts(graph, shape);
-  const GraphValue q = parts.operand(kSdpaQ), k = parts.operand(kSdpaK, true), v = parts.operand(kSdpaV, true);
+  const GraphValue q = parts.operand(kSdpaQ), k = parts.operand(kSdpaK, true),
+                   v = parts.operand(kSdpaV, true);
   const GraphValue out = parts.operand(kSdpaOut), dout = parts.operand(kSdpaDOut);
   const GraphValue dq = parts.operand(kSdpaDQ), dk = parts.operand(kSdpaDK), dv = parts.operand(kSdpaDV);
   const GraphValue stats = parts.per_query(kSdpaStats), delta = parts.per_query(kSdpaDelta);
@@ -40,7 +41,8 @@ CudnnGraph sdpa_backward_graph(const SdpaShape& shape) {
   const GraphValue dout_out = parts.inside(out.is.extent), row_sum = parts.inside(delta.is.extent);
   graph.pointwise_to(CUDNN_POINTWISE_MUL, dout, out, dout_out);
   graph.reduce(CUDNN_REDUCE_TENSOR_ADD, dout_out, row_sum);
-  graph.pointwise_to(CUDNN_POINTWISE_MUL, row_sum, graph.constant(1), delta);  // where dropout's scale would be
+  graph.pointwise_to(CUDNN_POINTWISE_MUL, row_sum, graph.constant(1),
+                     delta);  // where dropout's scale would be
 
   const GraphValue products = parts.scores();
   graph.matmul(q, k, products, of_scores);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "core/ops/cuda/sdpa_graph.h"
+#include "core/ops/cuda/cudnn/sdpa_graph.h"
 
 #include <limits>
 
@@ -12,7 +12,8 @@ Extents contiguous(const Extents& e) { return {e[1] * e[2] * e[3], e[2] * e[3], 
 
 SdpaParts::SdpaParts(CudnnGraph& graph, const SdpaShape& shape) : graph_(graph), shape_(shape) {
   if (!shape.ragged) return;
-  const GraphTensor lengths{.extent = {shape.batch, 1, 1, 1}, .stride = {1, 1, 1, 1}, .type = CUDNN_DATA_INT32};
+  const GraphTensor lengths{
+      .extent = {shape.batch, 1, 1, 1}, .stride = {1, 1, 1, 1}, .type = CUDNN_DATA_INT32};
   GraphTensor q = lengths, kv = lengths;
   q.id = kSdpaQLengths;
   kv.id = kSdpaKvLengths;
@@ -58,7 +59,8 @@ GraphValue SdpaParts::scores() {
 
 GraphValue SdpaParts::padding_masked(const GraphValue& x) {
   if (!shape_.ragged) return x;
-  const GraphValue row = inside(x.is.extent, CUDNN_DATA_INT32), column = inside(x.is.extent, CUDNN_DATA_INT32);
+  const GraphValue row = inside(x.is.extent, CUDNN_DATA_INT32),
+                   column = inside(x.is.extent, CUDNN_DATA_INT32);
   graph_.index(2, x, row);
   graph_.index(3, x, column);
   const GraphValue row_is = graph_.pointwise(CUDNN_POINTWISE_CMP_LT, row, q_lengths_, CUDNN_DATA_BOOLEAN);
@@ -73,7 +75,8 @@ GraphValue SdpaParts::padding_masked(const GraphValue& x) {
 
 GraphValue SdpaParts::causal_masked(const GraphValue& x) {
   if (!shape_.causal) return x;
-  const GraphValue row = inside(x.is.extent, CUDNN_DATA_INT32), column = inside(x.is.extent, CUDNN_DATA_INT32);
+  const GraphValue row = inside(x.is.extent, CUDNN_DATA_INT32),
+                   column = inside(x.is.extent, CUDNN_DATA_INT32);
   graph_.index(2, x, row);
   graph_.index(3, x, column);
   const GraphValue seen = graph_.pointwise(CUDNN_POINTWISE_CMP_GE, row, column, CUDNN_DATA_BOOLEAN);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "core/ops/cuda/cudnn_engine.h"
+#include "core/ops/cuda/cudnn/cudnn_engine.h"
 
 #include <algorithm>
 
@@ -21,12 +21,12 @@ CudnnDescriptor cudnn_device(std::string_view json) {
 
 std::string cudnn_device_json(const CudnnDescriptor& device) {
   int64_t size = 0;
-  cudnn_check(cudnnBackendGetAttribute(device.raw(), CUDNN_ATTR_DEVICEPROP_JSON_REPRESENTATION, CUDNN_TYPE_CHAR,
-                                       0, &size, nullptr),
+  cudnn_check(cudnnBackendGetAttribute(device.raw(), CUDNN_ATTR_DEVICEPROP_JSON_REPRESENTATION,
+                                       CUDNN_TYPE_CHAR, 0, &size, nullptr),
               "cudnnBackendGetAttribute(device properties)");
   std::string json(static_cast<size_t>(size), '\0');
-  cudnn_check(cudnnBackendGetAttribute(device.raw(), CUDNN_ATTR_DEVICEPROP_JSON_REPRESENTATION, CUDNN_TYPE_CHAR,
-                                       size, &size, json.data()),
+  cudnn_check(cudnnBackendGetAttribute(device.raw(), CUDNN_ATTR_DEVICEPROP_JSON_REPRESENTATION,
+                                       CUDNN_TYPE_CHAR, size, &size, json.data()),
               "cudnnBackendGetAttribute(device properties)");
   return json.substr(0, json.find('\0'));
 }
@@ -42,8 +42,8 @@ std::vector<CudnnDescriptor> ranked(const CudnnDescriptor& graph, const CudnnDes
   ranking.set(CUDNN_ATTR_ENGINEHEUR_DEVICEPROP, device);
   if (ranking.try_finalize() != CUDNN_STATUS_SUCCESS) return {};  // nothing for this graph
   int64_t count = 0;
-  cudnn_check(cudnnBackendGetAttribute(ranking.raw(), CUDNN_ATTR_ENGINEHEUR_RESULTS, CUDNN_TYPE_BACKEND_DESCRIPTOR,
-                                       0, &count, nullptr),
+  cudnn_check(cudnnBackendGetAttribute(ranking.raw(), CUDNN_ATTR_ENGINEHEUR_RESULTS,
+                                       CUDNN_TYPE_BACKEND_DESCRIPTOR, 0, &count, nullptr),
               "cudnnBackendGetAttribute(ranking)");
   std::vector<CudnnDescriptor> configs;
   std::vector<cudnnBackendDescriptor_t> raw;
@@ -51,8 +51,8 @@ std::vector<CudnnDescriptor> ranked(const CudnnDescriptor& graph, const CudnnDes
     configs.emplace_back(CUDNN_BACKEND_ENGINECFG_DESCRIPTOR);
     raw.push_back(configs.back().raw());
   }
-  cudnn_check(cudnnBackendGetAttribute(ranking.raw(), CUDNN_ATTR_ENGINEHEUR_RESULTS, CUDNN_TYPE_BACKEND_DESCRIPTOR,
-                                       count, &count, raw.data()),
+  cudnn_check(cudnnBackendGetAttribute(ranking.raw(), CUDNN_ATTR_ENGINEHEUR_RESULTS,
+                                       CUDNN_TYPE_BACKEND_DESCRIPTOR, count, &count, raw.data()),
               "cudnnBackendGetAttribute(ranking)");
   configs.erase(configs.begin() + count, configs.end());
   return configs;
@@ -62,8 +62,8 @@ bool is_deterministic(const CudnnDescriptor& config) {
   CudnnDescriptor engine(CUDNN_BACKEND_ENGINE_DESCRIPTOR);
   cudnnBackendDescriptor_t raw = engine.raw();
   int64_t count = 0;
-  cudnn_check(cudnnBackendGetAttribute(config.raw(), CUDNN_ATTR_ENGINECFG_ENGINE, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1,
-                                       &count, &raw),
+  cudnn_check(cudnnBackendGetAttribute(config.raw(), CUDNN_ATTR_ENGINECFG_ENGINE,
+                                       CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &count, &raw),
               "cudnnBackendGetAttribute(engine)");
   const auto notes = engine.numerical_notes();
   return std::find(notes.begin(), notes.end(), CUDNN_NUMERICAL_NOTE_NONDETERMINISTIC) == notes.end();
@@ -71,7 +71,8 @@ bool is_deterministic(const CudnnDescriptor& config) {
 
 }  // namespace
 
-std::vector<CudnnDescriptor> cudnn_engine_configs(const CudnnDescriptor& graph, const CudnnDescriptor& device) {
+std::vector<CudnnDescriptor> cudnn_engine_configs(const CudnnDescriptor& graph,
+                                                  const CudnnDescriptor& device) {
   std::vector<CudnnDescriptor> usable;
   for (const cudnnBackendHeurMode_t mode : {CUDNN_HEUR_MODE_A, CUDNN_HEUR_MODE_FALLBACK})
     for (CudnnDescriptor& config : ranked(graph, device, mode))

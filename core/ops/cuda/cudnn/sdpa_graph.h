@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// Attention as graphs of cuDNN operations, in the shape its fused attention engines know (NVIDIA, cuDNN backend
-// documentation, "fused attention fprop / bprop"; Dao 2023, FlashAttention-2, for the mathematics):
+// Attention as graphs of cuDNN operations, in the shape its fused attention engines know (NVIDIA, cuDNN
+// backend documentation, "fused attention fprop / bprop"; Dao 2023, FlashAttention-2, for the mathematics):
 //   forward    S = scale . Q K^T, masked; P = softmax(S); out = P V; stats = max + log(sum)
-//   backward   P = exp(S - stats); dV = P^T dOut; dS = scale . P (dOut V^T - rowsum(dOut . out)); dK = dS^T Q;
+//   backward   P = exp(S - stats); dV = P^T dOut; dS = scale . P (dOut V^T - rowsum(dOut . out)); dK = dS^T
+//   Q;
 //              dQ = dS K
 #pragma once
 
-#include "core/ops/cuda/cudnn_graph.h"
+#include "core/ops/cuda/cudnn/cudnn_graph.h"
 #include "core/ops/cuda/sdpa.h"
 
 namespace strata::cuda {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The backend interface of cuDNN 9 (cudnn_graph.h) with owners and types: descriptors, and a graph of operations
-// on 4-dimensional tensors that grows an operation at a time. What a graph computes is its caller's matter.
-// Every failure throws Error(environment) with the library's own words.
+// The backend interface of cuDNN 9 (cudnn_graph.h) with owners and types: descriptors, and a graph of
+// operations on 4-dimensional tensors that grows an operation at a time. What a graph computes is its
+// caller's matter. Every failure throws Error(environment) with the library's own words.
 #pragma once
 
 #include <cudnn_graph.h>
@@ -70,12 +70,12 @@ class CudnnDescriptor {
 
 using Extents = std::array<int64_t, 4>;  // batch, head, row, column
 
-// What a tensor of the graph is. `offsets`: the unique id of an int32 tensor [batch + 1, 1, 1, 1] of where each
-// batch begins, in elements; 0: batches lie stride[0] apart.
+// What a tensor of the graph is. `offsets`: the unique id of an int32 tensor [batch + 1, 1, 1, 1] of where
+// each batch begins, in elements; 0: batches lie stride[0] apart.
 struct GraphTensor {
   Extents extent{}, stride{};
   cudnnDataType_t type = CUDNN_DATA_BFLOAT16;
-  int64_t id = 0;       // positive: memory that each run gives; 0: exists only inside
+  int64_t id = 0;  // positive: memory that each run gives; 0: exists only inside
   int64_t offsets = 0;
   bool scalar = false;  // its value is given from the host's memory
 };
@@ -93,14 +93,16 @@ class CudnnGraph {
   GraphValue constant(float value);
 
   // Row-by-column products of the last two dimensions, f32 sums; heads of the first operand may be a multiple
-  // of those of the second. With `rows`/`inner`/`columns` (int32 [batch, 1, 1, 1]) only so much of each batch.
+  // of those of the second. With `rows`/`inner`/`columns` (int32 [batch, 1, 1, 1]) only so much of each
+  // batch.
   struct Limits {
     const GraphValue *rows = nullptr, *columns = nullptr, *inner = nullptr;
   };
   void matmul(const GraphValue& a, const GraphValue& b, const GraphValue& out, const Limits& limits);
 
   void pointwise_to(cudnnPointwiseMode_t mode, const GraphValue& x, const GraphValue& out);
-  void pointwise_to(cudnnPointwiseMode_t mode, const GraphValue& x, const GraphValue& y, const GraphValue& out);
+  void pointwise_to(cudnnPointwiseMode_t mode, const GraphValue& x, const GraphValue& y,
+                    const GraphValue& out);
   void select(const GraphValue& mask, const GraphValue& yes, const GraphValue& no, const GraphValue& out);
   void index(int64_t axis, const GraphValue& like, const GraphValue& out);  // int32
   void reduce(cudnnReduceTensorOp_t op, const GraphValue& x, const GraphValue& out);

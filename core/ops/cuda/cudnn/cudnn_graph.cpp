@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "core/ops/cuda/cudnn_graph.h"
+#include "core/ops/cuda/cudnn/cudnn_graph.h"
 
 #include "core/base/check.h"
 #include "core/base/error.h"
@@ -10,11 +10,12 @@ void cudnn_check(cudnnStatus_t status, std::string_view call) {
   if (status == CUDNN_STATUS_SUCCESS) return;
   std::array<char, 512> words{};
   cudnnGetLastErrorString(words.data(), words.size() - 1);
-  throw Error(Fault::environment, {.what = "cuDNN refused a call",
-                                   .where = std::string(call),
-                                   .found = fmt::format("{}: {}", cudnnGetErrorString(status), words.data()),
-                                   .fix = "check that the cuDNN library belongs to the CUDA toolkit Strata was "
-                                          "built with (strata doctor)"});
+  throw Error(Fault::environment,
+              {.what = "cuDNN refused a call",
+               .where = std::string(call),
+               .found = fmt::format("{}: {}", cudnnGetErrorString(status), words.data()),
+               .fix = "check that the cuDNN library belongs to the CUDA toolkit Strata was "
+                      "built with (strata doctor)"});
 }
 
 CudnnDescriptor::CudnnDescriptor(cudnnBackendDescriptorType_t type) {
@@ -43,10 +44,9 @@ int64_t CudnnDescriptor::get_int64(cudnnBackendAttributeName_t name) const {
 std::vector<cudnnBackendNumericalNote_t> CudnnDescriptor::numerical_notes() const {
   std::vector<cudnnBackendNumericalNote_t> notes(CUDNN_NUMERICAL_NOTE_TYPE_COUNT);
   int64_t count = 0;
-  cudnn_check(
-      cudnnBackendGetAttribute(raw(), CUDNN_ATTR_ENGINE_NUMERICAL_NOTE, CUDNN_TYPE_NUMERICAL_NOTE,
-                               static_cast<int64_t>(notes.size()), &count, notes.data()),
-      "cudnnBackendGetAttribute(numerical notes)");
+  cudnn_check(cudnnBackendGetAttribute(raw(), CUDNN_ATTR_ENGINE_NUMERICAL_NOTE, CUDNN_TYPE_NUMERICAL_NOTE,
+                                       static_cast<int64_t>(notes.size()), &count, notes.data()),
+              "cudnnBackendGetAttribute(numerical notes)");
   notes.resize(static_cast<size_t>(count));
   return notes;
 }
@@ -77,10 +77,12 @@ GraphValue CudnnGraph::add(const GraphTensor& tensor) {
 GraphValue CudnnGraph::constant(float value) {
   const int64_t id = next_inner_id_++;
   constants_.push_back({id, value});
-  return add({.extent = {1, 1, 1, 1}, .stride = {1, 1, 1, 1}, .type = CUDNN_DATA_FLOAT, .id = id, .scalar = true});
+  return add(
+      {.extent = {1, 1, 1, 1}, .stride = {1, 1, 1, 1}, .type = CUDNN_DATA_FLOAT, .id = id, .scalar = true});
 }
 
-void CudnnGraph::matmul(const GraphValue& a, const GraphValue& b, const GraphValue& out, const Limits& limits) {
+void CudnnGraph::matmul(const GraphValue& a, const GraphValue& b, const GraphValue& out,
+                        const Limits& limits) {
   CudnnDescriptor math(CUDNN_BACKEND_MATMUL_DESCRIPTOR);
   math.set(CUDNN_ATTR_MATMUL_COMP_TYPE, CUDNN_DATA_FLOAT);
   math.finalize("cuDNN matmul descriptor");
@@ -119,7 +121,7 @@ void CudnnGraph::pointwise_to(cudnnPointwiseMode_t mode, const GraphValue& x, co
   operation(mode, std::array{&x}, out, CUDNN_DATA_FLOAT, -1);
 }
 void CudnnGraph::pointwise_to(cudnnPointwiseMode_t mode, const GraphValue& x, const GraphValue& y,
-                           const GraphValue& out) {
+                              const GraphValue& out) {
   const bool logical = out.is.type == CUDNN_DATA_BOOLEAN;
   operation(mode, std::array{&x, &y}, out, logical ? CUDNN_DATA_BOOLEAN : CUDNN_DATA_FLOAT, -1);
 }

@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/ops/cuda/attention_sdpa.h"
+
+#include <algorithm>
+#include <bit>
+
+#include "core/ops/cuda/kernels/attention_sdpa.cuh"
+#include "core/ops/cuda/sdpa_runs.h"
+
+namespace strata::cuda {
+namespace {
+
+// An operation seen as `groups` calls for each run, of kv_heads / groups key/value heads.
+struct SdpaPlan {
+  bool possible = false;
+  SdpaShape shape;  // of a call, but for the run's
+  SdpaLimits limits;
+  int64_t groups = 1, queries = 0, keys = 0;
+  int64_t workspace = 0;
+  Tensor operand[kSdpaOperands], lse;
+};
+
+template <typename Args>
+SdpaPlan plan_of(const Args& args, bool backward, int64_t memory = kSdpaMemory) {
+  SdpaPlan plan{.queries = args.q.dim(0), .keys = args.k.dim(0), .lse = args.lse};
+  if (plan.queries == 0 || plan.keys == 0) return plan;
+  plan.operand[kSdpaQ] = args.q;
+  plan.operand[kSdpaK] = args.k;
+  plan.operand[kSdpaV] = args.v;
+  plan.operand[kSdpaOut] = args.out;
+  if constexpr (requires { args.dq; }) {
+    plan.operand[kSdpaDOut] = args.dout;
+    plan.operand[kSdpaDQ] = args.dq;
+    plan.operand[kSdpaDK] = args.dk;
+    plan.operand[kSdpaDV] = args.dv;
+  }
+  SdpaShape& shape = plan.shape;
+  shape = {.heads = args.heads,
+           .kv_heads = args.kv_heads,
+           .qk_dim = args.q.dim(1) / args.heads,
+           .v_dim = args.v.dim(1) / args.kv_heads,
+           .scale = args.scale,
+           .causal = args.causal};
+  if (!sdpa_may_support(shape.qk_dim, shape.v_dim)) return plan;
+  for (int i = 0; i < (backward ? kSdpaOperands : kSdpaOut + 1); ++i) {
+    const Tensor& x = plan.operand[i];
+    // Rows are read 16 bytes at a time, and found by 32-bit offsets.
+    shape.stride[i] = x.dim(0) > 1 ? x.stride(0) : x.dim(1);
+    if (x.dtype() != DType::bf16 || shape.stride[i] % 8 != 0 || std::bit_cast<uintptr_t>(x.raw()) % 16 != 0 ||
+        x.dim(0) * shape.stride[i] > INT32_MAX)
+      return plan;
+  }
+  plan.limits = sdpa_limits(plan.queries, plan.keys);
+  plan.workspace = kSdpaForwardWorkspace;
+  if (backward) {
+    const auto bytes = [&](int64_t groups) {
+      return sdpa_backward_workspace(args.heads / groups, plan.limits, shape.qk_dim, shape.v_dim);
+    };
+    while (plan.groups < args.kv_heads && (args.kv_heads % plan.groups != 0 || bytes(plan.groups) > memory))
+      ++plan.groups;
+    plan.workspace = bytes(plan.groups);
+    if (plan.workspace > kSdpaMostMemory) return plan;
+  }
+  shape.heads /= plan.groups;
+  shape.kv_heads /= plan.groups;
+  plan.possible = true;
+  return plan;
+}
+
+SdpaShape shape_of(const SdpaPlan& plan, const SdpaRun& run) {
+  SdpaShape shape = plan.shape;
+  shape.batch = run.batch;
+  shape.q_length = run.q_length;
+  shape.kv_length = run.kv_length;
+  shape.ragged = run.ragged;
+  return shape;
+}
+
+struct Memory {
+  int64_t tables, stats, workspace;  // bytes, one behind the other
+  int64_t total() const { return tables + stats + workspace; }
+};
+Memory memory_of(const SdpaPlan& plan) {
+  // A batch has no more sequences than twice the operation's sequences, nor than tokens.
+  const int64_t entries = sdpa_table_entries(2 * plan.queries);
+  return {round_up(entries * 4, kTensorAlignment),
+          round_up(plan.limits.q_rows * plan.shape.heads * 4, kTensorAlignment),
+          round_up(plan.workspace, kTensorAlignment)};
+}
+
+void store_tables(CudaStream& stream, const SdpaPlan& plan, const SdpaRun& run,
+                  std::span<const AttentionSegment> sequences, int32_t* tables) {
+  SdpaStrides strides{};
+  std::copy_n(plan.shape.stride, kSdpaOperands, strides.of);
+  const AttentionSegment& last = sequences[run.first + run.count - 1];
+  for (int64_t first = 0; first <= run.batch; first += kSdpaBatch) {
+    SdpaSequences batch{};
+    const auto count = static_cast<int>(std::min<int64_t>(kSdpaBatch, run.batch + 1 - first));
+    for (int i = 0; i < count; ++i) {
+      const auto at = static_cast<size_t>(first + i);
+      if (at < run.count) {
+        const AttentionSegment& s = sequences[run.first + at];
+        batch.at[i] = {s.q_begin, s.k_begin, s.q_count, s.k_count};
+      } else {
+        batch.at[i] = {last.q_begin + last.q_count, last.k_begin + last.k_count, 0, 0};
+      }
+    }
+    launch(stream, sdpa_tables_kernel, Grid{dim3(1), dim3(kSdpaBatch)}, batch, strides, tables, run.batch,
+           first, count);
+  }
+}
+
+// Every run and group of heads; false when the library does not take one of them (and then none is done).
+using Supported = bool (*)(CudaStream&, const SdpaShape&, int64_t);
+using Run = void (*)(CudaStream&, const SdpaCall&);
+bool run_all(CudaStream& stream, const SdpaPlan& plan, std::span<const AttentionSegment> segments,
+             Supported supported, Run run_call, bool backward) {
+  if (!plan.possible) return false;
+  const auto sequences = sdpa_sequences(segments, plan.shape.causal, plan.queries, plan.keys);
+  const auto runs = sdpa_runs(sequences, plan.limits);
+  const auto taken = [&](const SdpaRun& run) {
+    return run.batch <= 65535 && supported(stream, shape_of(plan, run), plan.workspace);
+  };
+  if (runs.empty() || !std::all_of(runs.begin(), runs.end(), taken)) return false;
+
+  const Memory bytes = memory_of(plan);
+  Scratch::Scope scope(stream.scratch());
+  std::byte* const memory = stream.scratch().take(bytes.total());
+  auto* const tables = reinterpret_cast<int32_t*>(memory);
+  for (const SdpaRun& run : runs) {
+    const SdpaShape shape = shape_of(plan, run);
+    if (run.ragged) store_tables(stream, plan, run, sequences, tables);
+    for (int64_t group = 0; group < plan.groups; ++group) {
+      SdpaCall call{.shape = shape,
+                    .tables = run.ragged ? tables : nullptr,
+                    .workspace = memory + bytes.tables + bytes.stats,
+                    .workspace_bytes = plan.workspace};
+      for (int i = 0; i < (backward ? kSdpaOperands : kSdpaOut + 1); ++i) {
+        const bool of_values = i == kSdpaV || i == kSdpaOut || i == kSdpaDOut || i == kSdpaDV;
+        const int64_t head = group * (is_query_side(i) ? shape.heads : shape.kv_heads);
+        call.operand[i] = plan.operand[i].data<bf16>() + head * (of_values ? shape.v_dim : shape.qk_dim);
+      }
+      float* const lse = plan.lse.data<float>() + group * shape.heads * plan.queries;
+      const bool direct = !run.ragged && run.batch == 1;
+      call.stats = direct ? lse : reinterpret_cast<float*>(memory + bytes.tables);
+      const SdpaStats stats{lse,         call.stats,  call.tables,    plan.queries,
+                            shape.batch, shape.heads, shape.q_length, shape.stride[kSdpaQ]};
+      const Grid grid{dim3(narrow<unsigned>(div_up(shape.q_length, kSdpaStatsThreads)),
+                           narrow<unsigned>(shape.heads), narrow<unsigned>(shape.batch)),
+                      dim3(kSdpaStatsThreads)};
+      if (!direct && backward) launch(stream, sdpa_stats_kernel<true>, grid, stats);
+      run_call(stream, call);
+      if (!direct && !backward) launch(stream, sdpa_stats_kernel<false>, grid, stats);
+    }
+  }
+  return true;
+}
+
+}  // namespace
+
+int64_t sdpa_attention_forward_scratch(const AttentionForward& args) {
+  const SdpaPlan plan = plan_of(args, false);
+  return plan.possible ? memory_of(plan).total() : 0;
+}
+int64_t sdpa_attention_backward_scratch(const AttentionBackward& args, int64_t memory) {
+  const SdpaPlan plan = plan_of(args, true, memory);
+  return plan.possible ? memory_of(plan).total() : 0;
+}
+
+bool sdpa_attention_forward(Stream& stream, const AttentionForward& args) {
+  return run_all(cuda_stream(stream), plan_of(args, false), args.segments, sdpa_forward_supported,
+                 sdpa_forward, false);
+}
+bool sdpa_attention_backward(Stream& stream, const AttentionBackward& args, int64_t memory) {
+  return run_all(cuda_stream(stream), plan_of(args, true, memory), args.segments, sdpa_backward_supported,
+                 sdpa_backward, true);
+}
+
+}  // namespace strata::cuda
