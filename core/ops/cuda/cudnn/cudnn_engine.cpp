@@ -71,11 +71,10 @@ bool is_deterministic(const CudnnDescriptor& config) {
 
 }  // namespace
 
-std::vector<CudnnDescriptor> cudnn_engine_configs(const CudnnDescriptor& graph,
-                                                  const CudnnDescriptor& device) {
+std::vector<CudnnDescriptor> cudnn_engine_configs(const LoweredGraph& graph, const CudnnDescriptor& device) {
   std::vector<CudnnDescriptor> usable;
   for (const cudnnBackendHeurMode_t mode : {CUDNN_HEUR_MODE_A, CUDNN_HEUR_MODE_FALLBACK})
-    for (CudnnDescriptor& config : ranked(graph, device, mode))
+    for (CudnnDescriptor& config : ranked(graph.whole(), device, mode))
       if (is_deterministic(config))
         usable.push_back(std::move(config));  // the ranking has checked that it can run
   return usable;

@@ -4,7 +4,9 @@
 // can tell what is supported.
 #pragma once
 
-#include "core/ops/cuda/cudnn/cudnn_graph.h"
+#include <string>
+
+#include "core/ops/cuda/cudnn/cudnn_lowering.h"
 
 namespace strata::cuda {
 
@@ -14,7 +16,6 @@ CudnnDescriptor cudnn_device(std::string_view json);
 std::string cudnn_device_json(const CudnnDescriptor& device);
 
 // Configurations that the library accepts for the graph, best first; empty when there is none.
-std::vector<CudnnDescriptor> cudnn_engine_configs(const CudnnDescriptor& graph,
-                                                  const CudnnDescriptor& device);
+std::vector<CudnnDescriptor> cudnn_engine_configs(const LoweredGraph& graph, const CudnnDescriptor& device);
 
 }  // namespace strata::cuda

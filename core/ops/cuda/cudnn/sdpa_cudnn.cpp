@@ -23,7 +23,7 @@ struct ReadyPlan {
 
 // The best of the engines that take the graph and load; none: not supported.
 std::optional<ReadyPlan> make_ready(const CudnnGraph& graph, const CudnnDescriptor& device) {
-  const CudnnDescriptor whole = graph.finish();
+  const LoweredGraph whole(graph);
   for (const CudnnDescriptor& config : cudnn_engine_configs(whole, device)) {
     CudnnDescriptor plan(CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR);
     plan.set(CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG, config);

@@ -45,7 +45,7 @@ std::string describe(const SdpaShape& s) {
 
 // Working memory of the first engine that takes the graph; -1: none does.
 int64_t workspace_of(const CudnnGraph& graph, const CudnnDescriptor& device) {
-  const CudnnDescriptor whole = graph.finish();
+  const LoweredGraph whole(graph);
   const auto configs = cudnn_engine_configs(whole, device);
   return configs.empty() ? -1 : configs.front().get_int64(CUDNN_ATTR_ENGINECFG_WORKSPACE_SIZE);
 }
