@@ -39,7 +39,7 @@ esac
 
 failed=0
 parts=()
-quoted() { sed 's/\\/\\\\/g; s/"/\\"/g' | tr -d '\r' | awk 'BEGIN { printf "\"" } { printf "%s%s", NR > 1 ? "\\n" : "", $0 } END { printf "\"" }'; }
+quoted() { sed 's/\\/\\\\/g; s/"/\\"/g' | tr -d '\r' | awk 'BEGIN { printf "\"" } { printf "%s%s", (NR > 1 ? "\\n" : ""), $0 } END { printf "\"" }'; }
 # part NAME SECONDS COMMAND...: runs it, keeps its last words and whether it went well.
 part() {
   local name=$1 limit=$2 began=$SECONDS code

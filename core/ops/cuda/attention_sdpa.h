@@ -8,8 +8,8 @@
 
 namespace strata::cuda {
 
-// Working memory of backward: as many heads at a time as fit in this, but a group that shares a key/value
-// head at least; where even that takes more than kSdpaMostMemory, the operation is for other kernels.
+// Working memory of backward: what all heads of the longest sequence there can be take, if that is less than
+// this; or what the heads of one key/value head take of it, if that is more; at most kSdpaMostMemory.
 inline constexpr int64_t kSdpaMemory = int64_t{512} << 20, kSdpaMostMemory = int64_t{4} << 30;
 
 // False: nothing was done, this must go to other kernels. Same bits every run either way.

@@ -21,13 +21,16 @@ int64_t batch_class(size_t count) { return static_cast<int64_t>(std::bit_ceil(co
 
 }  // namespace
 
-int64_t sdpa_scores(int64_t batch, int64_t q_length, int64_t kv_length) {
-  return batch * round_up(q_length, kTile) * round_up(kv_length, kTile);
+int64_t sdpa_backward_workspace(int64_t heads, const SdpaRun& run, int64_t qk_dim, int64_t v_dim) {
+  // Scores in whole tiles and the gradients of a query head's keys and values, bf16; an f32 sum a query; what
+  // engines keep beside.
+  constexpr int64_t kSmall = 64 << 10;
+  const int64_t scores = round_up(run.q_length, kTile) * round_up(run.kv_length, kTile);
+  return heads * run.batch * ((scores + run.kv_length * (qk_dim + v_dim)) * 2 + run.q_length * 4) + kSmall;
 }
 
-SdpaLimits sdpa_limits(int64_t queries, int64_t keys) {
-  const int64_t q = length_class(queries), kv = length_class(keys);
-  return {2 * q, 2 * kv, sdpa_scores(1, q, kv)};
+SdpaRun sdpa_longest_run(int64_t queries, int64_t keys) {
+  return {0, 1, 1, length_class(queries), length_class(keys), true};
 }
 
 std::vector<AttentionSegment> sdpa_sequences(std::span<const AttentionSegment> segments, bool causal,
@@ -47,41 +50,48 @@ std::vector<AttentionSegment> sdpa_sequences(std::span<const AttentionSegment> s
 
 std::vector<SdpaRun> sdpa_runs(std::span<const AttentionSegment> sequences, const SdpaLimits& limits) {
   if (sequences.empty()) return {};
+  const auto fits = [&](const SdpaRun& run) {
+    return run.batch * run.q_length <= limits.q_rows && run.batch * run.kv_length <= limits.kv_rows &&
+           sdpa_backward_workspace(limits.heads, run, limits.qk_dim, limits.v_dim) <= limits.bytes;
+  };
   const AttentionSegment& first = sequences.front();
   const bool alike = std::all_of(sequences.begin(), sequences.end(), [&](const AttentionSegment& s) {
     return s.q_count == first.q_count && s.k_count == first.k_count;
   });
-  const auto batch = static_cast<int64_t>(sequences.size());
-  // A sequence of one token is no tile's work: the library leaves some of those out.
-  if (alike && first.q_count > 1 && first.k_count > 1 &&
-      sdpa_scores(batch, first.q_count, first.k_count) <= limits.scores)
-    return {{0, sequences.size(), batch, first.q_count, first.k_count, false}};
-
   std::vector<SdpaRun> runs;
+  // A sequence of one token is no tile's work: the library leaves some of those out.
+  if (alike && first.q_count > 1 && first.k_count > 1) {
+    const size_t all = sequences.size();
+    size_t parts = 1;  // of as many sequences each
+    const auto part = [&] {
+      return SdpaRun{0, all / parts, static_cast<int64_t>(all / parts), first.q_count, first.k_count, false};
+    };
+    while (parts < all && (all % parts != 0 || !fits(part()))) ++parts;
+    if (!fits(part())) return {};
+    for (size_t i = 0; i < parts; ++i) {
+      runs.push_back(part());
+      runs.back().first = i * (all / parts);
+    }
+    return runs;
+  }
   for (size_t i = 0; i < sequences.size(); ++i) {
-    const int64_t q = length_class(sequences[i].q_count), kv = length_class(sequences[i].k_count);
+    const SdpaRun alone{i,   1, 1, length_class(sequences[i].q_count), length_class(sequences[i].k_count),
+                        true};
     if (!runs.empty()) {
       SdpaRun grown = runs.back();
       ++grown.count;
       grown.batch = batch_class(grown.count);
-      grown.q_length = std::max(grown.q_length, q);
-      grown.kv_length = std::max(grown.kv_length, kv);
-      if (grown.batch * grown.q_length <= limits.q_rows && grown.batch * grown.kv_length <= limits.kv_rows &&
-          sdpa_scores(grown.batch, grown.q_length, grown.kv_length) <= limits.scores) {
+      grown.q_length = std::max(grown.q_length, alone.q_length);
+      grown.kv_length = std::max(grown.kv_length, alone.kv_length);
+      if (fits(grown)) {
         runs.back() = grown;
         continue;
       }
     }
-    runs.push_back({i, 1, 1, q, kv, true});
+    if (!fits(alone)) return {};
+    runs.push_back(alone);
   }
   return runs;
-}
-
-int64_t sdpa_backward_workspace(int64_t heads, const SdpaLimits& limits, int64_t qk_dim, int64_t v_dim) {
-  // bf16 scores and gradients of the keys and values of query heads, an f32 sum a query; what engines keep
-  // beside.
-  constexpr int64_t kSmall = 64 << 10;
-  return heads * ((limits.scores + limits.kv_rows * (qk_dim + v_dim)) * 2 + limits.q_rows * 4) + kSmall;
 }
 
 }  // namespace strata::cuda

@@ -24,21 +24,23 @@ struct SdpaRun {
 std::vector<AttentionSegment> sdpa_sequences(std::span<const AttentionSegment> segments, bool causal,
                                              int64_t queries, int64_t keys);
 
-// How large one batch may be, of an operation on so many queries and keys: a single sequence of all of them
-// fits.
+// How large one batch may be.
 struct SdpaLimits {
   int64_t q_rows = 0, kv_rows = 0;  // batch * length
-  int64_t scores = 0;               // of one head, as backward keeps them in working memory: in whole tiles
+  int64_t bytes = 0;                // of working memory that backward may take
+  int64_t heads = 1;                // that it takes them for, at least: those that share a key/value head
+  int64_t qk_dim = 0, v_dim = 0;
 };
-SdpaLimits sdpa_limits(int64_t queries, int64_t keys);
-int64_t sdpa_scores(int64_t batch, int64_t q_length, int64_t kv_length);
 
-// Segments of one length are one batch without tables.
-std::vector<SdpaRun> sdpa_runs(std::span<const AttentionSegment> sequences, const SdpaLimits& limits);
-
-// Bytes of working memory that backward may take for `heads` heads of a batch within the limits; forward
-// takes less than kSdpaForwardWorkspace.
-int64_t sdpa_backward_workspace(int64_t heads, const SdpaLimits& limits, int64_t qk_dim, int64_t v_dim);
+// Bytes of working memory that backward may take for `heads` heads of a batch; forward takes less than
+// kSdpaForwardWorkspace.
+int64_t sdpa_backward_workspace(int64_t heads, const SdpaRun& run, int64_t qk_dim, int64_t v_dim);
 inline constexpr int64_t kSdpaForwardWorkspace = 1 << 20;
+
+// One sequence of all queries and keys, in lengths as batches have them.
+SdpaRun sdpa_longest_run(int64_t queries, int64_t keys);
+
+// Segments of one length are batches without tables. Empty when a sequence by itself is beyond the limits.
+std::vector<SdpaRun> sdpa_runs(std::span<const AttentionSegment> sequences, const SdpaLimits& limits);
 
 }  // namespace strata::cuda

@@ -35,15 +35,43 @@ int64_t total(const std::vector<AttentionSegment>& segments) {
   return segments.back().q_begin + segments.back().q_count;
 }
 
+constexpr int64_t kDim = 64;
+// As large as one sequence of all tokens, of a head.
+cuda::SdpaLimits limits_of(int64_t tokens) {
+  const cuda::SdpaRun longest = cuda::sdpa_longest_run(tokens, tokens);
+  return {.q_rows = 2 * longest.q_length,
+          .kv_rows = 2 * longest.kv_length,
+          .bytes = cuda::sdpa_backward_workspace(1, longest, kDim, kDim),
+          .qk_dim = kDim,
+          .v_dim = kDim};
+}
+
 TEST(SdpaRuns, SegmentsOfOneLengthAreOneBatchWithoutTables) {
   for (const auto& [count, length] : {std::pair<size_t, int32_t>{1, 300}, {4, 256}, {3, 200}}) {
     const auto segments = documents(std::vector<int32_t>(count, length));
-    const auto runs = cuda::sdpa_runs(segments, cuda::sdpa_limits(total(segments), total(segments)));
+    const auto runs = cuda::sdpa_runs(segments, limits_of(total(segments)));
     ASSERT_EQ(runs.size(), 1u);
     EXPECT_FALSE(runs[0].ragged);
     EXPECT_EQ(runs[0].batch, static_cast<int64_t>(count));
     EXPECT_EQ(runs[0].q_length, length);
   }
+}
+
+// As many as fit, the same number in each; none where not even one does.
+TEST(SdpaRuns, ManySegmentsOfOneLengthAreSeveralBatches) {
+  const auto segments = documents(std::vector<int32_t>(12, 256));
+  cuda::SdpaLimits limits = limits_of(12 * 256);
+  limits.bytes = cuda::sdpa_backward_workspace(1, {0, 5, 5, 256, 256, false}, kDim, kDim);
+  const auto runs = cuda::sdpa_runs(segments, limits);
+  ASSERT_EQ(runs.size(), 3u);
+  for (size_t i = 0; i < 3; ++i) {
+    EXPECT_EQ(runs[i].first, 4 * i);
+    EXPECT_EQ(runs[i].count, 4u);
+    EXPECT_FALSE(runs[i].ragged);
+  }
+  limits.bytes = 1 << 16;
+  EXPECT_TRUE(cuda::sdpa_runs(segments, limits).empty());
+  EXPECT_TRUE(cuda::sdpa_runs(documents({300, 20}), limits).empty());
 }
 
 // Whatever the lengths: each sequence once and in order, none longer than its batch, all within the limits;
@@ -58,7 +86,7 @@ TEST(SdpaRuns, AnyLengths) {
       lengths.push_back(static_cast<int32_t>(std::min<int64_t>(left, 1 + static_cast<int64_t>(longest))));
     }
     const auto segments = documents(lengths);
-    const cuda::SdpaLimits limits = cuda::sdpa_limits(8192, 8192);
+    const cuda::SdpaLimits limits = limits_of(8192);
     const auto runs = cuda::sdpa_runs(segments, limits);
     size_t next = 0;
     for (const cuda::SdpaRun& run : runs) {
@@ -67,7 +95,7 @@ TEST(SdpaRuns, AnyLengths) {
       EXPECT_GE(run.batch, static_cast<int64_t>(run.count));
       for (size_t i = run.first; i < next; ++i) EXPECT_LE(segments[i].q_count, run.q_length);
       EXPECT_LE(run.batch * run.q_length, limits.q_rows);
-      EXPECT_LE(cuda::sdpa_scores(run.batch, run.q_length, run.kv_length), limits.scores);
+      EXPECT_LE(cuda::sdpa_backward_workspace(1, run, kDim, kDim), limits.bytes);
       shapes.insert({run.batch, run.q_length});
     }
     EXPECT_EQ(next, segments.size());
@@ -109,6 +137,7 @@ std::vector<Case> cases() {
       {"cross", 4, 4, 16, 24, false, cross},
       {"heads apart", 8, 4, 16, 16, true, documents({30, 50}), 300 << 10},
       {"heads apart, equal documents", 6, 6, 32, 32, true, documents({40, 40}), 200 << 10},
+      {"batches apart", 2, 1, 32, 32, true, documents({40, 40, 40, 40, 40, 40}), 1},
       {"heads apart, one document", 8, 4, 16, 16, true, documents({90}), 1},
   };
 }

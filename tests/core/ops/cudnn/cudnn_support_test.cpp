@@ -52,16 +52,13 @@ int64_t workspace_of(const CudnnGraph& graph, const CudnnDescriptor& device) {
 
 void expect_taken(const SdpaShape& s, const CudnnDescriptor& device) {
   SCOPED_TRACE(describe(s));
-  // Only one of the two kinds of limit is the batch's own: a batch is within the limits of all its tokens.
-  const SdpaLimits limits{s.batch * s.q_length, s.batch * s.kv_length,
-                          sdpa_scores(s.batch, s.q_length, s.kv_length)};
+  const SdpaRun run{0, static_cast<size_t>(s.batch), s.batch, s.q_length, s.kv_length, s.ragged};
   const int64_t forward = workspace_of(sdpa_forward_graph(s), device);
   EXPECT_GE(forward, 0) << "forward is not supported";
   EXPECT_LE(forward, kSdpaForwardWorkspace - 256);
   const int64_t backward = workspace_of(sdpa_backward_graph(s), device);
   EXPECT_GE(backward, 0) << "backward is not supported";
-  EXPECT_LE(backward + sdpa_delta_bytes(s) + 256,
-            sdpa_backward_workspace(s.heads, limits, s.qk_dim, s.v_dim));
+  EXPECT_LE(backward + sdpa_delta_bytes(s) + 256, sdpa_backward_workspace(s.heads, run, s.qk_dim, s.v_dim));
 }
 
 TEST(CudnnSupport, HeadSizes) {
