@@ -137,6 +137,7 @@ std::vector<Case> cases() {
       {"cross", 4, 4, 16, 24, false, cross},
       {"heads apart", 8, 4, 16, 16, true, documents({30, 50}), 300 << 10},
       {"heads apart, equal documents", 6, 6, 32, 32, true, documents({40, 40}), 200 << 10},
+      {"batches of one, apart", 2, 1, 32, 32, true, documents({2, 2}), 1},
       {"batches apart", 2, 1, 32, 32, true, documents({40, 40, 40, 40, 40, 40}), 1},
       {"heads apart, one document", 8, 4, 16, 16, true, documents({90}), 1},
   };
