@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The seam to the attention library: scaled dot-product attention (SDPA) of a batch of sequences in one call.
-// attention_sdpa.cu makes descriptions, sdpa_cudnn.cpp runs them with cuDNN; a pretend GPU has loops, and a
+// attention_sdpa.cpp makes descriptions, sdpa_cudnn.cpp runs them with cuDNN; a pretend GPU has loops, and a
 // build without the library (no_cudnn.cpp) supports nothing.
 #pragma once
 

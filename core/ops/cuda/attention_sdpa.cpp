@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <bit>
 
-#include "core/ops/cuda/kernels/attention_sdpa.cuh"
+#include "core/ops/cuda/sdpa_edges.h"
 #include "core/ops/cuda/sdpa_runs.h"
 
 namespace strata::cuda {
@@ -96,28 +96,6 @@ Memory memory_of(const SdpaPlan& plan, bool backward) {
           round_up(backward ? plan.limits.bytes : kSdpaForwardWorkspace, kTensorAlignment)};
 }
 
-void store_tables(CudaStream& stream, const SdpaPlan& plan, const SdpaRun& run,
-                  std::span<const AttentionSegment> sequences, int32_t* tables) {
-  SdpaStrides strides{};
-  std::copy_n(plan.shape.stride, kSdpaOperands, strides.of);
-  const AttentionSegment& last = sequences[run.first + run.count - 1];
-  for (int64_t first = 0; first <= run.batch; first += kSdpaBatch) {
-    SdpaSequences batch{};
-    const auto count = static_cast<int>(std::min<int64_t>(kSdpaBatch, run.batch + 1 - first));
-    for (int i = 0; i < count; ++i) {
-      const auto at = static_cast<size_t>(first + i);
-      if (at < run.count) {
-        const AttentionSegment& s = sequences[run.first + at];
-        batch.at[i] = {s.q_begin, s.k_begin, s.q_count, s.k_count};
-      } else {
-        batch.at[i] = {last.q_begin + last.q_count, last.k_begin + last.k_count, 0, 0};
-      }
-    }
-    launch(stream, sdpa_tables_kernel, Grid{dim3(1), dim3(kSdpaBatch)}, batch, strides, tables, run.batch,
-           first, count);
-  }
-}
-
 // Every run and group of heads; false when the library does not take one of them (and then none is done).
 using Supported = bool (*)(CudaStream&, const SdpaShape&, int64_t);
 using Run = void (*)(CudaStream&, const SdpaCall&);
@@ -137,7 +115,8 @@ bool run_all(CudaStream& stream, const SdpaPlan& plan, std::span<const Attention
   auto* const tables = reinterpret_cast<int32_t*>(memory);
   for (const SdpaRun& run : runs) {
     const SdpaShape shape = shape_of(plan, run, backward);
-    if (run.ragged) store_tables(stream, plan, run, sequences, tables);
+    if (run.ragged)
+      store_sdpa_tables(stream, shape, std::span(sequences).subspan(run.first, run.count), tables);
     // Tables count from the operands' beginnings, batches without them from their first sequence.
     const int64_t first_query = run.ragged ? 0 : sequences[run.first].q_begin;
     const int64_t first_key = run.ragged ? 0 : sequences[run.first].k_begin;
@@ -157,14 +136,9 @@ bool run_all(CudaStream& stream, const SdpaPlan& plan, std::span<const Attention
       // [1, heads, length] is [heads, tokens] where the sequence is all the tokens.
       const bool direct = !run.ragged && run.batch == 1 && run.q_length == plan.queries;
       call.stats = direct ? lse : reinterpret_cast<float*>(memory + bytes.tables);
-      const SdpaStats stats{lse,         call.stats,  call.tables,    plan.queries,
-                            shape.batch, shape.heads, shape.q_length, shape.stride[kSdpaQ]};
-      const Grid grid{dim3(narrow<unsigned>(div_up(shape.q_length, kSdpaStatsThreads)),
-                           narrow<unsigned>(shape.heads), narrow<unsigned>(shape.batch)),
-                      dim3(kSdpaStatsThreads)};
-      if (!direct && backward) launch(stream, sdpa_stats_kernel<true>, grid, stats);
+      if (!direct && backward) move_sdpa_stats(stream, call, lse, plan.queries, SdpaStatsWay::to_library);
       run_call(stream, call);
-      if (!direct && !backward) launch(stream, sdpa_stats_kernel<false>, grid, stats);
+      if (!direct && !backward) move_sdpa_stats(stream, call, lse, plan.queries, SdpaStatsWay::from_library);
     }
   }
   return true;
