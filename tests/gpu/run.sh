@@ -78,7 +78,8 @@ if [ -n "$sanitizer" ]; then
 fi
 
 part rates 120 "$rates"
-[ -s rates.out ] && grep -q '"rates"' rates.out && value figures "$(cat rates.out)"
+figures=$(sed -n '/^{"gpu"/,$p' rates.out)
+[ -n "$figures" ] && value figures "$figures"
 tokens=$(sed -n 's/.*"tokens_per_s": \([0-9.]*\).*/\1/p' gpu/metrics.jsonl 2>/dev/null | tail -n 10 | sort -n | sed -n 5p)
 value train_tokens_per_s "${tokens:-null}"
 if python3 -c 'import torch; assert torch.cuda.is_available()' 2>/dev/null; then
