@@ -21,6 +21,13 @@ class OpenDevice {
   virtual int64_t memory_bytes()
       const = 0;  // of its own: free when it was opened; on a CPU the machine's available
 
+  // FLOP/s that matrix products cannot exceed: all arithmetic units at the highest clock. 0: unknown (on a
+  // CPU it is measured).
+  struct Peak {
+    double f32 = 0, bf16 = 0;
+  };
+  virtual Peak peak_flops() const { return {}; }
+
   virtual const std::shared_ptr<Allocator>& memory() const = 0;  // of the device
   // Host memory that the device's operations reach in place: for sums that the host reads and for copies that
   // do not wait. On a CPU the same as memory().

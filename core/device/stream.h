@@ -47,6 +47,11 @@ class Stream {
       const Event& event) = 0;  // later work of this stream starts after `event`; does not block
   virtual void synchronize() { record().wait(); }
 
+  // Copies `bytes` bytes within, to or from the device's memory; the other side is the host's or the same
+  // device's. Ranges must not overlap, unless they are the same. Host memory that is not of the device's
+  // host_memory() (devices.h) may make the call wait; the ranges must live as for any operation.
+  virtual void copy_bytes(const std::byte* from, std::byte* to, int64_t bytes) = 0;
+
   // Working memory of this stream's operations.
   Scratch& scratch() { return scratch_; }
 

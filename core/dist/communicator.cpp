@@ -14,8 +14,9 @@ static_assert(std::tuple_size_v<decltype(WorkCount::wire_bytes)> == kNumLinkLeve
 
 void check_operand(const Stream& stream, CollectiveKind kind, std::string_view what, const Tensor& x) {
   check(static_cast<bool>(x), "[{}] {} is absent", name(kind), what);
-  check(x.device().kind == stream.device().kind, "[{}] {} is on {}, the stream on {}", name(kind), what,
-        to_string(x.device()), to_string(stream.device()));
+  const bool host_of_gpu = x.device() == Device{} && stream.device().kind == DeviceKind::cuda;
+  check(x.device().kind == stream.device().kind || host_of_gpu, "[{}] {} is on {}, the stream on {}",
+        name(kind), what, to_string(x.device()), to_string(stream.device()));
   check(x.contiguous(), "[{}] {}: expected a contiguous tensor, got a strided {}", name(kind), what,
         x.shape());
 }
@@ -36,9 +37,7 @@ void check_place(CollectiveKind kind, const Tensor& part, const Tensor& whole, i
 }
 
 void copy_on(Stream& stream, const Tensor& from, const Tensor& to) {
-  if (from.raw() == to.raw() || from.bytes() == 0) return;
-  cpu_stream(stream).enqueue(
-      [from, to] { std::memcpy(to.raw(), from.raw(), static_cast<size_t>(from.bytes())); });
+  stream.copy_bytes(from.raw(), to.raw(), from.bytes());
 }
 
 // What an operation of one member comes to.
@@ -105,7 +104,7 @@ void Communicator::enqueue(Stream& stream, const Collective& op) {
     stream.scratch().take(scratch_bytes(op, meta.target().kind));
     return;
   }
-  if (size() == 1 && stream.device().kind == DeviceKind::cpu) return run_alone(stream, op);
+  if (size() == 1) return run_alone(stream, op);
   Scratch::Scope scope(stream.scratch());
   const int64_t bytes = scratch_bytes(op, stream.device().kind);
   run(stream, op, bytes > 0 ? stream.scratch().take(bytes) : nullptr);

@@ -3,6 +3,9 @@
 
 #include <cmath>
 #include <numbers>
+#include <vector>
+
+#include "core/tensor/transfer.h"
 
 namespace strata {
 namespace {
@@ -21,22 +24,26 @@ double scaled_frequency(const RopeSpec& spec, double frequency) {
 
 }  // namespace
 
-RopeTable make_rope_table(Allocator& allocator, const RopeSpec& spec, int64_t positions, int64_t head_dim) {
+RopeTable make_rope_table(Stream& stream, Allocator& allocator, const RopeSpec& spec, int64_t positions,
+                          int64_t head_dim) {
   const int64_t half = div_exact(head_dim, 2);
   RopeTable table{make_tensor(allocator, DType::f32, {positions, half}, "rope.cos"),
                   make_tensor(allocator, DType::f32, {positions, half}, "rope.sin")};
   if (!table.cos.raw()) return table;  // the meta device has no bytes
-  float* const cos = table.cos.data<float>();
-  float* const sin = table.sin.data<float>();
+  std::vector<float> cos(static_cast<size_t>(positions * half)), sin(cos.size());
   for (int64_t i = 0; i < half; ++i) {
     const double frequency = scaled_frequency(
         spec, std::pow(spec.theta, -2.0 * static_cast<double>(i) / static_cast<double>(head_dim)));
     for (int64_t position = 0; position < positions; ++position) {
       const double angle = static_cast<double>(position) * frequency;
-      cos[position * half + i] = static_cast<float>(std::cos(angle));
-      sin[position * half + i] = static_cast<float>(std::sin(angle));
+      const auto at = static_cast<size_t>(position * half + i);
+      cos[at] = static_cast<float>(std::cos(angle));
+      sin[at] = static_cast<float>(std::sin(angle));
     }
   }
+  transfer(stream, Tensor::borrow(cos.data(), DType::f32, table.cos.shape()), table.cos);
+  transfer(stream, Tensor::borrow(sin.data(), DType::f32, table.sin.shape()), table.sin);
+  stream.synchronize();
   return table;
 }
 

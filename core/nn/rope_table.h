@@ -16,7 +16,9 @@ struct RopeSpec {
   double original_positions = 8192;
 };
 
-// Cosines and sines for positions [0, positions) of heads of `head_dim`, computed in double, rounded once.
-RopeTable make_rope_table(Allocator& allocator, const RopeSpec& spec, int64_t positions, int64_t head_dim);
+// Cosines and sines for positions [0, positions) of heads of `head_dim`, computed in double on the host,
+// rounded once. `allocator` is of the stream's device; the call waits.
+RopeTable make_rope_table(Stream& stream, Allocator& allocator, const RopeSpec& spec, int64_t positions,
+                          int64_t head_dim);
 
 }  // namespace strata

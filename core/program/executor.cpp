@@ -110,6 +110,22 @@ struct Executor::Impl {
     for (const Action& action : linked.program.list)
       check(action.kind == Kind::free || handlers[static_cast<size_t>(action.kind)],
             "[executor] no handler for `{}`", action);
+    points.resize(linked.program.list.size());
+    awaited.resize(linked.program.list.size());
+    for (const std::vector<int32_t>& list : linked.lanes)
+      for (const int32_t position : list)
+        for (const Wait& wait : linked.waits_of(position)) awaited[position_of(wait)] = true;
+  }
+
+  size_t position_of(const Wait& wait) const {
+    return static_cast<size_t>(
+        linked.lanes[static_cast<size_t>(wait.lane)][static_cast<size_t>(wait.sequence)]);
+  }
+
+  // Where the other lane may be a step ahead, its later point is as good: it is behind the earlier one.
+  Event point(const Wait& wait) {
+    const std::lock_guard lock(points_mutex);
+    return points[position_of(wait)];
   }
 
   // Apart from the constructor: whoever fails here is destroyed, and joins what has begun.
@@ -149,6 +165,7 @@ struct Executor::Impl {
       const auto other = static_cast<size_t>(wait.lane);
       const int64_t of_step = step - (wait.previous_step ? 1 : 0);
       counters.wait(other, of_step * static_cast<int64_t>(linked.lanes[other].size()) + wait.sequence + 1);
+      if (options.follow) options.follow(static_cast<Lane>(lane), point(wait));
     }
     if (counters.stopped()) throw Stopped{};
     if (options.max_delay_us > 0) delay(step, position);
@@ -161,6 +178,11 @@ struct Executor::Impl {
     const int64_t begin_ns = options.trace ? now_ns() : 0;
     handlers[static_cast<size_t>(action.kind)](invocation);
     if (options.inspect) options.inspect(invocation);
+    if (options.mark && awaited[static_cast<size_t>(position)]) {
+      Event reached = options.mark(static_cast<Lane>(lane));
+      const std::lock_guard lock(points_mutex);
+      points[static_cast<size_t>(position)] = std::move(reached);
+    }
     if (options.trace)
       options.trace({.step = step,
                      .position = position,
@@ -202,6 +224,9 @@ struct Executor::Impl {
   const Handlers handlers;
   const ArenaBases bases;
   const ExecutorOptions options;
+  std::vector<char> awaited;  // by position: another lane waits for it
+  std::mutex points_mutex;
+  std::vector<Event> points;  // by position: behind the last step's
   Counters counters;
   int64_t steps = 0;  // begun
   std::mutex failure_mutex;

@@ -10,6 +10,7 @@
 #include <memory>
 #include <span>
 
+#include "core/device/stream.h"
 #include "core/program/link.h"
 
 namespace strata {
@@ -65,8 +66,9 @@ class Invocation {
   OperandBytes scratch_;
 };
 
-// Returns when the action is done. Called on the lane's thread, one at a time per lane, several lanes at
-// once. An exception ends the run: no lane starts another action.
+// Returns when the action is done, or is enqueued where ExecutorOptions::mark and follow keep the order.
+// Called on the lane's thread, one at a time per lane, several lanes at once. An exception ends the run: no
+// lane starts another action.
 using Handler = std::function<void(const Invocation&)>;
 
 struct ActionEvent {
@@ -78,8 +80,14 @@ struct ActionEvent {
 };
 
 struct ExecutorOptions {
-  std::function<void(const ActionEvent&)> trace;              // after each action, on the lane's thread
-  // The same, before anything that waits for the action goes on: what it reads and made lies still.
+  // For handlers that enqueue work: a point behind what a lane has enqueued, and making its later work start
+  // after such a point of another lane. Called on the lane's thread, where an action of one lane waits for
+  // one of another.
+  std::function<Event(Lane)> mark;
+  std::function<void(Lane, const Event&)> follow;
+  std::function<void(const ActionEvent&)> trace;  // after each action, on the lane's thread
+  // The same, before anything that waits for the action goes on: what it reads and made lies still, once the
+  // lane's stream is done.
   std::function<void(const Invocation&)> inspect;
   std::function<void(int64_t done, int64_t total)> progress;  // after each action of the compute lane
   // Tests: every action first sleeps for up to this long, by a keyed random number.

@@ -65,7 +65,7 @@ void ModelCosts::measure_block(int block, const Geometry& geometry, Device targe
   const auto gradients = bind_gradients(model_, layout_, block, meta, nullptr, nullptr);
   const Tensor x = Tensor::borrow(nullptr, model_.compute, activation_shape(), meta);
   auto allocator = make_meta_allocator();
-  const RopeTable rope = model_.rotary ? make_rope_table(*allocator, model_.spec.rope,
+  const RopeTable rope = model_.rotary ? make_rope_table(naming, *allocator, model_.spec.rope,
                                                          model_.spec.max_positions, model_.spec.head_dim)
                                        : RopeTable{};
 

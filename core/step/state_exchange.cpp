@@ -114,9 +114,14 @@ void StateExchange::receive(Stream& stream, int peer, const Tensor& values) cons
 }
 
 void StateExchange::total(Stream& stream, StepScalars& scalars, bool counts_loss) const {
-  if (!counts_loss) scalars.loss = {};
-  groups_.everyone().all_reduce(
-      stream, Tensor::borrow(&scalars, DType::i64, {StepScalars::kSummedWords}, stream.device()));
+  // Sums are the host's; on the meta device there is nothing.
+  const bool meta = stream.device().kind == DeviceKind::meta;
+  if (!counts_loss) {
+    stream.synchronize();
+    scalars.loss = {};
+  }
+  groups_.everyone().all_reduce(stream, Tensor::borrow(&scalars, DType::i64, {StepScalars::kSummedWords},
+                                                       meta ? stream.device() : Device{}));
 }
 
 }  // namespace strata

@@ -8,8 +8,12 @@
 
 namespace strata {
 
+Stream& StepRunner::stream_of(Lane lane) const {
+  return lane == Lane::communication && communication_ ? *communication_ : stream_;
+}
+
 Stream& StepRunner::stream_of(const Invocation& invocation) const {
-  Stream& stream = invocation.lane() == Lane::communication && communication_ ? *communication_ : stream_;
+  Stream& stream = stream_of(invocation.lane());
   stream.scratch().bind(invocation.scratch().data, invocation.scratch().bytes);
   return stream;
 }
@@ -17,7 +21,7 @@ Stream& StepRunner::stream_of(const Invocation& invocation) const {
 Context StepRunner::context(const Invocation& invocation) const {
   const auto micro_batch = static_cast<size_t>(std::max<int16_t>(invocation.action().micro_batch, 0));
   return {.stream = stream_of(invocation),
-          .batch = batches_[micro_batch],
+          .batch = batches_.at(micro_batch),
           .boundaries = plan_.boundaries(),
           .linear = plan_.linear(),
           .rope = rope_,
@@ -179,7 +183,6 @@ void StepRunner::exchange(const Invocation& invocation) {
       exchange.total(stream, scalars(), model_.split.part == 0);
       break;
   }
-  stream.synchronize();
 }
 
 Executor::Handlers StepRunner::handlers() {

@@ -28,7 +28,7 @@ struct RankOptions {
   int gather_ahead = 1;                     // weights are gathered this many blocks ahead
   const BoundarySet* boundaries = nullptr;  // null: the identity everywhere
   const StateGroups* groups = nullptr;      // needed for several ranks
-  const KvExchange* keys = &one_piece();  // of a context axis
+  const KvExchange* keys = &one_piece();    // of a context axis
 };
 
 struct StepPlanOptions {

@@ -14,27 +14,35 @@ namespace {
 
 constexpr size_t kDevice = static_cast<size_t>(Tier::device);
 
+Allocator& host_memory(const StepStreams& streams, Allocator& allocator) {
+  check(streams.host_memory || streams.compute.device().kind == DeviceKind::cpu,
+        "[step] {} needs host memory that it reaches", to_string(streams.compute.device()));
+  return streams.host_memory ? *streams.host_memory : allocator;
+}
+
 }  // namespace
 
-StepRunner::StepRunner(const StepPlan& plan, StepStreams streams, Allocator& allocator, ClipRule clip,
+StepRunner::StepRunner(const StepPlan& plan, const StepStreams& streams, Allocator& allocator, ClipRule clip,
                        ExecutorOptions executor)
     : plan_(plan),
       model_(plan.model()),
       stream_(streams.compute),
       communication_(streams.communication),
-      clip_(std::move(clip)) {
+      allocator_(allocator),
+      clip_(std::move(clip)),
+      batches_(plan.geometry(), stream_.device(), allocator, host_memory(streams, allocator)) {
   check(stream_.device() == plan.target(), "[step] planned for {}, run on {}", to_string(plan.target()),
         to_string(stream_.device()));
   check(!plan.trains() || clip_, "[step] a plan that trains needs a clip rule");
   check(!plan.exchange() || communication_, "[step] several ranks need a stream for communication");
   if (model_.rotary)
-    rope_ = make_rope_table(allocator, model_.spec.rope, model_.spec.max_positions, model_.spec.head_dim);
+    rope_ = make_rope_table(stream_, allocator, model_.spec.rope, model_.spec.max_positions,
+                            model_.spec.head_dim);
   arena_ = allocator.allocate(plan.arena_bytes(), "arena");
+  scalars_ = host_memory(streams, allocator).allocate(sizeof(StepScalars), "step scalars");
+  new (scalars_->data()) StepScalars{};
   bind_shards();
 
-  const auto micro_batches = static_cast<size_t>(plan.geometry().micro_batches);
-  visits_.resize(micro_batches);
-  batches_.resize(micro_batches);
   ArenaBases bases{};
   bases[kDevice] = arena_->data();
   const auto bind = [&](const LinkedProgram& linked) {
@@ -42,19 +50,21 @@ StepRunner::StepRunner(const StepPlan& plan, StepStreams streams, Allocator& all
                                          arena_->data());
   };
   evaluate_views_ = bind(plan.evaluate());
-  evaluate_executor_ = std::make_unique<Executor>(plan.evaluate(), handlers(), bases);
+  evaluate_executor_ = std::make_unique<Executor>(plan.evaluate(), handlers(), bases, with_order({}));
   if (plan.trains()) {
     train_views_ = bind(plan.train());
-    train_executor_ = std::make_unique<Executor>(plan.train(), handlers(), bases, std::move(executor));
+    train_executor_ =
+        std::make_unique<Executor>(plan.train(), handlers(), bases, with_order(std::move(executor)));
   }
-  new (&scalars()) StepScalars{};
 }
 
 StepRunner::~StepRunner() = default;
 
-StepScalars& StepRunner::scalars() const {
-  return *reinterpret_cast<StepScalars*>(arena_->data() +
-                                         plan_.evaluate().home({.cls = ValueClass::scalars}).offset);
+// Handlers only enqueue: where a lane waits for another one's action, its stream waits for that stream.
+ExecutorOptions StepRunner::with_order(ExecutorOptions options) {
+  options.mark = [this](Lane lane) { return stream_of(lane).record(); };
+  options.follow = [this](Lane lane, const Event& event) { stream_of(lane).wait(event); };
+  return options;
 }
 
 std::byte* StepRunner::home(ValueClass cls, int block, int level) const {
@@ -104,7 +114,6 @@ void StepRunner::bind_shards() {
 }
 
 void StepRunner::initialize(uint64_t seed) {
-  auto allocator = make_cpu_allocator();
   const StateLayout& layout = plan_.layout();
   const Partition& partition = layout.partition();
   const int data_rank = plan_.rank().groups ? plan_.rank().groups->data_rank() : 0;
@@ -113,7 +122,7 @@ void StepRunner::initialize(uint64_t seed) {
     const auto parameters = model_.parameters(block);
     for (size_t i = 0; i < own.weight.size(); ++i) {
       const Tensor padded =
-          make_tensor(*allocator, DType::f32, {layout.place(block, i).elements}, "initial values");
+          make_tensor(allocator_, DType::f32, {layout.place(block, i).elements}, "initial values");
       fill_initial(stream_, parameters[i],
                    padded.slice(0, 0, parameters[i].shape.numel()).view(parameters[i].shape), seed);
       const auto shard = [&](int level) {
@@ -206,31 +215,18 @@ std::span<const LinearWeight> StepRunner::weights(int block) const {
   fail_contract(fmt::format("[step] block {} is not on this rank", block));
 }
 
-void StepRunner::bind_batch(const Batch& batch, size_t micro_batch, float loss_scale) {
-  const Geometry& geometry = plan_.geometry();
-  check(batch.rows == geometry.rows && batch.seq_len == geometry.seq_len,
-        "[step] a batch of {} x {}, planned {} x {}", batch.rows, batch.seq_len, geometry.rows,
-        geometry.seq_len);
-  auto& visits = visits_[micro_batch];
-  attention_visits(batch, visits);
-  // The CPU reads the host's vectors in place.
-  auto borrow = [&](const std::vector<int32_t>& values) {
-    return Tensor::borrow(const_cast<int32_t*>(values.data()), DType::i32, {geometry.tokens()});
-  };
-  batches_[micro_batch] = {.ids = borrow(batch.tokens),
-                           .targets = borrow(batch.targets),
-                           .positions = borrow(batch.positions),
-                           .segments = visits[0],
-                           .visits = std::span(visits).subspan(1),
-                           .loss_scale = loss_scale};
-}
-
 int64_t StepRunner::over_all_ranks(int64_t targets) const {
   if (!plan_.rank().groups) return targets;
-  plan_.rank().groups->data().all_reduce(stream_,
-                                         Tensor::borrow(&targets, DType::i64, {1}, stream_.device()));
+  plan_.rank().groups->data().all_reduce(stream_, Tensor::borrow(&targets, DType::i64, {1}));
   stream_.synchronize();
   return targets;
+}
+
+void StepRunner::run(Executor& executor) {
+  executor.run_step();
+  executor.drain();
+  stream_.synchronize();
+  if (communication_) communication_->synchronize();
 }
 
 StepScalars StepRunner::train_step(std::span<const Batch> batches, const Scalars& update) {
@@ -247,22 +243,20 @@ StepScalars StepRunner::train_step(std::span<const Batch> batches, const Scalars
                  .expected = "documents of two tokens or more",
                  .fix = "check data.document, or use data.packing = \"concat\""});
   const float loss_scale = static_cast<float>(1.0 / static_cast<double>(targets));
-  for (size_t i = 0; i < batches.size(); ++i) bind_batch(batches[i], i, loss_scale);
+  for (size_t i = 0; i < batches.size(); ++i) batches_.set(i, batches[i], loss_scale);
+  batches_.upload(stream_, batches.size());
   update_ = &update;
   views_ = train_views_.get();
-  train_executor_->run_step();
-  train_executor_->drain();
-  stream_.synchronize();
+  run(*train_executor_);
   update_ = nullptr;
   return scalars();
 }
 
 LossSum StepRunner::evaluate(const Batch& batch) {
-  bind_batch(batch, 0, 1);
+  batches_.set(0, batch, 1);
+  batches_.upload(stream_, 1);
   views_ = evaluate_views_.get();
-  evaluate_executor_->run_step();
-  evaluate_executor_->drain();
-  stream_.synchronize();
+  run(*evaluate_executor_);
   return scalars().loss;
 }
 

@@ -9,12 +9,12 @@
 #include <string>
 #include <vector>
 
-#include "core/nn/batch.h"
 #include "core/nn/model.h"
 #include "core/program/executor.h"
 #include "core/program/link.h"
 #include "core/program/update_rule.h"
 #include "core/step/action_views.h"
+#include "core/step/batch_memory.h"
 #include "core/step/scalars.h"
 #include "core/step/step_plan.h"
 
@@ -38,6 +38,8 @@ struct LogicalState {
 struct StepStreams {
   Stream& compute;
   Stream* communication = nullptr;  // needed for several ranks
+  // What operations of the device reach in the host's memory (OpenDevice::host_memory). Null on a CPU.
+  Allocator* host_memory = nullptr;
 };
 
 class StepRunner {
@@ -46,7 +48,7 @@ class StepRunner {
   // plan trains. Throws Error(memory) when the arena cannot be had. Weights are zero until initialize(), or
   // until somebody fills logical_states() and calls weights_changed(). With several ranks everything but the
   // accessors is collective.
-  StepRunner(const StepPlan& plan, StepStreams streams, Allocator& allocator, ClipRule clip = {},
+  StepRunner(const StepPlan& plan, const StepStreams& streams, Allocator& allocator, ClipRule clip = {},
              ExecutorOptions executor = {});
   ~StepRunner();
 
@@ -55,8 +57,8 @@ class StepRunner {
   std::vector<LogicalState> logical_states() const;
   void weights_changed();  // brings the weights of every shard together again, and packs them
 
-  // One optimizer step over this rank's geometry.micro_batches batches. Runs inline on a CPU stream. Returns
-  // the step's sums over all ranks; the clip rule's decision is in them. `update` gives a parameter's scalars
+  // One optimizer step over this rank's geometry.micro_batches batches. Waits for the device. Returns the
+  // step's sums over all ranks; the clip rule's decision is in them. `update` gives a parameter's scalars
   // from its role and name; the gradient scale is filled in here. Error(data) when no token of the step has a
   // target.
   using Scalars = std::function<UpdateScalars(const Parameter& parameter)>;
@@ -67,6 +69,7 @@ class StepRunner {
 
   const StepPlan& plan() const { return plan_; }
   const RopeTable& rope() const { return rope_; }
+  Allocator& memory() const { return allocator_; }  // of the device
   // Views for running blocks outside a program (sampling), where weights are kept whole.
   std::span<const LinearWeight> weights(int block) const;
 
@@ -79,9 +82,10 @@ class StepRunner {
   };
 
   void bind_shards();
-  void bind_batch(const Batch& batch, size_t micro_batch, float loss_scale);
   int64_t over_all_ranks(int64_t targets) const;
-  StepScalars& scalars() const;
+  StepScalars& scalars() const { return *reinterpret_cast<StepScalars*>(scalars_->data()); }
+  void run(Executor& executor);
+  ExecutorOptions with_order(ExecutorOptions options);
   std::byte* home(ValueClass cls, int block, int level) const;
   std::byte* final_gradients(int block) const;
   void pack_block(std::span<const LinearWeight> weights, int block) const;
@@ -91,6 +95,7 @@ class StepRunner {
   Context context(const Invocation& invocation) const;
   Region region(const Invocation& invocation, ValueClass cls, int block) const;
   Tensor activation(const Invocation& invocation, ValueClass cls, int block) const;
+  Stream& stream_of(Lane lane) const;
   Stream& stream_of(const Invocation& invocation) const;
   // Handlers.
   void forward(const Invocation& invocation);
@@ -106,14 +111,16 @@ class StepRunner {
   const Model& model_;
   Stream& stream_;
   Stream* communication_;
+  Allocator& allocator_;
   ClipRule clip_;
   RopeTable rope_;
   BufferRef arena_;
+  // StepScalars, where host and device both reach them: for the program their place in the arena is one to
+  // wait for.
+  BufferRef scalars_;
+  BatchMemory batches_;
   std::vector<OwnShard> own_;  // by block; empty for blocks elsewhere
   std::unique_ptr<ActionViews> train_views_, evaluate_views_;
-  std::vector<std::vector<std::vector<AttentionSegment>>>
-      visits_;  // of each micro-batch: its own keys, then visitors
-  std::vector<TokenBatch> batches_;
   const ActionViews* views_ = nullptr;  // of the program that runs
   const Scalars* update_ = nullptr;     // of the step that runs
   std::unique_ptr<Executor> train_executor_, evaluate_executor_;

@@ -4,6 +4,7 @@
 #include <numeric>
 
 #include "core/ops/elementwise.h"
+#include "core/tensor/transfer.h"
 
 namespace strata {
 
@@ -51,13 +52,18 @@ std::span<const float> TextModel::feed(std::span<const int32_t> ids) {
   const auto before = narrow<int32_t>(length());
   const AttentionSegment segment{
       .q_begin = 0, .q_count = count, .k_begin = 0, .k_count = before + count, .diagonal = before};
-  const TokenBatch batch{.ids = Tensor::borrow(own_ids.data(), DType::i32, {tokens}),
-                         .targets = {},
-                         .positions = Tensor::borrow(positions.data(), DType::i32, {tokens}),
-                         .segments = {&segment, 1}};
-
   Scratch& scratch = stream_.scratch();
   const Scratch::Scope scope(scratch);
+  const auto on_device = [&](std::vector<int32_t>& values) {
+    const Tensor host = Tensor::borrow(values.data(), DType::i32, {tokens});
+    if (stream_.device() == host.device()) return host;
+    const Tensor copy = Tensor::borrow(scratch.take(host.bytes()), DType::i32, {tokens}, stream_.device());
+    transfer(stream_, host, copy);
+    return copy;
+  };
+  const TokenBatch batch{
+      .ids = on_device(own_ids), .targets = {}, .positions = on_device(positions), .segments = {&segment, 1}};
+
   auto temporary = [&] { return Region::temporary(scratch, stream_.device()); };
   auto context = [&] {
     Context ctx{.stream = stream_,
@@ -75,9 +81,8 @@ std::span<const float> TextModel::feed(std::span<const int32_t> ids) {
     x = model_.blocks[block]->forward(ctx, weights_.weights(static_cast<int>(block)), x);
   }
   Context ctx = context();
-  const Tensor logits =
-      model_.head->logits(ctx, weights_.weights(model_.num_blocks() - 1), x.slice(0, tokens - 1, 1));
-  stream_.synchronize();
+  const Tensor logits = on_host(stream_, model_.head->logits(ctx, weights_.weights(model_.num_blocks() - 1),
+                                                             x.slice(0, tokens - 1, 1)));
   cache_->length += tokens;
   const float* const row = logits.data<const float>();
   logits_.assign(row, row + model_.spec.vocab);

@@ -114,12 +114,13 @@ PlaceOptions place_options(const Config& config, int ranks, int64_t vocab) {
 }
 
 StepPlanOptions plan_options(const Config& config, const UpdateRule& rule, const RankPlace& place,
-                             const Model& model) {
+                             const Model& model, Device target) {
   return {.geometry = {.rows = config.batch.micro_batch,
                        .seq_len = place.local_seq_len(config.data.seq_len),
                        .micro_batches = place.options().micro_batches},
           .rule = &rule,
           .recompute = config.parallel.recompute == Recompute::full,
+          .target = target,
           .rank = place.rank_options(model),
           .given = given_programs(config.run.program)};
 }

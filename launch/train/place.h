@@ -17,6 +17,6 @@ PlaceOptions place_options(const Config& config, int ranks, int64_t vocab);
 // What a step of the run looks like for the rank at `place`. `rule`, `place` and the model must outlive the
 // plan made of it.
 StepPlanOptions plan_options(const Config& config, const UpdateRule& rule, const RankPlace& place,
-                             const Model& model);
+                             const Model& model, Device target = {});
 
 }  // namespace strata

@@ -15,10 +15,8 @@ RunSaver::RunSaver(FileSystem& files, Peers& peers, const SaverOptions& options,
                    const UpdateRule& rule, Stream& stream, int replicas)
     : peers_(peers), directory_(options.directory), runner_(runner), rule_(rule), stream_(stream) {
   RunTensors tensors(runner_, rule_, stream_);
-  int64_t own_bytes = 0, all_bytes = 0;
-  for (const SaveItem& item : tensors.save_items())
-    own_bytes += item.rect.numel() * size_of(item.tensor.type);
-  for (const int64_t bytes : peers_.all(own_bytes)) all_bytes += bytes;
+  int64_t all_bytes = 0;
+  for (const int64_t bytes : peers_.all(tensors.saved_bytes())) all_bytes += bytes;
   probe_saving(files, peers_, options, all_bytes / std::max(1, replicas));
   saver_ = std::make_unique<Saver>(files, peers_, options);
   for (const std::string& name : saver_->removed_at_start())

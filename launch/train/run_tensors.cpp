@@ -2,6 +2,7 @@
 #include "launch/train/run_tensors.h"
 
 #include "core/base/check.h"
+#include "core/tensor/transfer.h"
 
 namespace strata {
 namespace {
@@ -40,94 +41,125 @@ TensorSpec spec_of(const LogicalState& state, std::string name, ElementType type
 
 Tensor flat(const Tensor& tensor) { return tensor.view({tensor.numel()}); }
 
+bool on_the_host(const Tensor& tensor) { return tensor.device() == Device{}; }
+
 }  // namespace
 
 RunTensors::RunTensors(const StepRunner& runner, const UpdateRule& rule, Stream& stream)
-    : rule_(rule), stream_(stream), states_(runner.logical_states()) {}
+    : rule_(rule), stream_(stream), memory_(runner.memory()), states_(runner.logical_states()) {}
 
 // Frozen weights have no state and are what they are; f32 weights without a master are the values.
 bool RunTensors::keeps_values_apart(const LogicalState& state) const {
   return !state.state.empty() && state.weight.dtype() != DType::f32;
 }
 
-float* RunTensors::values_of(const LogicalState& state) {
-  return values_.emplace_back(static_cast<size_t>(state.weight.numel())).data();
+Tensor RunTensors::in_host_memory(DType dtype, const Shape& shape) {
+  return copies_.emplace_back(make_tensor(*make_cpu_allocator(), dtype, shape, "checkpoint"));
+}
+
+std::vector<RunTensors::Part> RunTensors::parts() const {
+  std::vector<Part> parts;
+  for (const LogicalState& state : states_) {
+    const bool apart = keeps_values_apart(state);
+    parts.push_back({&state,
+                     spec_of(state, "param", apart ? ElementType::f32 : element_type(state.weight.dtype())),
+                     apart ? Tensor() : state.weight});
+    for (size_t slot = 0; slot < state.state.size(); ++slot)
+      if (const StateSlot& kind = rule_.slots()[slot]; !holds_value(kind))
+        parts.push_back(
+            {&state, spec_of(state, state_name(kind), element_type(kind.dtype)), state.state[slot]});
+  }
+  return parts;
+}
+
+int64_t RunTensors::saved_bytes() const {
+  int64_t bytes = 0;
+  for (const Part& part : parts()) bytes += part.state->held.numel() * size_of(part.spec.type);
+  return bytes;
 }
 
 std::vector<SaveItem> RunTensors::save_items() {
-  values_.clear();
+  copies_.clear();
   std::vector<SaveItem> items;
-  for (const LogicalState& state : states_) {
-    if (!keeps_values_apart(state)) {
-      items.push_back(
-          {spec_of(state, "param", element_type(state.weight.dtype())), state.held, state.weight.raw()});
-    } else {
-      float* const values = values_of(state);
-      rule_.export_values(stream_, state.weight, state.state,
-                          Tensor::borrow(values, DType::f32, state.held.extent));
-      items.push_back(
-          {spec_of(state, "param", ElementType::f32), state.held, reinterpret_cast<std::byte*>(values)});
+  for (Part& part : parts()) {
+    Tensor host = part.tensor;
+    if (!part.tensor) {
+      host = in_host_memory(DType::f32, part.state->held.extent);
+      export_values(*part.state, host);
+    } else if (!on_the_host(part.tensor)) {
+      host = in_host_memory(part.tensor.dtype(), part.tensor.shape());
+      transfer(stream_, part.tensor, host);
     }
-    for (size_t slot = 0; slot < state.state.size(); ++slot)
-      if (const StateSlot& kind = rule_.slots()[slot]; !holds_value(kind))
-        items.push_back({spec_of(state, state_name(kind), element_type(kind.dtype)), state.held,
-                         state.state[slot].raw()});
+    items.push_back({std::move(part.spec), part.state->held, host.raw()});
   }
   stream_.synchronize();
   return items;
 }
 
+void RunTensors::export_values(const LogicalState& state, const Tensor& host) {
+  if (on_the_host(state.weight)) return rule_.export_values(stream_, state.weight, state.state, host);
+  const Tensor values = make_tensor(memory_, DType::f32, host.shape(), "checkpoint values");
+  rule_.export_values(stream_, state.weight, state.state, values);
+  transfer(stream_, values, host);
+  stream_.synchronize();  // `values` goes
+}
+
 RestoreReport RunTensors::restore(const TensorSource& source, Peers& peers, WorkerPool& pool,
                                   const RestoreRules& rules) {
-  values_.clear();
-  std::vector<RestoreItem> items;
-  std::vector<std::pair<const LogicalState*, float*>> apart;
+  copies_.clear();
+  // Evaluation has no state: values of a bf16 weight come as f32, unless the checkpoint has them as they are.
   const auto stored_as_is = [&](const LogicalState& state) {
     for (const TensorSpec& stored : source.tensors())
       if (stored.name == state.name && stored.state == "param")
         return stored.type == element_type(state.weight.dtype());
     return true;
   };
-  for (const LogicalState& state : states_) {
-    const bool values_needed = state.state.empty()
-                                   ? state.weight.dtype() != DType::f32 && !stored_as_is(state)
-                                   : keeps_values_apart(state);
-    if (!values_needed) {
-      items.push_back(
-          {spec_of(state, "param", element_type(state.weight.dtype())), state.held, state.weight.raw()});
-    } else {
-      apart.emplace_back(&state, values_of(state));
-      items.push_back({spec_of(state, "param", ElementType::f32), state.held,
-                       reinterpret_cast<std::byte*>(apart.back().second)});
+  std::vector<RestoreItem> items;
+  std::vector<std::pair<Tensor, Tensor>> uploads;  // from the host, to the device
+  std::vector<std::pair<const LogicalState*, Tensor>> apart;
+  for (Part& part : parts()) {
+    const LogicalState& state = *part.state;
+    Tensor host = part.tensor;
+    if (part.spec.state == "param" && part.tensor && state.state.empty() &&
+        state.weight.dtype() != DType::f32 && !stored_as_is(state)) {
+      part.spec.type = ElementType::f32;
+      part.tensor = {};
     }
-    for (size_t slot = 0; slot < state.state.size(); ++slot)
-      if (const StateSlot& kind = rule_.slots()[slot]; !holds_value(kind))
-        items.push_back({spec_of(state, state_name(kind), element_type(kind.dtype)), state.held,
-                         state.state[slot].raw()});
+    if (!part.tensor) {
+      host = in_host_memory(DType::f32, state.held.extent);
+      apart.emplace_back(&state, host);
+    } else if (!on_the_host(part.tensor)) {
+      host = in_host_memory(part.tensor.dtype(), part.tensor.shape());
+      uploads.emplace_back(host, part.tensor);
+    }
+    items.push_back({std::move(part.spec), state.held, host.raw()});
   }
   RestoreReport report = strata::restore(source, peers, items, pool, rules);
+  for (const auto& [host, device] : uploads) transfer(stream_, host, device);
   for (const auto& [state, values] : apart) take_values(*state, values);
-  values_.clear();
+  stream_.synchronize();
+  copies_.clear();
   return report;
 }
 
 // The rule makes weight and masters of the values as it did at the start of training; it also clears the
 // moments, which were loaded: those it gets elsewhere.
-void RunTensors::take_values(const LogicalState& state, float* values) {
-  std::vector<std::vector<std::byte>> scratch;
+void RunTensors::take_values(const LogicalState& state, const Tensor& values) {
+  const Shape elements{state.weight.numel()};
+  Tensor here = flat(values);
+  if (!on_the_host(state.weight)) {
+    here = make_tensor(memory_, DType::f32, elements, "checkpoint values");
+    transfer(stream_, values, here);
+  }
   std::vector<Tensor> slots;
   for (size_t slot = 0; slot < rule_.slots().size(); ++slot) {
     const StateSlot& kind = rule_.slots()[slot];
-    if (slot < state.state.size() && holds_value(kind)) {
-      slots.push_back(flat(state.state[slot]));
-      continue;
-    }
-    auto& bytes = scratch.emplace_back(static_cast<size_t>(state.weight.numel() * size_of(kind.dtype)));
-    slots.push_back(Tensor::borrow(bytes.data(), kind.dtype, {state.weight.numel()}));
+    slots.push_back(slot < state.state.size() && holds_value(kind)
+                        ? flat(state.state[slot])
+                        : make_tensor(memory_, kind.dtype, elements, "unused moments"));
   }
-  rule_.initialize(stream_, Tensor::borrow(values, DType::f32, {state.weight.numel()}), flat(state.weight),
-                   slots);
-  stream_.synchronize();
+  rule_.initialize(stream_, here, flat(state.weight), slots);
+  stream_.synchronize();  // `here` and `slots` go
 }
 
 }  // namespace strata

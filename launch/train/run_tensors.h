@@ -16,12 +16,13 @@ namespace strata {
 class RunTensors {
  public:
   // All outlive this. `rule` is that of the run; the runner may have been made without one (evaluation): then
-  // only weights are filled.
+  // only weights are filled. Besides, memory of its device for one tensor's values at a time is used.
   RunTensors(const StepRunner& runner, const UpdateRule& rule, Stream& stream);
 
-  // This rank's state. Values are put together in memory of this object, which must live until Saver::begin
-  // returns.
+  // This rank's state. What is not in the host's memory as it is saved is put together there, in memory of
+  // this object, which must live until Saver::begin returns.
   std::vector<SaveItem> save_items();
+  int64_t saved_bytes() const;
 
   // Fills this rank's state, or weights, from `source`. Collective over `peers`. The caller then calls
   // StepRunner::weights_changed.
@@ -29,14 +30,23 @@ class RunTensors {
                         const RestoreRules& rules = {});
 
  private:
+  // Of a checkpoint, and where this rank has it.
+  struct Part {
+    const LogicalState* state;
+    TensorSpec spec;
+    Tensor tensor;  // absent: values that the rule keeps in other forms
+  };
+  std::vector<Part> parts() const;
   bool keeps_values_apart(const LogicalState& state) const;
-  float* values_of(const LogicalState& state);
-  void take_values(const LogicalState& state, float* values);
+  Tensor in_host_memory(DType dtype, const Shape& shape);
+  void export_values(const LogicalState& state, const Tensor& host);
+  void take_values(const LogicalState& state, const Tensor& values);
 
   const UpdateRule& rule_;
   Stream& stream_;
+  Allocator& memory_;
   std::vector<LogicalState> states_;
-  std::vector<std::vector<float>> values_;  // of states that keep them apart
+  std::vector<Tensor> copies_;  // in the host's memory
 };
 
 }  // namespace strata

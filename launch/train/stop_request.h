@@ -9,8 +9,9 @@
 
 namespace strata {
 
-// Catches the signals in its life, restores what was there before. One at a time in a process. Of a job of several
-// processes, SIGUSR1 only: a launcher sends the others to what is left of a job of which a process has died.
+// Catches the signals in its life, restores what was there before. One at a time in a process. Of a job of
+// several processes, SIGUSR1 only: a launcher sends the others to what is left of a job of which a process
+// has died.
 class StopRequest {
  public:
   explicit StopRequest(bool alone = true);

@@ -7,7 +7,7 @@
 namespace strata {
 
 TrainedModel::TrainedModel(const std::string& path, int threads, int64_t rows)
-    : pool_(threads), stream_(pool_), allocator_(make_cpu_allocator()) {
+    : device_(choose_device(DeviceChoice::automatic, 0), threads) {
   const auto files = make_posix_file_system();
   path_ = find_checkpoint(*files, path);
   const StrataSource checkpoint(*files, path_);
@@ -16,12 +16,14 @@ TrainedModel::TrainedModel(const std::string& path, int threads, int64_t rows)
   tokenizer_ = make_tokenizer(loaded_.config.data.tokenizer);
   model_ = build_model(loaded_.config, tokenizer_->vocab_size());
   plan_ = std::make_unique<StepPlan>(
-      model_, StepPlanOptions{
-                  .geometry = {.rows = rows, .seq_len = loaded_.config.data.seq_len, .micro_batches = 1}});
-  runner_ = std::make_unique<StepRunner>(*plan_, StepStreams{stream_}, *allocator_);
+      model_,
+      StepPlanOptions{.geometry = {.rows = rows, .seq_len = loaded_.config.data.seq_len, .micro_batches = 1},
+                      .target = device_.device()});
+  runner_ = std::make_unique<StepRunner>(*plan_, device_.streams(), device_.memory());
   const auto rule = build_update_rule(loaded_.config);
   const auto alone = make_solo_peers();
-  load_weights(checkpoint, *runner_, *rule, {.peers = *alone, .stream = stream_, .pool = pool_});
+  load_weights(checkpoint, *runner_, *rule,
+               {.peers = *alone, .stream = device_.stream(), .pool = device_.pool()});
 }
 
 }  // namespace strata

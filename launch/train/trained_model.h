@@ -6,9 +6,9 @@
 #include <string>
 
 #include "core/data/tokenizer.h"
-#include "core/device/cpu/cpu_stream.h"
 #include "core/step/step_runner.h"
 #include "launch/config/load.h"
+#include "launch/train/run_device.h"
 
 namespace strata {
 
@@ -24,17 +24,15 @@ class TrainedModel {
   const Tokenizer& tokenizer() const { return *tokenizer_; }
   const Model& model() const { return model_; }
   StepRunner& runner() { return *runner_; }
-  Stream& stream() { return stream_; }
-  Allocator& allocator() { return *allocator_; }
+  Stream& stream() { return device_.stream(); }
+  Allocator& allocator() { return device_.memory(); }
 
  private:
   std::string path_;
   int64_t step_ = 0;
   LoadedConfig loaded_;
   std::unique_ptr<Tokenizer> tokenizer_;
-  WorkerPool pool_;
-  CpuStream stream_;
-  std::shared_ptr<Allocator> allocator_;
+  RunDevice device_;
   Model model_;
   std::unique_ptr<StepPlan> plan_;
   std::unique_ptr<StepRunner> runner_;

@@ -14,10 +14,8 @@
 
 #include "core/base/error.h"
 #include "core/data/prefetch.h"
-#include "core/device/cpu/cpu_stream.h"
 #include "core/program/simulate.h"
 #include "core/step/step_runner.h"
-#include "launch/bench/matmul_peak.h"
 #include "launch/bisect/record_writer.h"
 #include "launch/config/print.h"
 #include "launch/metrics/humanize.h"
@@ -29,11 +27,13 @@
 #include "launch/train/process_memory.h"
 #include "launch/train/reporter.h"
 #include "launch/train/run_data.h"
+#include "launch/train/run_device.h"
 #include "launch/train/run_folder.h"
 #include "launch/train/run_saver.h"
 #include "launch/train/run_state.h"
 #include "launch/train/stop_request.h"
 #include "optim/schedule.h"
+#include "parallel/comm/host_staging.h"
 #include "parallel/watchdog.h"
 
 namespace strata {
@@ -53,22 +53,20 @@ class Trainer {
         folder_(open_folder()),
         data_(open_data()),
         train_source_(data_.train_source(config_)),
-        place_(job.world, place_options(config_, job.world.size(), model_vocab()), config_.model.tied),
-        pool_(narrow<int>(config_.run.threads)),
-        stream_(pool_),
-        alone_(1),
-        communication_(alone_),
-        allocator_(make_cpu_allocator()),
+        device_(choose_device(config_.run.device, local_rank()), narrow<int>(config_.run.threads)),
+        staged_(device_.is_gpu() ? stage_on_host(job.world, device_.host_memory()) : nullptr),
+        place_(staged_ ? *staged_ : job.world, place_options(config_, job.world.size(), model_vocab()),
+               config_.model.tied),
         model_(build_model(config_, data_.tokenizer->vocab_size(), place_.split())),
         rule_(build_update_rule(config_)),
         guard_({.non_finite = config_.guard.nan == NanAction::skip ? OnNonFinite::skip : OnNonFinite::stop,
                 .spike = config_.guard.spike}),
         schedule_(build_learning_rate(config_)),
-        plan_(model_, plan_options(config_, *rule_, place_, model_)),
+        plan_(model_, plan_options(config_, *rule_, place_, model_, device_.device())),
         record_(config_.log.record.empty()
                     ? nullptr
                     : std::make_unique<RecordWriter>(*files_, config_, place_, plan_, *everyone_)),
-        runner_(plan_, {stream_, &communication_}, *allocator_, clip_rule(), hooks()) {}
+        runner_(plan_, device_.streams(), device_.memory(), clip_rule(), hooks()) {}
 
   int run();
 
@@ -80,6 +78,7 @@ class Trainer {
     return config_.model.vocab ? config_.model.vocab : data_.tokenizer->vocab_size();
   }
   bool leads() const { return job_.world.rank() == 0; }
+  int local_rank();
   std::vector<int64_t> of_all_ranks(int64_t own);
   int stop_signal(const StopRequest& stop);
   void watch();
@@ -113,12 +112,9 @@ class Trainer {
   RunFolder folder_;
   RunData data_;
   DataSource train_source_;
+  RunDevice device_;
+  std::unique_ptr<World> staged_;  // of a GPU
   RankPlace place_;
-  WorkerPool pool_;
-  CpuStream stream_;
-  WorkerPool alone_;  // of communication, beside the step's own work
-  CpuStream communication_;
-  std::shared_ptr<Allocator> allocator_;
   Model model_;
   std::unique_ptr<UpdateRule> rule_;
   StepGuard guard_;
@@ -162,13 +158,20 @@ RunData Trainer::open_data() {
   return data;
 }
 
+// The place among the ranks of this machine.
+int Trainer::local_rank() {
+  const std::vector<std::string> hosts = gather_text(*everyone_, job_.world.host());
+  const auto own = hosts.begin() + job_.world.rank();
+  return static_cast<int>(std::count(hosts.begin(), own, *own));
+}
+
 // Every rank's value.
 std::vector<int64_t> Trainer::of_all_ranks(int64_t own) {
   std::vector<int64_t> all(static_cast<size_t>(everyone_->size()), own);
   if (everyone_->size() == 1) return all;
   const Tensor values = Tensor::borrow(all.data(), DType::i64, {everyone_->size()});
-  everyone_->all_gather(communication_, values.slice(0, everyone_->rank(), 1), values);
-  communication_.synchronize();
+  everyone_->all_gather(device_.host_stream(), values.slice(0, everyone_->rank(), 1), values);
+  device_.host_stream().synchronize();
   return all;
 }
 
@@ -212,7 +215,7 @@ void Trainer::start() {
   std::optional<int64_t> resumed_after;
   if (const auto& path = folder_.resume_from()) {
     position_ = load_run(StrataSource(*files_, *path), runner_, *rule_, data_.fingerprint,
-                         {.peers = *peers_, .stream = stream_, .pool = pool_});
+                         {.peers = *peers_, .stream = device_.stream(), .pool = device_.pool()});
     guard_.restore(position_.guard);
     resumed_after = position_.step;
     if (leads()) {
@@ -223,7 +226,7 @@ void Trainer::start() {
   } else {
     runner_.initialize(static_cast<uint64_t>(config_.run.seed));
   }
-  peak_flops_ = measure_matmul_peak(pool_, model_.compute).flops_per_s * job_.world.size();
+  peak_flops_ = device_.peak_flops(model_.compute) * job_.world.size();
   if (!leads()) return;
   print_summary();
   reporter_ =
@@ -246,7 +249,7 @@ void Trainer::print_summary() const {
     fmt::print("ranks      {} = {}, partition {}\n", job_.world.size(),
                to_string(place_.options().mesh, narrow<int>(config_.parallel.virtual_stages)),
                config_.parallel.partition);
-  fmt::print("machine    {} threads{}, {:.0f} GFLOP/s of {} products\n", pool_.threads(),
+  fmt::print("machine    {}{}, {:.0f} GFLOP/s of {} products\n", device_.describe(),
              job_.world.size() > 1 ? " a rank" : "", peak_flops_ * 1e-9, name(model_.compute));
   fmt::print("\n{}\n", to_string(memory));
   std::cout << std::flush;
@@ -258,7 +261,7 @@ RunSummary Trainer::summary() const {
           .model = fmt::format("{}, {} layers, hidden {}, {}", model_.spec.arch, model_.spec.layers,
                                model_.spec.hidden, name(model_.compute)),
           .parameters = model_.num_parameters(),
-          .machine = fmt::format("CPU, {} threads", pool_.threads()),
+          .machine = device_.describe(),
           .facts = {{"optimizer", rule_->name()},
                     {"tokens per step", std::to_string(config_.batch.tokens_per_step)},
                     {"planned memory", human_bytes(plan_.arena_bytes())}},
@@ -347,7 +350,7 @@ void Trainer::open_saver() {
                                                    .keep = config_.checkpoint.keep,
                                                    .pool_bytes = kPool,
                                                    .writer = "strata train"},
-                                      runner_, *rule_, stream_, place_.mesh().size(Axis::dp));
+                                      runner_, *rule_, device_.stream(), place_.mesh().size(Axis::dp));
   if (folder_.resume_from()) saver_->resumed_after(position_.step);
 }
 
@@ -413,12 +416,6 @@ void write_flight_record(const std::string& out, const Job& job) {
 }  // namespace
 
 int train(const LoadedConfig& loaded, const Job& job) {
-  if (loaded.config.run.device == DeviceChoice::cuda)
-    throw Error(Fault::environment, {.what = "training does not run on GPUs yet",
-                                     .where = "run.device",
-                                     .found = "cuda",
-                                     .expected = "cpu or auto",
-                                     .fix = "run.device = \"cpu\""});
   try {
     return Trainer(loaded, job).run();
   } catch (...) {

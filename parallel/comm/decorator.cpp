@@ -8,8 +8,9 @@ namespace {
 
 class DecoratedWorld : public World {
  public:
+  DecoratedWorld(World& inner, Decorate decorate) : inner_(&inner), decorate_(std::move(decorate)) {}
   DecoratedWorld(std::unique_ptr<World> inner, Decorate decorate)
-      : inner_(std::move(inner)), decorate_(std::move(decorate)) {}
+      : owned_(std::move(inner)), inner_(owned_.get()), decorate_(std::move(decorate)) {}
 
   int rank() const override { return inner_->rank(); }
   int size() const override { return inner_->size(); }
@@ -24,7 +25,8 @@ class DecoratedWorld : public World {
   void terminate(int code) override { inner_->terminate(code); }
 
  private:
-  std::unique_ptr<World> inner_;
+  std::unique_ptr<World> owned_;
+  World* inner_;
   Decorate decorate_;
 };
 
@@ -32,6 +34,10 @@ class DecoratedWorld : public World {
 
 std::unique_ptr<World> decorate(std::unique_ptr<World> world, Decorate decorate) {
   return std::make_unique<DecoratedWorld>(std::move(world), std::move(decorate));
+}
+
+std::unique_ptr<World> decorate(World& world, Decorate decorate) {
+  return std::make_unique<DecoratedWorld>(world, std::move(decorate));
 }
 
 void on_stream(Stream& stream, std::function<void()> work) { cpu_stream(stream).enqueue(std::move(work)); }

@@ -35,6 +35,8 @@ using Decorate = std::function<std::unique_ptr<Communicator>(World& inner, std::
 // `world`, each of whose communicators has `decorate` put around it. Inside out: the last decoration acts
 // first.
 std::unique_ptr<World> decorate(std::unique_ptr<World> world, Decorate decorate);
+// The same around a world that outlives it.
+std::unique_ptr<World> decorate(World& world, Decorate decorate);
 
 // Runs `work` where the stream has come to, before what is enqueued later: on the thread that runs the
 // stream's work. Host streams only.

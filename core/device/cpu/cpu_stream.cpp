@@ -2,6 +2,7 @@
 #include "core/device/cpu/cpu_stream.h"
 
 #include <condition_variable>
+#include <cstring>
 #include <deque>
 #include <exception>
 #include <mutex>
@@ -110,6 +111,11 @@ void CpuStream::wait(const Event& event) {
     event.wait();
   else if (event.state())
     enqueue_threaded([event] { event.wait(); });
+}
+
+void CpuStream::copy_bytes(const std::byte* from, std::byte* to, int64_t bytes) {
+  if (from == to || bytes == 0) return;
+  enqueue([=] { std::memcpy(to, from, static_cast<size_t>(bytes)); });
 }
 
 CpuStream& cpu_stream(Stream& stream) {

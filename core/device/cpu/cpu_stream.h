@@ -16,13 +16,15 @@ class CpuStream : public Stream {
  public:
   enum class Mode { inline_, threaded };
 
-  // `pool` must outlive the stream. Kernels of the instruction set `isa` are used, which the machine must have.
+  // `pool` must outlive the stream. Kernels of the instruction set `isa` are used, which the machine must
+  // have.
   explicit CpuStream(WorkerPool& pool, Mode mode = Mode::inline_, Isa isa = active_isa());
   ~CpuStream() override;  // finishes what was enqueued
 
   Device device() const override { return {DeviceKind::cpu, 0}; }
   Event record() override;
   void wait(const Event& event) override;
+  void copy_bytes(const std::byte* from, std::byte* to, int64_t bytes) override;
 
   // Runs `work` after everything enqueued before it: before returning (inline), or later on the stream's
   // thread. An exception of inline work leaves here; one of threaded work leaves every later wait on an event

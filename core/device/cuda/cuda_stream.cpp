@@ -72,6 +72,14 @@ void CudaStream::wait(const Event& event) {
   cuda_check(cudaStreamWaitEvent(handle_, state->handle(), 0), "cudaStreamWaitEvent");
 }
 
+void CudaStream::copy_bytes(const std::byte* from, std::byte* to, int64_t bytes) {
+  if (from == to || bytes == 0) return;
+  use_gpu(index_);
+  // Addresses say which side is whose (unified virtual addressing).
+  cuda_check(cudaMemcpyAsync(to, from, static_cast<size_t>(bytes), cudaMemcpyDefault, handle_),
+             "cudaMemcpyAsync");
+}
+
 double CudaStream::seconds_between(const Event& first, const Event& last) {
   float milliseconds = 0;
   cuda_check(cudaEventElapsedTime(&milliseconds, cuda_event(first).handle(), cuda_event(last).handle()),

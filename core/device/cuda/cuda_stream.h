@@ -21,6 +21,7 @@ class CudaStream : public Stream {
   Event record() override;
   // Also events of a CPU stream: the calling thread then waits for them.
   void wait(const Event& event) override;
+  void copy_bytes(const std::byte* from, std::byte* to, int64_t bytes) override;
 
   cudaStream_t handle() const { return handle_; }
 

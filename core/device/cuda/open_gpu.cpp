@@ -10,6 +10,20 @@
 namespace strata {
 namespace {
 
+// Multiply-adds of one multiprocessor and clock, by compute capability: f32 on CUDA cores, bf16 with f32 sums
+// on tensor cores (without sparsity). Source: "Arithmetic Instructions" of the CUDA C++ Programming Guide,
+// and NVIDIA's architecture white papers (A100, Ada, H100, Blackwell).
+struct Rates {
+  int f32, bf16;
+};
+Rates rates_of(int major, int minor) {
+  if (major == 8) return minor == 0 ? Rates{64, 1024} : Rates{128, minor == 9 ? 512 : 256};
+  if (major == 9) return {128, 2048};
+  if (major == 10) return {128, 4096};
+  if (major == 12) return {128, 512};
+  return {0, 0};
+}
+
 class Gpu final : public OpenDevice {
  public:
   explicit Gpu(int index)
@@ -25,6 +39,11 @@ class Gpu final : public OpenDevice {
            .found = fmt::format("{}, compute capability {}.{}", name_, properties.major, properties.minor),
            .expected = "compute capability 8.0 (Ampere) or newer",
            .fix = "use another GPU (CUDA_VISIBLE_DEVICES), or run.device = \"cpu\""});
+    int clock_khz = 0;
+    cuda_check(cudaDeviceGetAttribute(&clock_khz, cudaDevAttrClockRate, index), "cudaDeviceGetAttribute");
+    const Rates rates = rates_of(properties.major, properties.minor);
+    const double clocks = 2.0 * properties.multiProcessorCount * clock_khz * 1e3;  // a multiply-add is two
+    peak_ = {.f32 = clocks * rates.f32, .bf16 = clocks * rates.bf16};
     use_gpu(index);
     size_t free = 0, total = 0;
     cuda_check(cudaMemGetInfo(&free, &total), "cudaMemGetInfo");
@@ -33,6 +52,7 @@ class Gpu final : public OpenDevice {
 
   Device device() const override { return {DeviceKind::cuda, index_}; }
   std::string name() const override { return name_; }
+  Peak peak_flops() const override { return peak_; }
   int64_t memory_bytes() const override { return free_bytes_; }
   const std::shared_ptr<Allocator>& memory() const override { return memory_; }
   const std::shared_ptr<Allocator>& host_memory() const override { return host_memory_; }
@@ -43,6 +63,7 @@ class Gpu final : public OpenDevice {
  private:
   int index_;
   std::string name_;
+  Peak peak_;
   int64_t free_bytes_ = 0;
   std::shared_ptr<Allocator> memory_, host_memory_;
 };

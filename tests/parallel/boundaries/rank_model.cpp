@@ -70,7 +70,8 @@ RankModel::RankModel(const Model& model, const Batch& batch, int64_t all_targets
             .visits = std::span(visits_).subspan(1),
             .loss_scale = static_cast<float>(1.0 / static_cast<double>(all_targets))};
   if (model.rotary)
-    rope_ = make_rope_table(*allocator_, model.spec.rope, model.spec.max_positions, model.spec.head_dim);
+    rope_ =
+        make_rope_table(stream, *allocator_, model.spec.rope, model.spec.max_positions, model.spec.head_dim);
   for (int block = 0; block < model.num_blocks(); ++block) make_parameters(block);
   if (model.tied()) {
     weights_.back().push_back(weights_[0][0]);

@@ -10,6 +10,7 @@
 #include "core/base/hash.h"
 #include "core/device/cpu/cpu_stream.h"
 #include "core/tensor/bf16.h"
+#include "core/tensor/transfer.h"
 
 namespace strata::comm_cases {
 namespace {
@@ -74,16 +75,20 @@ class Run {
  private:
   template <typename T>
   Tensor make(int64_t n, const auto& element) {
-    const Tensor x = make_tensor(*allocator_, DTypeOf<T>::value, {n}, "case");
-    for (int64_t i = 0; i < n; ++i) x.data<T>()[i] = element(i);
+    const Tensor host = make_tensor(*make_cpu_allocator(), DTypeOf<T>::value, {n}, "case");
+    for (int64_t i = 0; i < n; ++i) host.data<T>()[i] = element(i);
+    if (stream_.device() == host.device()) return host;
+    const Tensor x = make_tensor(*options_.memory, DTypeOf<T>::value, {n}, "case");
+    transfer(stream_, host, x);
+    stream_.synchronize();
     return x;
   }
   template <typename T>
   void expect(const char* what, const Tensor& actual, const auto& element) {
-    stream_.synchronize();
+    const Tensor host = on_host(stream_, actual);
     for (int64_t i = 0; i < actual.numel(); ++i) {
       const T expected = element(i);
-      if (std::memcmp(&actual.data<T>()[i], &expected, sizeof(T)) == 0) continue;
+      if (std::memcmp(&host.data<T>()[i], &expected, sizeof(T)) == 0) continue;
       if (wrong_.empty())
         wrong_ = fmt::format("{} of {} {} among {}: member {} has a wrong element {}", what, actual.numel(),
                              name(actual.dtype()), q_, me_, i);
@@ -193,7 +198,6 @@ class Run {
   uint64_t key_ = options_.seed * 1000;
   std::string wrong_;
   Tensor kept_;
-  std::shared_ptr<Allocator> allocator_ = make_cpu_allocator();
 };
 
 }  // namespace

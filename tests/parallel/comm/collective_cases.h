@@ -4,6 +4,7 @@
 #pragma once
 
 #include <functional>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -14,8 +15,9 @@ namespace strata::comm_cases {
 struct Options {
   std::vector<int64_t> sizes = {0, 1, 2, 3, 7, 33, 1000, 1025, 5003};  // elements per member
   bool only_f32 = false;
-  uint64_t seed = 1;                   // even: on streams with a thread of their own
-  std::function<void()> between = {};  // called before every operation: random sleeps
+  uint64_t seed = 1;                                         // even: on streams with a thread of their own
+  std::function<void()> between = {};                        // called before every operation: random sleeps
+  std::shared_ptr<Allocator> memory = make_cpu_allocator();  // where tensors lie: of the stream's device
 };
 
 // Runs every operation, type and size on a communicator of all ranks of `world`. Returns what was wrong,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The functions of the CUDA runtime that Strata calls, for pretended GPUs: STRATA_CUDA_DEVICES of them (1 unless the
-// environment says otherwise). A stream does its work at once, in the thread that asks for it, so its order is the
+// The functions of the CUDA runtime that Strata calls, for pretended GPUs: STRATA_CUDA_DEVICES of them (none unless the
+// environment says otherwise, so that nobody gets one by accident: they are slow). A stream does its work at once, in the thread that asks for it, so its order is the
 // order of the calls and every event is done; device memory is device_memory.h. Where CUDA would answer with an error,
 // so does this.
 #include <cuda_runtime_api.h>
@@ -27,7 +27,7 @@ cudaError_t answer(cudaError_t code) {
 
 int num_devices() {
   const char* const wish = std::getenv("STRATA_CUDA_DEVICES");
-  return wish ? std::atoi(wish) : 1;
+  return wish ? std::atoi(wish) : 0;
 }
 
 }  // namespace
@@ -68,6 +68,12 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
 }
 cudaError_t cudaDeviceGetPCIBusId(char* id, int length, int device) {
   std::snprintf(id, static_cast<size_t>(length), "0000:%02x:00.0", device + 1);
+  return cudaSuccess;
+}
+cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int device) {
+  if (device < 0 || device >= num_devices()) return answer(cudaErrorInvalidDevice);
+  if (attribute != cudaDevAttrClockRate) return answer(cudaErrorInvalidValue);
+  *value = 1'980'000;  // kHz
   return cudaSuccess;
 }
 cudaError_t cudaDeviceSynchronize() { return cudaSuccess; }

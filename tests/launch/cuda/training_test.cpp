@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: Apache-2.0
+// `strata train` on a GPU is `strata train` on the CPU but for rounding: models, types, state formats,
+// layouts; checkpoints go from one to the other.
+#include <gmock/gmock.h>
+
+#include <cmath>
+
+#include "tests/launch/ranks/job_run.h"
+
+namespace strata {
+namespace {
+
+using testing::HasSubstr;
+
+class GpuTraining : public JobTest {
+ protected:
+  // Every step's loss, gradient norm and, where there was one, validation loss.
+  std::vector<double> curve(const std::string& out) const {
+    std::ifstream lines(folder_ / out / "metrics.jsonl");
+    std::vector<double> values;
+    for (std::string line; std::getline(lines, line);) {
+      const auto record = nlohmann::json::parse(line);
+      values.push_back(record.at("loss"));
+      values.push_back(record.at("grad_norm"));
+      if (record.contains("valid_loss") && !record.at("valid_loss").is_null())
+        values.push_back(record.at("valid_loss"));
+    }
+    return values;
+  }
+  void train(int ranks, const std::string& out, const std::string& keys) const {
+    const JobOutcome outcome = run(ranks, "train job.toml run.out=" + out + " " + kSmall + keys, "", 120);
+    ASSERT_EQ(outcome.code, 0) << outcome.err;
+  }
+  void expect_close(const std::string& a, const std::string& b, double bound) const {
+    const auto x = curve(a), y = curve(b);
+    ASSERT_EQ(x.size(), y.size());
+    ASSERT_GE(x.size(), 9u);  // four steps, one evaluation
+    for (size_t i = 0; i < x.size(); ++i) EXPECT_NEAR(x[i], y[i], bound * std::abs(y[i])) << i;
+  }
+
+  static constexpr const char* kSmall =
+      "batch.tokens_per_step=64 batch.micro_batch=1 model.layers=2 eval.tokens=128 ";
+  static constexpr const char* kGpu = " run.device=cuda";
+  static constexpr const char* kCpu = " run.device=cpu";
+};
+
+struct Numbers {
+  const char* name;
+  const char* keys;
+  double bound;  // relative: f32 sums in another order; bf16 values rounded elsewhere
+};
+
+class Kinds : public GpuTraining, public testing::WithParamInterface<Numbers> {};
+INSTANTIATE_TEST_SUITE_P(
+    Runs, Kinds,
+    testing::Values(Numbers{"llama_fp32", "", 2e-5}, Numbers{"llama_bf16", "precision.compute=bf16", 4e-3},
+                    Numbers{"llama_bf16_split", "precision.compute=bf16 precision.state=split", 4e-3},
+                    Numbers{"llama_recomputed", "parallel.recompute=full batch.micro_batch=2", 2e-5},
+                    Numbers{"grouped_heads_and_norms",
+                            "model.kv_heads=2 model.qk_norm=true model.qkv_bias=true model.tied=true", 2e-5},
+                    Numbers{"gpt2_fp32", "model.arch=gpt2", 2e-5},
+                    Numbers{"gpt2_bf16", "model.arch=gpt2 precision.compute=bf16", 4e-3}),
+    [](const auto& info) { return info.param.name; });
+
+TEST_P(Kinds, TrainsLikeTheCpu) {
+  train(0, "cpu", GetParam().keys + std::string(kCpu));
+  train(0, "gpu", GetParam().keys + std::string(kGpu));
+  expect_close("gpu", "cpu", GetParam().bound);
+}
+
+TEST_F(GpuTraining, TwoRunsHaveTheSameBits) {
+  train(0, "one", std::string("precision.compute=bf16") + kGpu);
+  train(0, "two", std::string("precision.compute=bf16") + kGpu);
+  EXPECT_EQ(curve("one"), curve("two"));
+  const JobOutcome diff = run(0, "diff one two");
+  EXPECT_EQ(diff.code, 0) << diff.out;
+}
+
+struct Layout {
+  const char* name;
+  int ranks;
+  const char* keys;
+};
+class Layouts : public GpuTraining, public testing::WithParamInterface<Layout> {};
+INSTANTIATE_TEST_SUITE_P(
+    Runs, Layouts,
+    testing::Values(Layout{"data", 2, "parallel.dp=2 parallel.partition=zero1"},
+                    Layout{"data_zero3", 2, "parallel.dp=2 parallel.partition=zero3"},
+                    Layout{"tensor", 2, "parallel.tp=2"}, Layout{"pipeline", 2, "parallel.pp=2"},
+                    Layout{"context", 2, "parallel.cp=2"},
+                    Layout{"all", 8, "parallel.pp=2 parallel.dp=2 parallel.tp=2 parallel.partition=zero2"}),
+    [](const auto& info) { return info.param.name; });
+
+TEST_P(Layouts, RanksThatShareAGpuTrainLikeOneCpu) {
+  train(0, "cpu", kCpu);
+  train(GetParam().ranks, "gpu", GetParam().keys + std::string(kGpu));
+  expect_close("gpu", "cpu", 2e-5);
+}
+
+class StateFormats : public GpuTraining, public testing::WithParamInterface<Numbers> {};
+INSTANTIATE_TEST_SUITE_P(
+    Runs, StateFormats,
+    testing::Values(Numbers{"fp32", "", 2e-5}, Numbers{"master", "precision.compute=bf16", 4e-3},
+                    Numbers{"split", "precision.compute=bf16 precision.state=split", 4e-3}),
+    [](const auto& info) { return info.param.name; });
+
+TEST_P(StateFormats, ARunGoesOnOnTheOtherDevice) {
+  const std::string keys = std::string("schedule.type=constant ") + GetParam().keys;
+  train(0, "whole", keys + kCpu);
+  train(0, "cut", keys + kGpu + " run.steps=2");
+  train(0, "cut", keys + kCpu + " run.steps=3");
+  const JobOutcome rest = run(0, "train job.toml run.out=cut " + (kSmall + keys) + kGpu, "", 120);
+  ASSERT_EQ(rest.code, 0) << rest.err;
+  EXPECT_THAT(rest.out, HasSubstr("resuming after step 3"));
+  const auto cut = losses("cut"), whole = losses("whole");
+  ASSERT_EQ(cut.size(), 4u);
+  EXPECT_NEAR(cut[3], whole[3], GetParam().bound * whole[3]);
+}
+
+TEST_F(GpuTraining, TextIsDrawnFromItsWeights) {
+  train(0, "gpu", kGpu);
+  const JobOutcome gpu = run(0, "sample gpu --prompt verse --tokens 12 --temperature 0");
+  const JobOutcome cpu =
+      run(0, "sample gpu --prompt verse --tokens 12 --temperature 0", "env STRATA_CUDA_DEVICES=0");
+  ASSERT_EQ(gpu.code, 0) << gpu.err;
+  EXPECT_EQ(gpu.out, cpu.out);
+  EXPECT_THAT(gpu.out, testing::StartsWith("verse"));
+}
+
+TEST_F(GpuTraining, WithoutAGpuItSaysWhatIsMissing) {
+  const JobOutcome outcome =
+      run(0, "train job.toml run.out=none run.device=cuda", "env STRATA_CUDA_DEVICES=0");
+  EXPECT_EQ(outcome.code, 5);
+  EXPECT_THAT(outcome.err, HasSubstr("there is no GPU that this process can use"));
+  EXPECT_THAT(outcome.err, HasSubstr("run.device = \"cpu\""));
+  EXPECT_FALSE(std::filesystem::exists(folder_ / "none" / "checkpoints" / "step-4"));
+}
+
+}  // namespace
+}  // namespace strata
