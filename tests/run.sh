@@ -18,12 +18,12 @@ done
 
 install_packages "${BUILD_PACKAGES[@]}" ccache libgtest-dev libgmock-dev libdnnl-dev python3 python3-venv bible-kjv xz-utils
 
-# build PRESET [TARGET]: one line while it works, the compiler's words when it fails.
+# build PRESET [TARGETS]: one line while it works, the compiler's words when it fails.
 build() {
   mkdir -p build
   say "building $1 (build/$1)"
   cmake --preset "$1" >"build/$1.log" 2>&1 || { cat "build/$1.log"; exit 1; }
-  cmake --build "build/$1" --target "${2:-all}" >>"build/$1.log" 2>&1 || { grep -E 'error|FAILED' -A4 "build/$1.log" | tail -n 60; exit 1; }
+  cmake --build "build/$1" --target ${2:-all} >>"build/$1.log" 2>&1 || { grep -E 'error|FAILED' -A4 "build/$1.log" | tail -n 60; exit 1; }
 }
 
 build release
@@ -47,7 +47,9 @@ else
   say "no CUDA toolkit: the CUDA device is not tested"
 fi
 if [ -x "${CUDA_PATH:-/usr/local/cuda}/bin/nvcc" ]; then
-  build cuda strata
+  build cuda "strata cudnn_support_tests"
+  say "asking cuDNN what it takes on a described GPU"
+  ctest --test-dir build/cuda --output-on-failure -R '^cudnn_'
 else
   say "no nvcc: the CUDA device is not compiled for a GPU"
 fi
