@@ -23,6 +23,7 @@
 #include "launch/train/build_identity.h"
 #include "launch/train/due.h"
 #include "launch/train/evaluate.h"
+#include "launch/train/initial_weights.h"
 #include "launch/train/place.h"
 #include "launch/train/process_memory.h"
 #include "launch/train/reporter.h"
@@ -32,6 +33,7 @@
 #include "launch/train/run_saver.h"
 #include "launch/train/run_state.h"
 #include "launch/train/stop_request.h"
+#include "launch/train/tokenizer_files.h"
 #include "optim/schedule.h"
 #include "parallel/comm/host_staging.h"
 #include "parallel/watchdog.h"
@@ -52,6 +54,7 @@ class Trainer {
         files_(make_posix_file_system()),
         folder_(open_folder()),
         data_(open_data()),
+        tokenizer_files_(tokenizer_files(*files_, config_.data.tokenizer)),
         train_source_(data_.train_source(config_)),
         device_(choose_device(config_.run.device, local_rank()), narrow<int>(config_.run.threads)),
         staged_(device_.is_gpu() ? stage_on_host(job.world, device_.host_memory()) : nullptr),
@@ -111,6 +114,7 @@ class Trainer {
   std::unique_ptr<FileSystem> files_;
   RunFolder folder_;
   RunData data_;
+  std::vector<Asset> tokenizer_files_;  // of the checkpoints
   DataSource train_source_;
   RunDevice device_;
   std::unique_ptr<World> staged_;  // of a GPU
@@ -225,6 +229,9 @@ void Trainer::start() {
     }
   } else {
     runner_.initialize(static_cast<uint64_t>(config_.run.seed));
+    if (!config_.model.from.empty())
+      load_initial_weights(*files_, config_.model.from, runner_, *rule_,
+                           {.peers = *peers_, .stream = device_.stream(), .pool = device_.pool()});
   }
   peak_flops_ = device_.peak_flops(model_.compute) * job_.world.size();
   if (!leads()) return;
@@ -239,6 +246,7 @@ void Trainer::print_summary() const {
   fmt::print("\n{}", effective_toml(loaded_));
   fmt::print("\nmodel      {} parameters, {} layers, vocabulary {}\n", model_.num_parameters(),
              model_.spec.layers, model_.spec.vocab);
+  if (!config_.model.from.empty()) fmt::print("           begun with {}\n", config_.model.from);
   fmt::print("data       {} tokens to train on, {} to validate\n",
              data_.train->num_samples() * data_.train->seq_len(),
              data_.valid ? data_.valid->num_samples() * data_.valid->seq_len() : 0);
@@ -337,10 +345,12 @@ double Trainer::evaluate() {
 RunSnapshot Trainer::snapshot() {
   position_.guard = guard_.state();
   const std::string config = effective_toml(loaded_);
+  std::vector<Asset> assets = tokenizer_files_;
+  assets.push_back({"config.toml", config});
   return {.step = position_.step,
           .meta = run_meta(position_, *rule_, config, data_.fingerprint,
                            to_string(place_.options().mesh, narrow<int>(config_.parallel.virtual_stages))),
-          .config_toml = config};
+          .assets = std::move(assets)};
 }
 
 void Trainer::open_saver() {
