@@ -57,13 +57,15 @@ fi
 # Everything that reads files of strangers, under libFuzzer with AddressSanitizer and UBSan. What it finds out goes to build/fuzz.
 if command -v clang++ >/dev/null; then
   build fuzz fuzzers
-  for fuzzer in build/fuzz/tests/fuzz/fuzz_*; do
-    name=${fuzzer##*/fuzz_}
-    say "fuzzing $name"
-    mkdir -p "build/fuzz/corpus/$name"
-    "$fuzzer" $([ $full = 1 ] && echo -runs=1000000 || echo -max_total_time=30) -max_len=20000 -rss_limit_mb=600 -artifact_prefix="build/fuzz/$name-" \
-      "build/fuzz/corpus/$name" "tests/fuzz/corpus/$name" >"build/fuzz/$name.log" 2>&1 || { tail -n 40 "build/fuzz/$name.log"; exit 1; }
-  done
+  say "fuzzing: $(ls build/fuzz/tests/fuzz | sed -n 's/^fuzz_//p' | xargs)"
+  fuzz() {
+    mkdir -p "build/fuzz/corpus/$1"
+    "build/fuzz/tests/fuzz/fuzz_$1" "$2" -max_len=20000 -rss_limit_mb=600 -artifact_prefix="build/fuzz/$1-" \
+      "build/fuzz/corpus/$1" "tests/fuzz/corpus/$1" >"build/fuzz/$1.log" 2>&1 || { tail -n 40 "build/fuzz/$1.log"; exit 255; }
+  }
+  export -f fuzz
+  ls build/fuzz/tests/fuzz | sed -n 's/^fuzz_//p' |
+    xargs -P2 -I{} bash -c "fuzz {} $([ $full = 1 ] && echo -runs=1000000 || echo -max_total_time=30)"
 else
   say "no clang++: what reads files is not fuzzed"
 fi

@@ -98,6 +98,7 @@ class Trainer {
            mesh.size(Axis::cp);
   }
   std::span<const Batch> batches_of(std::span<const Batch> samples);
+  std::optional<double> joules_since(const std::optional<double>& before) const;
   StepRecord train_one_step(std::span<const Batch> batches);
   double evaluate();
   bool is_due(Due& due);
@@ -294,10 +295,18 @@ void Trainer::watch() {
   watchdog_ = std::make_unique<Watchdog>(job_.world, progress_, &job_.recorder, timeout);
 }
 
+// Of all ranks, taken to be alike.
+std::optional<double> Trainer::joules_since(const std::optional<double>& before) const {
+  const std::optional<double> now = device_.joules();
+  if (!before || !now) return std::nullopt;
+  return (*now - *before) * job_.world.size();
+}
+
 StepRecord Trainer::train_one_step(std::span<const Batch> batches) {
   progress_.enter(step_, "step");
   const auto begin = std::chrono::steady_clock::now();
   if (record_) record_->recorder().begin_step(step_, batches);
+  const std::optional<double> joules = device_.joules();
   const StepScalars sums = runner_.train_step(batches, [&](const Parameter& parameter) {
     return update_scalars(config_, schedule_, parameter, step_, position_.updates + 1);
   });
@@ -320,7 +329,8 @@ StepRecord Trainer::train_one_step(std::span<const Batch> batches) {
           .step_seconds = seconds,
           .mfu = flops / seconds / peak_flops_,
           .flops = flops,
-          .memory = {.host = process_memory()},
+          .joules = joules_since(joules),
+          .memory = {.device = device_.memory_use(), .host = process_memory()},
           .skipped = sums.skip,
           .phase = step_ <= config_.schedule.warmup ? "warmup" : ""};
 }
