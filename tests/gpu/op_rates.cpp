@@ -43,7 +43,7 @@ struct Bench {
       for (int i = 0; i < kEach; ++i) work();
       const Event end = stream.record();
       end.wait();
-      times.push_back(CudaStream::seconds_between(begin, end) / kEach);
+      times.push_back(stream.seconds_between(begin, end).value() / kEach);
     }
     std::nth_element(times.begin(), times.begin() + kRounds / 2, times.end());
     return times[kRounds / 2];

@@ -3,7 +3,9 @@
 // layouts; checkpoints go from one to the other.
 #include <gmock/gmock.h>
 
+#include <algorithm>
 #include <cmath>
+#include <map>
 
 #include "tests/launch/ranks/job_run.h"
 
@@ -115,6 +117,28 @@ TEST_P(StateFormats, ARunGoesOnOnTheOtherDevice) {
   const auto cut = losses("cut"), whole = losses("whole");
   ASSERT_EQ(cut.size(), 4u);
   EXPECT_NEAR(cut[3], whole[3], GetParam().bound * whole[3]);
+}
+
+// Times of its own clock, in the format of the CPU's: no action of a lane before the one before it is over.
+TEST_F(GpuTraining, TracesAreOfItsOwnClock) {
+  train(2, "gpu", std::string("log.trace_steps=2 parallel.dp=2") + kGpu);
+  const auto events = nlohmann::json::parse(read("gpu/trace.json"));
+  const auto& list = events.is_array() ? events : events.at("traceEvents");
+  std::map<int64_t, std::vector<std::pair<double, double>>> lanes;
+  size_t actions = 0;
+  for (const auto& event : list) {
+    if (event.value("ph", "") != "X") continue;
+    ++actions;
+    lanes[event.at("tid")].emplace_back(event.at("ts"), event.at("dur"));
+  }
+  EXPECT_GE(actions, 60u);
+  EXPECT_EQ(lanes.size(), 2u);
+  for (auto& [lane, spans] : lanes) {
+    std::sort(spans.begin(), spans.end());
+    EXPECT_GT(spans.back().first, spans.front().first);
+    for (size_t i = 1; i < spans.size(); ++i)
+      EXPECT_GE(spans[i].first + 0.01, spans[i - 1].first + spans[i - 1].second) << lane << " " << i;
+  }
 }
 
 TEST_F(GpuTraining, TextIsDrawnFromItsWeights) {
