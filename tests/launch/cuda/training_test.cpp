@@ -141,6 +141,22 @@ TEST_F(GpuTraining, TracesAreOfItsOwnClock) {
   }
 }
 
+TEST_F(GpuTraining, MemoryIsAsPlanned) {
+  const JobOutcome plan =
+      run(0, "plan job.toml --json " + std::string(kSmall) + kGpu, "env STRATA_CUDA_DEVICES=0");
+  ASSERT_EQ(plan.code, 0) << plan.err;
+  const auto figures = nlohmann::json::parse(plan.out);
+  EXPECT_EQ(figures.at("device"), "cuda");
+  train(0, "gpu", kGpu);
+  std::string last;
+  std::ifstream lines(folder_ / "gpu" / "metrics.jsonl");
+  for (std::string line; std::getline(lines, line);) last = line;
+  const double planned = figures.at("pipeline").at(0).at("memory").at("device").at("arena");
+  const double held = nlohmann::json::parse(last).at("memory_peak").at("device");
+  EXPECT_GE(held, planned);
+  EXPECT_LE(held, 1.02 * planned);
+}
+
 TEST_F(GpuTraining, TextIsDrawnFromItsWeights) {
   train(0, "gpu", kGpu);
   const JobOutcome gpu = run(0, "sample gpu --prompt verse --tokens 12 --temperature 0");
