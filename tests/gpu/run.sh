@@ -77,6 +77,18 @@ if [ -n "$sanitizer" ]; then
   part racecheck 120 "$sanitizer" --tool racecheck --error-exitcode 9 "$tests" --gtest_brief=1 --gtest_filter='*Norm*:*Reduce*'
 fi
 
+# Whole steps: shapes of Qwen2.5, sequence 1024.
+bench() { "$strata" bench train --json --device cuda "$@"; }
+export -f bench
+step() { # NAME ARGUMENTS...
+  local name=$1; shift
+  part "$name" 90 bash -c "bench $*"
+  grep -q tokens_per_s "$name.out" && value "figures_$name" "$(cat "$name.out")"
+}
+step step_0.5b --model qwen2.5-0.5b --rows 16
+step step_1.5b --model qwen2.5-1.5b --rows 8
+step step_3b --model qwen2.5-3b --rows 4
+
 part rates 120 "$rates"
 figures=$(sed -n '/^{"gpu"/,$p' rates.out)
 [ -n "$figures" ] && value figures "$figures"

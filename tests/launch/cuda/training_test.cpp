@@ -157,6 +157,17 @@ TEST_F(GpuTraining, MemoryIsAsPlanned) {
   EXPECT_LE(held, 1.02 * planned);
 }
 
+TEST_F(GpuTraining, IsMeasured) {
+  const JobOutcome bench =
+      run(0, "bench train --model tiny --device cuda --rows 1 --seq-len 16 --steps 1 --json");
+  ASSERT_EQ(bench.code, 0) << bench.err;
+  const auto figures = nlohmann::json::parse(bench.out);
+  EXPECT_EQ(figures.at("device").get<std::string>().substr(0, 15), "a pretended GPU");
+  EXPECT_NEAR(figures.at("loss").get<double>(), std::log(512), 0.5);
+  EXPECT_GT(figures.at("tokens_per_s"), 0);
+  EXPECT_LE(figures.at("held_bytes").get<double>(), 1.02 * figures.at("planned_bytes").get<double>());
+}
+
 TEST_F(GpuTraining, TextIsDrawnFromItsWeights) {
   train(0, "gpu", kGpu);
   const JobOutcome gpu = run(0, "sample gpu --prompt verse --tokens 12 --temperature 0");
