@@ -18,12 +18,12 @@ done
 
 install_packages "${BUILD_PACKAGES[@]}" ccache libgtest-dev libgmock-dev libdnnl-dev python3 python3-venv bible-kjv xz-utils
 
-# build PRESET [TARGET]: one line while it works, the compiler's words when it fails.
+# build PRESET [TARGETS]: one line while it works, the compiler's words when it fails.
 build() {
   mkdir -p build
   say "building $1 (build/$1)"
   cmake --preset "$1" >"build/$1.log" 2>&1 || { cat "build/$1.log"; exit 1; }
-  cmake --build "build/$1" --target "${2:-all}" >>"build/$1.log" 2>&1 || { grep -E 'error|FAILED' -A4 "build/$1.log" | tail -n 60; exit 1; }
+  cmake --build "build/$1" --target ${2:-all} >>"build/$1.log" 2>&1 || { grep -E 'error|FAILED' -A4 "build/$1.log" | tail -n 60; exit 1; }
 }
 
 build release
@@ -47,7 +47,9 @@ else
   say "no CUDA toolkit: the CUDA device is not tested"
 fi
 if [ -x "${CUDA_PATH:-/usr/local/cuda}/bin/nvcc" ]; then
-  build cuda strata
+  build cuda "strata cudnn_support_tests"
+  say "asking cuDNN what it takes on a described GPU"
+  ctest --test-dir build/cuda --output-on-failure -R '^cudnn_'
 else
   say "no nvcc: the CUDA device is not compiled for a GPU"
 fi
@@ -55,13 +57,15 @@ fi
 # Everything that reads files of strangers, under libFuzzer with AddressSanitizer and UBSan. What it finds out goes to build/fuzz.
 if command -v clang++ >/dev/null; then
   build fuzz fuzzers
-  for fuzzer in build/fuzz/tests/fuzz/fuzz_*; do
-    name=${fuzzer##*/fuzz_}
-    say "fuzzing $name"
-    mkdir -p "build/fuzz/corpus/$name"
-    "$fuzzer" $([ $full = 1 ] && echo -runs=1000000 || echo -max_total_time=30) -max_len=20000 -rss_limit_mb=600 -artifact_prefix="build/fuzz/$name-" \
-      "build/fuzz/corpus/$name" "tests/fuzz/corpus/$name" >"build/fuzz/$name.log" 2>&1 || { tail -n 40 "build/fuzz/$name.log"; exit 1; }
-  done
+  say "fuzzing: $(ls build/fuzz/tests/fuzz | sed -n 's/^fuzz_//p' | xargs)"
+  fuzz() {
+    mkdir -p "build/fuzz/corpus/$1"
+    "build/fuzz/tests/fuzz/fuzz_$1" "$2" -max_len=20000 -rss_limit_mb=600 -artifact_prefix="build/fuzz/$1-" \
+      "build/fuzz/corpus/$1" "tests/fuzz/corpus/$1" >"build/fuzz/$1.log" 2>&1 || { tail -n 40 "build/fuzz/$1.log"; exit 255; }
+  }
+  export -f fuzz
+  ls build/fuzz/tests/fuzz | sed -n 's/^fuzz_//p' |
+    xargs -P2 -I{} bash -c "fuzz {} $([ $full = 1 ] && echo -runs=1000000 || echo -max_total_time=30)"
 else
   say "no clang++: what reads files is not fuzzed"
 fi

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "core/base/worker_pool.h"
@@ -27,6 +28,10 @@ class OpenDevice {
     double f32 = 0, bf16 = 0;
   };
   virtual Peak peak_flops() const { return {}; }
+
+  // Energy it has used since some moment long ago; only differences mean anything, in steps of about 0.1 s.
+  // Nothing where no driver counts it.
+  virtual std::optional<double> joules() const { return std::nullopt; }
 
   virtual const std::shared_ptr<Allocator>& memory() const = 0;  // of the device
   // Host memory that the device's operations reach in place: for sums that the host reads and for copies that

@@ -2,6 +2,7 @@
 // Where Strata was built without CUDA.
 #include "core/base/error.h"
 #include "core/device/devices.h"
+#include "core/device/profiler_range.h"
 
 namespace strata {
 
@@ -18,5 +19,8 @@ std::unique_ptr<OpenDevice> open_gpu(int) {
        .expected = "a build with the CUDA device",
        .fix = "build it: cmake --preset cuda && cmake --build build/cuda; or use run.device = \"cpu\""});
 }
+
+ProfilerRange::ProfilerRange(const char*) {}
+ProfilerRange::~ProfilerRange() = default;
 
 }  // namespace strata

@@ -7,6 +7,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 
 #include "core/device/device.h"
 #include "core/device/scratch.h"
@@ -51,6 +52,13 @@ class Stream {
   // device's. Ranges must not overlap, unless they are the same. Host memory that is not of the device's
   // host_memory() (devices.h) may make the call wait; the ranges must live as for any operation.
   virtual void copy_bytes(const std::byte* from, std::byte* to, int64_t bytes) = 0;
+
+  // The time between two events recorded on streams of this device, both done, in seconds as its own clock
+  // saw it. Nothing on a device whose work the host's clock sees.
+  virtual std::optional<double> seconds_between(const Event& first, const Event& last) const {
+    static_cast<void>(first), static_cast<void>(last);
+    return std::nullopt;
+  }
 
   // Working memory of this stream's operations.
   Scratch& scratch() { return scratch_; }

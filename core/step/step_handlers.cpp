@@ -2,6 +2,7 @@
 // What StepRunner does for each kind of action.
 #include <algorithm>
 
+#include "core/device/profiler_range.h"
 #include "core/ops/elementwise.h"
 #include "core/ops/reduce.h"
 #include "core/step/step_runner.h"
@@ -187,7 +188,14 @@ void StepRunner::exchange(const Invocation& invocation) {
 
 Executor::Handlers StepRunner::handlers() {
   Executor::Handlers handlers;
-  auto handle = [&](Kind kind, auto&& handler) { handlers[static_cast<size_t>(kind)] = handler; };
+  auto handle = [&](Kind kind, auto&& handler) {
+    handlers[static_cast<size_t>(kind)] = [this, handler](const Invocation& i) {
+      if (!clock_) return handler(i);
+      const ProfilerRange range(to_string(i.action()).c_str());
+      clock_->begin(i.lane());
+      handler(i);
+    };
+  };
   handle(Kind::begin, [this](const Invocation&) { scalars() = {}; });
   handle(Kind::forward, [this](const Invocation& i) { forward(i); });
   handle(Kind::recompute, [this](const Invocation& i) { forward(i); });

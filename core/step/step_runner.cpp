@@ -64,6 +64,11 @@ StepRunner::~StepRunner() = default;
 ExecutorOptions StepRunner::with_order(ExecutorOptions options) {
   options.mark = [this](Lane lane) { return stream_of(lane).record(); };
   options.follow = [this](Lane lane, const Event& event) { stream_of(lane).wait(event); };
+  if (options.trace && stream_.device().kind == DeviceKind::cuda) {
+    clock_ = std::make_unique<ActionClock>(std::move(options.trace),
+                                           [this](Lane lane) -> Stream& { return stream_of(lane); });
+    options.trace = [this](const ActionEvent& enqueued) { clock_->end(enqueued); };
+  }
   return options;
 }
 
@@ -223,10 +228,12 @@ int64_t StepRunner::over_all_ranks(int64_t targets) const {
 }
 
 void StepRunner::run(Executor& executor) {
+  if (clock_) clock_->begin_step();
   executor.run_step();
   executor.drain();
   stream_.synchronize();
   if (communication_) communication_->synchronize();
+  if (clock_) clock_->end_step();
 }
 
 StepScalars StepRunner::train_step(std::span<const Batch> batches, const Scalars& update) {

@@ -13,6 +13,7 @@
 #include "core/program/executor.h"
 #include "core/program/link.h"
 #include "core/program/update_rule.h"
+#include "core/step/action_clock.h"
 #include "core/step/action_views.h"
 #include "core/step/batch_memory.h"
 #include "core/step/scalars.h"
@@ -123,6 +124,7 @@ class StepRunner {
   std::unique_ptr<ActionViews> train_views_, evaluate_views_;
   const ActionViews* views_ = nullptr;  // of the program that runs
   const Scalars* update_ = nullptr;     // of the step that runs
+  std::unique_ptr<ActionClock> clock_;  // of a device with a clock of its own, where somebody traces
   std::unique_ptr<Executor> train_executor_, evaluate_executor_;
 };
 

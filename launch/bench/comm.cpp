@@ -57,7 +57,8 @@ class Rank {
         op.from = op.to = b_.slice(0, 0, whole);
     }
     // Of a broadcast the root receives nothing: what the others do counts.
-    const int64_t received = kind == CollectiveKind::broadcast ? 4 * whole : received_bytes(op, comm_.rank(), q);
+    const int64_t received =
+        kind == CollectiveKind::broadcast ? 4 * whole : received_bytes(op, comm_.rank(), q);
     const int repeats =
         static_cast<int>(std::clamp<int64_t>((8 << 20) / std::max<int64_t>(1, received), 1, 100));
     const auto copy = [&] {

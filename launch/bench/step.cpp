@@ -8,7 +8,6 @@
 #include <vector>
 
 #include "core/base/isa.h"
-#include "core/base/philox.h"
 #include "core/device/cpu/cpu_stream.h"
 #include "core/models/architectures.h"
 #include "core/step/step_runner.h"
@@ -16,6 +15,7 @@
 #include "launch/bench/foreign_load.h"
 #include "launch/bench/matmul_peak.h"
 #include "launch/bench/median.h"
+#include "launch/bench/random_batch.h"
 #include "optim/clip.h"
 #include "optim/optimizer_table.h"
 #include "optim/parameter_group.h"
@@ -79,20 +79,6 @@ ModelSpec gpt2_124m(int64_t positions) {
           .tied = true};
 }
 
-Batch random_batch(const StepBenchOptions& options, int64_t vocab) {
-  const int64_t n = options.rows * options.seq_len;
-  Batch batch{.rows = options.rows, .seq_len = options.seq_len, .num_targets = n};
-  for (int64_t i = 0; i < n; ++i) {
-    const PhiloxBlock numbers = random_block({.seed = 1}, static_cast<uint64_t>(i));
-    batch.tokens.push_back(static_cast<int32_t>(numbers[0] % static_cast<uint32_t>(vocab)));
-    batch.targets.push_back(static_cast<int32_t>(numbers[1] % static_cast<uint32_t>(vocab)));
-    batch.positions.push_back(static_cast<int32_t>(i % options.seq_len));
-    if (i % options.seq_len == 0) batch.segment_begin.push_back(static_cast<int32_t>(i));
-  }
-  batch.segment_begin.push_back(static_cast<int32_t>(n));
-  return batch;
-}
-
 }  // namespace
 
 StepBench bench_step(WorkerPool& pool, const StepBenchOptions& options) {
@@ -121,7 +107,7 @@ StepBench bench_step(WorkerPool& pool, const StepBenchOptions& options) {
       executor);
   runner.initialize(1);
 
-  const Batch batch = random_batch(options, model.spec.vocab);
+  const Batch batch = random_batch(options.rows, options.seq_len, model.spec.vocab);
   std::vector<double> step_ms, matmul_ms, ratios, neighbour_ms, over_quiet;
   int64_t steps_done = 0;
   const auto step = [&] {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// strata bench gemm|step|adam|comm
+// strata bench gemm|step|train|adam|comm
 #include <fmt/core.h>
+#include <fmt/ranges.h>
 
 #include <CLI/CLI.hpp>
 #include <functional>
@@ -12,6 +13,7 @@
 #include "launch/bench/comm.h"
 #include "launch/bench/gemm.h"
 #include "launch/bench/step.h"
+#include "launch/bench/train.h"
 #include "launch/commands/command.h"
 #include "launch/train/job.h"
 
@@ -22,6 +24,8 @@ struct Arguments {
   int threads = 0;
   bool json = false;
   StepBenchOptions step;
+  TrainBenchOptions train;
+  DeviceChoice device = DeviceChoice::automatic;
   GemmBenchOptions gemm;
   AdamBenchOptions adam;
   CommBenchOptions comm;
@@ -73,6 +77,29 @@ Run add_bench(CLI::App& app) {
           CLI::CheckedTransformer(std::map<std::string, DType>{{"f32", DType::f32}, {"bf16", DType::bf16}}))
       ->default_str("bf16");
   step->add_flag("--neighbour", arguments->step.neighbour, "also steps beside one busy thread");
+  CLI::App* const train = add("train", "training steps of known models on a CPU or GPU");
+  train
+      ->add_option("--model", arguments->train.model,
+                   fmt::format("{}", fmt::join(train_bench_models(), ", ")))
+      ->capture_default_str();
+  train->add_option("--device", arguments->device, "auto, cpu or cuda")
+      ->transform(CLI::CheckedTransformer(std::map<std::string, DeviceChoice>{
+          {"auto", DeviceChoice::automatic}, {"cpu", DeviceChoice::cpu}, {"cuda", DeviceChoice::cuda}}))
+      ->default_str("auto");
+  train->add_option("--rows", arguments->train.rows, "sequences of a micro-batch")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  train->add_option("--seq-len", arguments->train.seq_len, "tokens per sequence")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  train->add_option("--micro-batches", arguments->train.micro_batches, "of a step")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  train->add_option("--steps", arguments->train.steps, "medians over so many")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  train->add_option("--state", arguments->train.state, "state format: fp32 or split")->capture_default_str();
+  train->add_flag("--recompute", arguments->train.recompute, "activations are computed again");
   CLI::App* const adam = add("adam", "optimizer updates beside an increment in place");
   adam->add_option("--rounds", arguments->adam.rounds, "medians over so many")
       ->check(CLI::PositiveNumber)
@@ -93,6 +120,10 @@ Run add_bench(CLI::App& app) {
   app.footer("Example:\n  strata bench step --seq-len 256");
   return [=] {
     if (comm->parsed()) return run_comm(arguments->comm, arguments->json);
+    if (train->parsed()) {
+      RunDevice device(choose_device(arguments->device, 0), arguments->threads);
+      return print(bench_train(device, arguments->train), arguments->json);
+    }
     WorkerPool pool(arguments->threads);
     if (gemm->parsed()) return print(bench_gemm(pool, arguments->gemm), arguments->json);
     if (step->parsed()) return print(bench_step(pool, arguments->step), arguments->json);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// strata init RECIPE: writes a configuration to begin with. Never writes over a file.
+// strata init RECIPE, or --from MODEL: writes a configuration to begin with. Never writes over a file.
 #include <fmt/core.h>
 #include <fmt/ranges.h>
 
@@ -7,18 +7,23 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
+#include <filesystem>
 #include <memory>
 
 #include "core/base/error.h"
 #include "core/base/suggest.h"
 #include "launch/commands/command.h"
+#include "launch/convert/open_checkpoint.h"
+#include "launch/recipes/finetune.h"
 #include "launch/recipes/recipe.h"
+#include "launch/train/run_state.h"
 
 namespace strata {
 namespace {
 
 struct InitArguments {
   std::string recipe;
+  std::string model, data = "data.txt";
   std::string output;
 };
 
@@ -56,7 +61,48 @@ void write_new_file(const std::string& path, std::string_view text) {
   }
 }
 
+// The model's tokenizer lies beside its weights, if at all.
+std::string tokenizer_beside(const std::string& model) {
+  namespace fs = std::filesystem;
+  if (fs::exists(model + "/tokenizer.json")) return model;
+  if (fs::exists(model + "/tokenizer.model")) return model + "/tokenizer.model";
+  return "byte";
+}
+
+int init_from_model(const InitArguments& arguments) {
+  const auto files = make_posix_file_system();
+  const bool foreign = is_foreign(*files, arguments.model);
+  const OpenedCheckpoint opened =
+      open_checkpoint(*files, foreign ? arguments.model : find_checkpoint(*files, arguments.model));
+  const std::optional<HfModel> model = model_of(opened);
+  if (!model)
+    throw Error(Fault::model, {.what = "this model's sizes are not known",
+                               .where = arguments.model,
+                               .found = opened.stored->format(),
+                               .expected = "a config.json beside the weights, or a checkpoint of Strata",
+                               .fix = "see what it holds with `strata inspect " + arguments.model + "`"});
+  const std::string text = finetune_toml(
+      model->spec,
+      {.model = arguments.model, .tokenizer = tokenizer_beside(arguments.model), .data = arguments.data});
+  if (arguments.output == "-") {
+    fmt::print("{}", text);
+    return 0;
+  }
+  const std::string path = arguments.output.empty() ? "tuned.toml" : arguments.output;
+  write_new_file(path, text);
+  fmt::print("wrote {}: goes on training {}, a {} of {} layers\n", path, arguments.model, model->family,
+             model->spec.layers);
+  return 0;
+}
+
 int init(const InitArguments& arguments) {
+  if (arguments.recipe.empty() == arguments.model.empty())
+    throw Error(Fault::usage, {.what = "what to begin with is not clear",
+                               .where = "command line",
+                               .found = arguments.recipe.empty() ? "nothing" : "a recipe and a model",
+                               .expected = "the name of a recipe, or --from MODEL",
+                               .fix = "strata init tiny"});
+  if (!arguments.model.empty()) return init_from_model(arguments);
   const Recipe& recipe = find_recipe(arguments.recipe);
   if (arguments.output == "-") {
     fmt::print("{}", recipe.toml);
@@ -72,12 +118,17 @@ int init(const InitArguments& arguments) {
 
 Run add_init(CLI::App& app) {
   const auto arguments = std::make_shared<InitArguments>();
-  app.add_option("RECIPE", arguments->recipe, "name of a recipe")->required();
+  app.add_option("RECIPE", arguments->recipe, "name of a recipe");
+  app.add_option("--from", arguments->model,
+                 "in place of a recipe: a model to go on with, a Hugging Face folder or a checkpoint");
+  app.add_option("--data", arguments->data, "with --from: the file to train on")->capture_default_str();
   app.add_option("-o,--output", arguments->output,
-                 "file to write, '-' for standard output; default RECIPE.toml");
+                 "file to write, '-' for standard output; default RECIPE.toml, or tuned.toml");
   std::string footer = "Recipes:\n";
   for (const Recipe& recipe : recipes()) footer += fmt::format("  {:<12} {}\n", recipe.name, recipe.help);
-  app.footer(footer + "\nExample:\n  strata init tiny -o mine.toml");
+  app.footer(
+      footer +
+      "\nExample:\n  strata init tiny -o mine.toml\n  strata init --from SmolLM2-135M --data notes.txt");
   return [arguments] { return init(*arguments); };
 }
 

@@ -11,6 +11,7 @@
 #include "launch/metrics/humanize.h"
 #include "launch/train/build.h"
 #include "launch/train/place.h"
+#include "launch/train/run_device.h"
 #include "parallel/comm/plan_world.h"
 #include "parallel/schedules/schedule_timeline.h"
 
@@ -21,14 +22,21 @@ int least_ranks(const ParallelConfig& p) {
   return narrow<int>(p.pp * std::max<int64_t>(p.dp, 1) * p.cp * p.tp);
 }
 
+// A GPU can be planned for where there is none, as long as its operations were built.
+DeviceKind device_of(DeviceChoice choice) {
+  if (choice == DeviceChoice::cuda && has_cuda()) return DeviceKind::cuda;
+  return choose_device(choice, 0).kind;
+}
+
 // One rank's place, model and plan.
 struct Planned {
-  Planned(const Config& config, const PlaceOptions& options, int64_t tokenizer_vocab, int rank, int ranks)
+  Planned(const Config& config, const PlaceOptions& options, DeviceKind device, int64_t tokenizer_vocab,
+          int rank, int ranks)
       : world(make_plan_world(rank, ranks)),
         place(*world, options, config.model.tied),
         model(build_model(config, tokenizer_vocab, place.split())),
         rule(build_update_rule(config)),
-        plan(model, plan_options(config, *rule, place, model)) {}
+        plan(model, plan_options(config, *rule, place, model, {device, 0})) {}
 
   std::unique_ptr<World> world;
   RankPlace place;
@@ -61,6 +69,7 @@ PlanFigures plan_figures(const Config& config, int ranks) {
   const PlaceOptions options =
       place_options(config, ranks, config.model.vocab ? config.model.vocab : tokenizer_vocab);
   PlanFigures figures{.ranks = ranks,
+                      .device = device_of(config.run.device),
                       .mesh = options.mesh,
                       .sequence = options.sequence,
                       .partition = options.partition,
@@ -72,7 +81,8 @@ PlanFigures plan_figures(const Config& config, int ranks) {
     figures.picture = picture(options.schedule, 26);
   }
   for (int stage = 0; stage < options.mesh.pp; ++stage) {
-    const Planned planned(config, options, tokenizer_vocab, stage * (ranks / options.mesh.pp), ranks);
+    const Planned planned(config, options, figures.device, tokenizer_vocab, stage * (ranks / options.mesh.pp),
+                          ranks);
     figures.pipeline.push_back(figures_of(planned));
     if (stage > 0) continue;
     figures.parameters = planned.model.num_parameters();
@@ -182,6 +192,7 @@ std::string to_string(const PlanFigures& f) {
   };
   line("ranks", fmt::format("{} = pp {} x dp {} x cp {} x tp {}{}", f.ranks, m.pp, m.dp, m.cp, m.tp,
                             f.sequence && m.tp > 1 ? ", sequence parallel" : ""));
+  if (f.device == DeviceKind::cuda) line("device", "a GPU for every rank");
   line("tokens", fmt::format("{} a step = dp {} x {} micro-batches x {} sequences x {}",
                              sequences * f.seq_len, m.dp, f.micro_batches, f.micro_batch, f.seq_len));
   line("model", fmt::format("{} parameters", f.parameters));
@@ -224,6 +235,7 @@ nlohmann::json to_json(const PlanFigures& f) {
                         {"received", received}});
   }
   return {{"ranks", f.ranks},
+          {"device", f.device == DeviceKind::cuda ? "cuda" : "cpu"},
           {"mesh", {{"pp", f.mesh.pp}, {"dp", f.mesh.dp}, {"cp", f.mesh.cp}, {"tp", f.mesh.tp}}},
           {"sequence_parallel", f.sequence},
           {"partition",

@@ -26,6 +26,7 @@ struct PipelineRankFigures {
 
 struct PlanFigures {
   int ranks = 1;
+  DeviceKind device = DeviceKind::cpu;  // of every rank
   MeshSizes mesh;
   bool sequence = false;
   PartitionWays partition;

@@ -39,6 +39,7 @@ struct RunConfig {
 
 // Zeros marked "resolved" are replaced by resolve(): the program never sees them.
 struct ModelConfig {
+  std::string from;  // a model whose weights a run begins with; empty: random ones
   std::string arch = "llama";
   int64_t layers = 0;
   int64_t hidden = 0;

@@ -72,6 +72,11 @@ void model_keys(KeyRows& rows) {
   const OnlyWhen llama = {"arch", {"llama"}};
   const OnlyWhen llama3_rope = {"rope_scaling", {"llama3"}};
   SectionRows(rows, &Config::model, "model", "Architecture and sizes.")
+      .key("from", &ModelConfig::from,
+           {.doc =
+                "A model to begin with: a Hugging Face folder, or a checkpoint of Strata. Its sizes must be "
+                "those below; `strata init --from` writes them. Empty: random weights.",
+            .aliases = {"model_name_or_path", "base_model", "init_from", "pretrained"}})
       .key("arch", &ModelConfig::arch,
            {.doc = "Architecture: llama (RMSNorm, rotary positions, SwiGLU) or gpt2 (LayerNorm, learned "
                    "positions, "

@@ -9,12 +9,6 @@ namespace {
 
 // A row leaves this table when its feature enters key_table.cpp.
 constexpr RefusedKey kRefused[] = {
-    {"model.from", "", "starting from a pretrained model is not available in this version",
-     "give the sizes: arch, layers, hidden, heads"},
-    {"base_model", "", "starting from a pretrained model is not available in this version",
-     "give the sizes in [model]: arch, layers, hidden, heads"},
-    {"model_name_or_path", "", "starting from a pretrained model is not available in this version",
-     "give the sizes in [model]: arch, layers, hidden, heads"},
     {"adapter.*", "", "adapters (LoRA) are not available in this version",
      "remove [adapter] to train all weights"},
     {"lora_r", "", "adapters (LoRA) are not available in this version", "remove it to train all weights"},

@@ -105,6 +105,8 @@ EventFile::Scalars EventFile::scalars_of(const StepRecord& r) {
                      {"perf/step_ms", 1e3 * r.step_seconds}};
   if (r.valid_loss) scalars.emplace_back("valid/loss", *r.valid_loss);
   if (r.mfu) scalars.emplace_back("perf/mfu", *r.mfu);
+  if (r.joules && r.tokens > 0)
+    scalars.emplace_back("perf/joules_per_token", *r.joules / static_cast<double>(r.tokens));
   auto tier = [&](const char* tag, const TierUse& use) {
     if (use.peak_bytes > 0) scalars.emplace_back(tag, static_cast<double>(use.bytes));
   };

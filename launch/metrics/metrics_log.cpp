@@ -88,6 +88,7 @@ std::string to_json(const StepRecord& r) {
   add("tokens_per_s", rounded(r.tokens_per_second(), 1));
   add("step_ms", rounded(1e3 * r.step_seconds, 3));
   add("mfu", r.mfu ? rounded(*r.mfu, 5) : "null");
+  if (r.joules) add("joules", rounded(*r.joules, 1));
   const MemoryUse& m = r.memory;
   add("memory", tiers(m.device.bytes, m.host.bytes, m.nvme.bytes));
   std::string waits;
@@ -117,6 +118,7 @@ StepRecord parse_record(std::string_view line) {
   o.at("tokens").get_to(r.tokens);
   r.step_seconds = number(o, "step_ms") / 1e3;
   if (!o.at("mfu").is_null()) r.mfu = number(o, "mfu");
+  if (o.contains("joules")) r.joules = number(o, "joules");
   for (const auto& [lane, ms] : o.at("wait").items())
     r.waits_ms[lane] = ms.is_null() ? std::numeric_limits<double>::quiet_NaN() : ms.get<double>();
   r.skipped = o.value("skipped", false);

@@ -35,6 +35,7 @@ struct StepRecord {
   double step_seconds = 0;         // wall time, evaluation and saving excluded
   std::optional<double> mfu = {};  // fraction of the machine's peak, 0..1; absent when the peak is not known
   double flops = 0;                // model FLOPs of this step
+  std::optional<double> joules = {};  // that the devices used, where they count it (in steps of about 0.1 s)
   MemoryUse memory = {};
   std::map<std::string, double> waits_ms = {};  // lane -> time that others waited for it
   bool skipped = false;                         // the guard threw this step's update away

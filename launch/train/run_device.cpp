@@ -40,6 +40,12 @@ std::string RunDevice::describe() const {
                   : fmt::format("CPU, {}", threads);
 }
 
+TierUse RunDevice::memory_use() const {
+  if (!is_gpu()) return {};
+  const Allocator::Use use = open_->memory()->total();
+  return {use.bytes, use.peak_bytes};
+}
+
 double RunDevice::peak_flops(DType dtype) {
   if (is_gpu()) return dtype == DType::bf16 ? open_->peak_flops().bf16 : open_->peak_flops().f32;
   return measure_matmul_peak(pool_, dtype).flops_per_s;

@@ -9,6 +9,7 @@
 #include "core/device/devices.h"
 #include "core/step/step_runner.h"
 #include "launch/config/config.h"
+#include "launch/metrics/step_record.h"
 
 namespace strata {
 
@@ -30,6 +31,10 @@ class RunDevice {
   StepStreams streams() { return {*compute_, communication_.get(), open_->host_memory().get()}; }
   // For what host code does with others, on the calling thread.
   Stream& host_stream() { return host_; }
+
+  // On it, by this run; nothing on a CPU, whose memory is the process's.
+  TierUse memory_use() const;
+  std::optional<double> joules() const { return open_->joules(); }
 
   std::string describe() const;  // "CPU, 2 threads"; for people
   // What products of this type cannot exceed, in FLOP/s: measured on a CPU; of a GPU all its tensor cores at

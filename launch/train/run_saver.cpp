@@ -38,7 +38,7 @@ SaveResult RunSaver::begin(const RunSnapshot& snapshot) {
   return saver_->begin({.step = snapshot.step,
                         .meta = snapshot.meta,
                         .items = tensors.save_items(),
-                        .assets = {{"config.toml", snapshot.config_toml}}});
+                        .assets = snapshot.assets});
 }
 
 SaveResult RunSaver::take(SaveResult result, int64_t step) {

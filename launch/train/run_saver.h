@@ -16,8 +16,8 @@ namespace strata {
 // Everything of a checkpoint but its tensors.
 struct RunSnapshot {
   int64_t step = 0;
-  nlohmann::json meta;  // run_meta()
-  std::string config_toml;
+  nlohmann::json meta;        // run_meta()
+  std::vector<Asset> assets;  // configuration, tokenizer
 };
 
 // All but the accessors is collective over the peers.

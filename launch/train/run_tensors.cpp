@@ -105,7 +105,7 @@ void RunTensors::export_values(const LogicalState& state, const Tensor& host) {
 }
 
 RestoreReport RunTensors::restore(const TensorSource& source, Peers& peers, WorkerPool& pool,
-                                  const RestoreRules& rules) {
+                                  const RestoreRules& rules, Wanted wanted) {
   copies_.clear();
   // Evaluation has no state: values of a bf16 weight come as f32, unless the checkpoint has them as they are.
   const auto stored_as_is = [&](const LogicalState& state) {
@@ -118,6 +118,7 @@ RestoreReport RunTensors::restore(const TensorSource& source, Peers& peers, Work
   std::vector<std::pair<Tensor, Tensor>> uploads;  // from the host, to the device
   std::vector<std::pair<const LogicalState*, Tensor>> apart;
   for (Part& part : parts()) {
+    if (wanted == Wanted::values && part.spec.state != "param") continue;
     const LogicalState& state = *part.state;
     Tensor host = part.tensor;
     if (part.spec.state == "param" && part.tensor && state.state.empty() &&

@@ -25,9 +25,10 @@ class RunTensors {
   int64_t saved_bytes() const;
 
   // Fills this rank's state, or weights, from `source`. Collective over `peers`. The caller then calls
-  // StepRunner::weights_changed.
+  // StepRunner::weights_changed. values: what weights are made of alone; the optimizer's own stays as it is.
+  enum class Wanted { everything, values };
   RestoreReport restore(const TensorSource& source, Peers& peers, WorkerPool& pool,
-                        const RestoreRules& rules = {});
+                        const RestoreRules& rules = {}, Wanted wanted = Wanted::everything);
 
  private:
   // Of a checkpoint, and where this rank has it.

@@ -3,6 +3,7 @@
 
 #include "launch/train/build.h"
 #include "launch/train/run_state.h"
+#include "launch/train/tokenizer_files.h"
 
 namespace strata {
 
@@ -13,7 +14,7 @@ TrainedModel::TrainedModel(const std::string& path, int threads, int64_t rows)
   const StrataSource checkpoint(*files, path_);
   loaded_ = checkpoint_config(checkpoint);
   step_ = checkpoint.manifest().step;
-  tokenizer_ = make_tokenizer(loaded_.config.data.tokenizer);
+  tokenizer_ = make_tokenizer(tokenizer_of_checkpoint(*files, path_, loaded_.config.data.tokenizer));
   model_ = build_model(loaded_.config, tokenizer_->vocab_size());
   plan_ = std::make_unique<StepPlan>(
       model_,

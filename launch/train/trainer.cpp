@@ -23,6 +23,7 @@
 #include "launch/train/build_identity.h"
 #include "launch/train/due.h"
 #include "launch/train/evaluate.h"
+#include "launch/train/initial_weights.h"
 #include "launch/train/place.h"
 #include "launch/train/process_memory.h"
 #include "launch/train/reporter.h"
@@ -32,6 +33,7 @@
 #include "launch/train/run_saver.h"
 #include "launch/train/run_state.h"
 #include "launch/train/stop_request.h"
+#include "launch/train/tokenizer_files.h"
 #include "optim/schedule.h"
 #include "parallel/comm/host_staging.h"
 #include "parallel/watchdog.h"
@@ -52,6 +54,7 @@ class Trainer {
         files_(make_posix_file_system()),
         folder_(open_folder()),
         data_(open_data()),
+        tokenizer_files_(tokenizer_files(*files_, config_.data.tokenizer)),
         train_source_(data_.train_source(config_)),
         device_(choose_device(config_.run.device, local_rank()), narrow<int>(config_.run.threads)),
         staged_(device_.is_gpu() ? stage_on_host(job.world, device_.host_memory()) : nullptr),
@@ -95,6 +98,7 @@ class Trainer {
            mesh.size(Axis::cp);
   }
   std::span<const Batch> batches_of(std::span<const Batch> samples);
+  std::optional<double> joules_since(const std::optional<double>& before) const;
   StepRecord train_one_step(std::span<const Batch> batches);
   double evaluate();
   bool is_due(Due& due);
@@ -111,6 +115,7 @@ class Trainer {
   std::unique_ptr<FileSystem> files_;
   RunFolder folder_;
   RunData data_;
+  std::vector<Asset> tokenizer_files_;  // of the checkpoints
   DataSource train_source_;
   RunDevice device_;
   std::unique_ptr<World> staged_;  // of a GPU
@@ -225,6 +230,9 @@ void Trainer::start() {
     }
   } else {
     runner_.initialize(static_cast<uint64_t>(config_.run.seed));
+    if (!config_.model.from.empty())
+      load_initial_weights(*files_, config_.model.from, runner_, *rule_,
+                           {.peers = *peers_, .stream = device_.stream(), .pool = device_.pool()});
   }
   peak_flops_ = device_.peak_flops(model_.compute) * job_.world.size();
   if (!leads()) return;
@@ -239,6 +247,7 @@ void Trainer::print_summary() const {
   fmt::print("\n{}", effective_toml(loaded_));
   fmt::print("\nmodel      {} parameters, {} layers, vocabulary {}\n", model_.num_parameters(),
              model_.spec.layers, model_.spec.vocab);
+  if (!config_.model.from.empty()) fmt::print("           begun with {}\n", config_.model.from);
   fmt::print("data       {} tokens to train on, {} to validate\n",
              data_.train->num_samples() * data_.train->seq_len(),
              data_.valid ? data_.valid->num_samples() * data_.valid->seq_len() : 0);
@@ -286,10 +295,18 @@ void Trainer::watch() {
   watchdog_ = std::make_unique<Watchdog>(job_.world, progress_, &job_.recorder, timeout);
 }
 
+// Of all ranks, taken to be alike.
+std::optional<double> Trainer::joules_since(const std::optional<double>& before) const {
+  const std::optional<double> now = device_.joules();
+  if (!before || !now) return std::nullopt;
+  return (*now - *before) * job_.world.size();
+}
+
 StepRecord Trainer::train_one_step(std::span<const Batch> batches) {
   progress_.enter(step_, "step");
   const auto begin = std::chrono::steady_clock::now();
   if (record_) record_->recorder().begin_step(step_, batches);
+  const std::optional<double> joules = device_.joules();
   const StepScalars sums = runner_.train_step(batches, [&](const Parameter& parameter) {
     return update_scalars(config_, schedule_, parameter, step_, position_.updates + 1);
   });
@@ -312,7 +329,8 @@ StepRecord Trainer::train_one_step(std::span<const Batch> batches) {
           .step_seconds = seconds,
           .mfu = flops / seconds / peak_flops_,
           .flops = flops,
-          .memory = {.host = process_memory()},
+          .joules = joules_since(joules),
+          .memory = {.device = device_.memory_use(), .host = process_memory()},
           .skipped = sums.skip,
           .phase = step_ <= config_.schedule.warmup ? "warmup" : ""};
 }
@@ -337,10 +355,12 @@ double Trainer::evaluate() {
 RunSnapshot Trainer::snapshot() {
   position_.guard = guard_.state();
   const std::string config = effective_toml(loaded_);
+  std::vector<Asset> assets = tokenizer_files_;
+  assets.push_back({"config.toml", config});
   return {.step = position_.step,
           .meta = run_meta(position_, *rule_, config, data_.fingerprint,
                            to_string(place_.options().mesh, narrow<int>(config_.parallel.virtual_stages))),
-          .config_toml = config};
+          .assets = std::move(assets)};
 }
 
 void Trainer::open_saver() {

@@ -120,7 +120,7 @@ TEST_F(ProgramTest, BadCommandLines) {
       {"config keys optimiser", "no section [optimiser]", "strata config keys optimizer"},
       {"config keys run model", "model", "strata config keys --help"},
       {"version --jsn", "--jsn", "did you mean --json?"},
-      {"init", "RECIPE is required", "strata init --help"},
+      {"init", "what to begin with is not clear", "strata init tiny"},
       {"init tinny", "no recipe 'tinny'", "strata init tiny"},
       {"config show nothing.toml", "cannot be read", "strata init tiny"},
   };

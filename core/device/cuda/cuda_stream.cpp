@@ -80,7 +80,7 @@ void CudaStream::copy_bytes(const std::byte* from, std::byte* to, int64_t bytes)
              "cudaMemcpyAsync");
 }
 
-double CudaStream::seconds_between(const Event& first, const Event& last) {
+std::optional<double> CudaStream::seconds_between(const Event& first, const Event& last) const {
   float milliseconds = 0;
   cuda_check(cudaEventElapsedTime(&milliseconds, cuda_event(first).handle(), cuda_event(last).handle()),
              "cudaEventElapsedTime");

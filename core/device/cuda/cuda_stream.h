@@ -24,10 +24,7 @@ class CudaStream : public Stream {
   void copy_bytes(const std::byte* from, std::byte* to, int64_t bytes) override;
 
   cudaStream_t handle() const { return handle_; }
-
-  // The time between two events that were recorded on streams of one GPU and are done, in seconds, as the
-  // GPU's clock saw it.
-  static double seconds_between(const Event& first, const Event& last);
+  std::optional<double> seconds_between(const Event& first, const Event& last) const override;
 
  private:
   int index_;

@@ -6,7 +6,8 @@
 // Rules: kernels in .cuh files, launched through launch() alone; shared memory through STRATA_SHARED and (one
 // a kernel, carved by hand) STRATA_DYNAMIC_SHARED; blocks of whole warps; masks name lanes that arrive;
 // __syncwarp() after shared-memory writes that other lanes of the warp read; nothing waits for another block;
-// no thread returns before a barrier of its block.
+// no thread returns before a barrier of its block. Host code of a .cu file: in a template nvcc 13.0 drops the names of
+// an assigned list, `s = {.a = 1, .c = 2}` sets the first two members; declare or return such a value instead.
 #pragma once
 
 #include <kernel_target.cuh>

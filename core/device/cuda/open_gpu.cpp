@@ -5,6 +5,7 @@
 #include "core/device/cuda/cuda_allocator.h"
 #include "core/device/cuda/cuda_error.h"
 #include "core/device/cuda/cuda_stream.h"
+#include "core/device/cuda/energy_meter.h"
 #include "core/device/devices.h"
 
 namespace strata {
@@ -44,6 +45,7 @@ class Gpu final : public OpenDevice {
     const Rates rates = rates_of(properties.major, properties.minor);
     const double clocks = 2.0 * properties.multiProcessorCount * clock_khz * 1e3;  // a multiply-add is two
     peak_ = {.f32 = clocks * rates.f32, .bf16 = clocks * rates.bf16};
+    energy_ = EnergyMeter::open(pci_bus_id(index));
     use_gpu(index);
     size_t free = 0, total = 0;
     cuda_check(cudaMemGetInfo(&free, &total), "cudaMemGetInfo");
@@ -53,6 +55,7 @@ class Gpu final : public OpenDevice {
   Device device() const override { return {DeviceKind::cuda, index_}; }
   std::string name() const override { return name_; }
   Peak peak_flops() const override { return peak_; }
+  std::optional<double> joules() const override { return energy_ ? energy_->joules() : std::nullopt; }
   int64_t memory_bytes() const override { return free_bytes_; }
   const std::shared_ptr<Allocator>& memory() const override { return memory_; }
   const std::shared_ptr<Allocator>& host_memory() const override { return host_memory_; }
@@ -64,6 +67,7 @@ class Gpu final : public OpenDevice {
   int index_;
   std::string name_;
   Peak peak_;
+  std::unique_ptr<EnergyMeter> energy_;  // null: nobody counts it
   int64_t free_bytes_ = 0;
   std::shared_ptr<Allocator> memory_, host_memory_;
 };

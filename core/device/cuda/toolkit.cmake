@@ -25,6 +25,18 @@ elseif(STRATA_CUDA)
     set(CMAKE_CUDA_COMPILER_LAUNCHER ${STRATA_CCACHE})
   endif()
   find_package(CUDAToolkit REQUIRED)
+  # Attention by cuDNN, from the version on that has no open faults in the graphs we make.
+  find_path(STRATA_CUDNN_INCLUDE cudnn_graph.h HINTS ${CUDAToolkit_INCLUDE_DIRS})
+  find_library(STRATA_CUDNN_LIBRARY cudnn HINTS ${CUDAToolkit_LIBRARY_DIR})
+  set(STRATA_CUDNN "")
+  if(STRATA_CUDNN_INCLUDE AND STRATA_CUDNN_LIBRARY)
+    file(STRINGS ${STRATA_CUDNN_INCLUDE}/cudnn_version.h version REGEX "define CUDNN_(MAJOR|MINOR) ")
+    string(REGEX REPLACE "[^0-9]*([0-9]+)[^0-9]*([0-9]+).*" "\\1.\\2" version "${version}")
+    if(version VERSION_GREATER_EQUAL 9.16)
+      set(STRATA_CUDNN ${STRATA_CUDNN_LIBRARY})
+    endif()
+  endif()
+  strata_package("cuDNN ${version}" "${STRATA_CUDNN}" "cudnn9-cuda-13 (9.16 or later)" "attention does not use tensor cores")
   strata_package("CUDA ${CUDAToolkit_VERSION}, for ${CMAKE_CUDA_ARCHITECTURES}" TRUE "" "")
 endif()
 
@@ -35,7 +47,7 @@ if(STRATA_CUDA)
     target_include_directories(strata_cuda_toolkit INTERFACE ${PROJECT_SOURCE_DIR}/tests/support/cuda_on_cpu)
     set(stand_in ${PROJECT_SOURCE_DIR}/tests/support/cuda_on_cpu)
     file(GLOB runtime CONFIGURE_DEPENDS ${stand_in}/*.cpp)
-    list(REMOVE_ITEM runtime ${stand_in}/blas.cpp)  # of core/ops
+    list(REMOVE_ITEM runtime ${stand_in}/blas.cpp ${stand_in}/sdpa.cpp)  # of core/ops
     add_library(strata_cuda_on_cpu STATIC ${runtime})
     target_include_directories(strata_cuda_on_cpu SYSTEM PUBLIC ${STRATA_CUDA_INCLUDE})
     # What switches between fibers is not itself looked at by the thread sanitizer: it tells it what happens.

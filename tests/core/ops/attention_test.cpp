@@ -119,7 +119,12 @@ TEST(Attention, IsTheReference) {
         const auto got = run_everywhere(
             [&](Stream& stream, TestTensors& tensors) {
               const Operands o(tensors, c, type);
-              attention_forward(stream, forward_args(o, c, scale));
+              const AttentionForward forward = forward_args(o, c, scale);
+              attention_forward(stream, forward);
+              EXPECT_LE(
+                  stream.scratch().high_water(),
+                  round_up(scratch_table(stream.device().kind).attention_forward(forward), kTensorAlignment));
+              stream.scratch().reset_high_water();
               const AttentionBackward backward = backward_args(o, c, scale);
               attention_backward(stream, backward);
               EXPECT_LE(stream.scratch().high_water(),

@@ -3,7 +3,9 @@
 // layouts; checkpoints go from one to the other.
 #include <gmock/gmock.h>
 
+#include <algorithm>
 #include <cmath>
+#include <map>
 
 #include "tests/launch/ranks/job_run.h"
 
@@ -115,6 +117,55 @@ TEST_P(StateFormats, ARunGoesOnOnTheOtherDevice) {
   const auto cut = losses("cut"), whole = losses("whole");
   ASSERT_EQ(cut.size(), 4u);
   EXPECT_NEAR(cut[3], whole[3], GetParam().bound * whole[3]);
+}
+
+// Times of its own clock, in the format of the CPU's: no action of a lane before the one before it is over.
+TEST_F(GpuTraining, TracesAreOfItsOwnClock) {
+  train(2, "gpu", std::string("log.trace_steps=2 parallel.dp=2") + kGpu);
+  const auto events = nlohmann::json::parse(read("gpu/trace.json"));
+  const auto& list = events.is_array() ? events : events.at("traceEvents");
+  std::map<int64_t, std::vector<std::pair<double, double>>> lanes;
+  size_t actions = 0;
+  for (const auto& event : list) {
+    if (event.value("ph", "") != "X") continue;
+    ++actions;
+    lanes[event.at("tid")].emplace_back(event.at("ts"), event.at("dur"));
+  }
+  EXPECT_GE(actions, 60u);
+  EXPECT_EQ(lanes.size(), 2u);
+  for (auto& [lane, spans] : lanes) {
+    std::sort(spans.begin(), spans.end());
+    EXPECT_GT(spans.back().first, spans.front().first);
+    for (size_t i = 1; i < spans.size(); ++i)
+      EXPECT_GE(spans[i].first + 0.01, spans[i - 1].first + spans[i - 1].second) << lane << " " << i;
+  }
+}
+
+TEST_F(GpuTraining, MemoryIsAsPlanned) {
+  const JobOutcome plan =
+      run(0, "plan job.toml --json " + std::string(kSmall) + kGpu, "env STRATA_CUDA_DEVICES=0");
+  ASSERT_EQ(plan.code, 0) << plan.err;
+  const auto figures = nlohmann::json::parse(plan.out);
+  EXPECT_EQ(figures.at("device"), "cuda");
+  train(0, "gpu", kGpu);
+  std::string last;
+  std::ifstream lines(folder_ / "gpu" / "metrics.jsonl");
+  for (std::string line; std::getline(lines, line);) last = line;
+  const double planned = figures.at("pipeline").at(0).at("memory").at("device").at("arena");
+  const double held = nlohmann::json::parse(last).at("memory_peak").at("device");
+  EXPECT_GE(held, planned);
+  EXPECT_LE(held, 1.02 * planned);
+}
+
+TEST_F(GpuTraining, IsMeasured) {
+  const JobOutcome bench =
+      run(0, "bench train --model tiny --device cuda --rows 1 --seq-len 16 --steps 1 --json");
+  ASSERT_EQ(bench.code, 0) << bench.err;
+  const auto figures = nlohmann::json::parse(bench.out);
+  EXPECT_EQ(figures.at("device").get<std::string>().substr(0, 15), "a pretended GPU");
+  EXPECT_NEAR(figures.at("loss").get<double>(), std::log(512), 0.5);
+  EXPECT_GT(figures.at("tokens_per_s"), 0);
+  EXPECT_LE(figures.at("held_bytes").get<double>(), 1.02 * figures.at("planned_bytes").get<double>());
 }
 
 TEST_F(GpuTraining, TextIsDrawnFromItsWeights) {

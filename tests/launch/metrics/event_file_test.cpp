@@ -179,7 +179,8 @@ TEST(EventFile, NoScalarsNoEvent) {
 }
 
 TEST(EventFile, ARecordGivesTheseScalars) {
-  const StepRecord r = sample_step(50);
+  StepRecord r = sample_step(50);
+  r.joules = static_cast<double>(2 * r.tokens);
   std::map<std::string, double> scalars;
   for (const auto& [tag, value] : EventFile::scalars_of(r)) scalars[tag] = value;
   EXPECT_EQ(scalars, (std::map<std::string, double>{{"train/loss", r.loss},
@@ -189,6 +190,7 @@ TEST(EventFile, ARecordGivesTheseScalars) {
                                                     {"perf/tokens_per_s", r.tokens_per_second()},
                                                     {"perf/step_ms", 1e3 * r.step_seconds},
                                                     {"perf/mfu", 0.41},
+                                                    {"perf/joules_per_token", 2},
                                                     {"memory/host", 512 << 20},
                                                     {"memory/nvme", static_cast<double>(int64_t{3} << 30)},
                                                     {"wait/compute", 0.25},

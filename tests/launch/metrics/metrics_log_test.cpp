@@ -116,6 +116,7 @@ TEST(MetricsLine, ReadsBackWhole) {
   StepRecord r = sample_step(100);
   r.skipped = true;
   r.phase = "decay";
+  r.joules = 62.5;
   const StepRecord back = parse_record(to_json(r));
   EXPECT_EQ(to_json(back), to_json(r));
   EXPECT_EQ(back.memory, r.memory);
@@ -124,6 +125,7 @@ TEST(MetricsLine, ReadsBackWhole) {
   EXPECT_EQ(back.steps_total, r.steps_total);
   EXPECT_EQ(back.flops, r.flops);
   EXPECT_EQ(back.mfu, r.mfu);
+  EXPECT_EQ(back.joules, 62.5);
   EXPECT_TRUE(back.skipped);
   EXPECT_EQ(back.phase, "decay");
 }

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "launch/train/initial_weights.h"
+
+#include "checkpoint/adapters/cast_source.h"
+#include "checkpoint/adapters/mapped_source.h"
+#include "core/base/error.h"
+#include "launch/convert/open_checkpoint.h"
+#include "launch/train/run_tensors.h"
+
+namespace strata {
+namespace {
+
+// A checkpoint without what an optimizer left in it.
+MappedSource values_of(const TensorSource& source) {
+  std::vector<MappedTensor> values;
+  for (size_t i = 0; i < source.tensors().size(); ++i)
+    if (const TensorSpec& spec = source.tensors()[i]; spec.state == "param")
+      values.push_back({spec, {whole_piece(i, spec.shape)}});
+  return MappedSource(source, std::move(values), source.metadata(), {});
+}
+
+}  // namespace
+
+void load_initial_weights(FileSystem& files, const std::string& path, StepRunner& runner,
+                          const UpdateRule& rule, const Loading& loading) {
+  if (!files.info(path))
+    throw Error(Fault::model, {.what = "there is no model to begin with",
+                               .where = "model.from",
+                               .found = path,
+                               .expected = "a Hugging Face folder, or a checkpoint of Strata",
+                               .fix = "check the path, or leave model.from out for random weights"});
+  const OpenedCheckpoint opened =
+      open_checkpoint(files, is_foreign(files, path) ? path : find_checkpoint(files, path));
+  if (!opened.logical)
+    throw Error(Fault::model, {.what = "the names of this model's tensors are not known",
+                               .where = "model.from",
+                               .found = fmt::format("{}: {}", path, opened.stored->format()),
+                               .expected = "a config.json of a known family beside the weights",
+                               .fix = "see what it holds with `strata inspect " + path + "`"});
+  const MappedSource values = values_of(opened.source());
+  const CastSource as_f32(values, ElementType::f32);  // what update rules begin with
+  RunTensors(runner, rule, loading.stream)
+      .restore(as_f32, loading.peers, loading.pool, loading.rules, RunTensors::Wanted::values);
+  runner.weights_changed();
+}
+
+}  // namespace strata
