@@ -149,6 +149,12 @@ class Finder {
 
 }  // namespace
 
+std::optional<ElementType> element_type_of_torch(std::string_view dtype) {
+  for (const Row& row : kRows)
+    if (row.dtype == dtype) return row.type;
+  return std::nullopt;
+}
+
 TorchContents find_torch_tensors(const Pickle& pickle, const std::string& where) {
   return Finder(pickle, where).run();
 }
