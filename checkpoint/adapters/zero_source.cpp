@@ -5,6 +5,7 @@
 #include <map>
 
 #include "checkpoint/adapters/deepspeed_files.h"
+#include "checkpoint/adapters/deepspeed_shapes.h"
 #include "checkpoint/adapters/flat_range.h"
 #include "checkpoint/adapters/stored_tensors.h"
 #include "checkpoint/adapters/torch_archive.h"
@@ -17,15 +18,7 @@ using Kind = PickleNode::Kind;
 
 constexpr std::string_view kTracker = "latest";
 
-// What optimizers call their moments, and what we call them.
-std::string state_named(std::string_view key) {
-  return key == "exp_avg" ? "m" : key == "exp_avg_sq" ? "v" : std::string(key);
-}
-
-struct Named {
-  std::string name;
-  Shape shape;
-};
+using Named = DeepspeedParameter;
 
 }  // namespace
 
@@ -68,39 +61,8 @@ class ZeroSource::Fragments : public StoredTensors {
                                .fix = std::move(fix)});
   }
 
-  // [{"name": torch.Size([..]), ...}, ...] or one such dict.
   std::vector<std::vector<Named>> read_shapes(const Archive& archive, std::string_view key) const {
-    std::vector<std::vector<Named>> groups;
-    const Pickle& pickle = archive.content.pickle;
-    const PickleNode* const list = archive.node({key});
-    if (!list || list->kind == Kind::none) return groups;
-    const auto read_group = [&](const PickleNode& group) {
-      if (group.kind != Kind::dict) refuse(path_, fmt::format("no shapes in '{}'", key));
-      groups.emplace_back();
-      for (size_t i = 0; i + 1 < group.items.size(); i += 2) {
-        const PickleNode &name = pickle[group.items[i]], &size = pickle[group.items[i + 1]];
-        // torch.Size((3, 4))
-        const PickleNode* const arguments =
-            size.kind == Kind::call && size.items.size() == 2 ? &pickle[size.items[1]] : nullptr;
-        const PickleNode* const extents =
-            arguments && arguments->items.size() == 1 ? &pickle[arguments->items[0]] : nullptr;
-        if (name.kind != Kind::text || !extents ||
-            extents->items.size() > static_cast<size_t>(Shape::kMaxRank))
-          refuse(path_, fmt::format("{} as a shape", to_string(pickle, group.items[i + 1], 80)));
-        Named named{.name = name.text, .shape = {}};
-        for (const uint32_t extent : extents->items) {
-          if (pickle[extent].kind != Kind::integer) refuse(path_, "an extent that is no number");
-          named.shape.append(pickle[extent].integer);
-        }
-        check_logical({.name = named.name, .shape = named.shape}, path_);
-        groups.back().push_back(std::move(named));
-      }
-    };
-    if (list->kind == Kind::list)
-      for (const uint32_t group : list->items) read_group(pickle[group]);
-    else
-      read_group(*list);
-    return groups;
+    return read_deepspeed_shapes(archive.content.pickle, key, path_);
   }
 
   // `count` elements of parameter `of` from element `begin` on are those from `first` on of a flat buffer.
@@ -150,7 +112,7 @@ class ZeroSource::Fragments : public StoredTensors {
       const std::string key = at->first.substr(prefix.size());
       if (place.logical.shape.rank() == 1 && place.logical.shape[0] >= elements &&
           key.find('.') == std::string::npos)
-        found.emplace_back(state_named(key), &place);
+        found.emplace_back(deepspeed_state(key), &place);
     }
     return found;
   }
