@@ -2,6 +2,7 @@
 #include "checkpoint/adapters/dcp_source.h"
 
 #include <algorithm>
+#include <map>
 #include <tuple>
 
 #include "checkpoint/adapters/dcp_metadata.h"
@@ -33,6 +34,29 @@ void check_overlaps(const DcpMetadata& metadata, const std::string& folder) {
                    .found = fmt::format("{} bytes at {} of '{}', and '{}' at {}", before.bytes, before.offset,
                                         *items[i - 1].second, *items[i].second, item.offset)});
   }
+}
+
+// torch.distributed.checkpoint.state_dict names what an optimizer keeps for a parameter
+// "optim.state.<parameter>.exp_avg": ours is the parameter's name with a state.
+void name_states(std::vector<MappedTensor>& tensors) {
+  constexpr std::string_view kPrefix = "optim.state.";
+  constexpr std::pair<std::string_view, const char*> kStates[] = {{".exp_avg", "m"}, {".exp_avg_sq", "v"}};
+  std::map<std::string, Shape> shapes;
+  for (const MappedTensor& tensor : tensors) shapes.emplace(tensor.logical.name, tensor.logical.shape);
+  for (MappedTensor& tensor : tensors)
+    for (const auto& [suffix, state] : kStates) {
+      const std::string& name = tensor.logical.name;
+      if (!name.starts_with(kPrefix) || !name.ends_with(suffix)) continue;
+      const std::string of = name.substr(kPrefix.size(), name.size() - kPrefix.size() - suffix.size());
+      for (const std::string& parameter : {"model." + of, of})
+        if (const auto there = shapes.find(parameter);
+            there != shapes.end() && there->second == tensor.logical.shape) {
+          tensor.logical.name = parameter;
+          tensor.logical.state = state;
+          break;
+        }
+      break;
+    }
 }
 
 }  // namespace
@@ -97,6 +121,7 @@ DcpSource::DcpSource(FileSystem& files, const std::string& folder) : path_(folde
     }
     tensors.push_back(std::move(whole));
   }
+  name_states(tensors);
   nlohmann::json metadata = nlohmann::json::object();
   for (size_t i = 0; i < std::min(stored.values.size(), kValues); ++i)
     metadata["values"][stored.values[i].name] = chunks_->text_of(stored.values[i].item);
