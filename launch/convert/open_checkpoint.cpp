@@ -11,6 +11,7 @@
 #include "checkpoint/strata_source.h"
 #include "checkpoint/strict_json.h"
 #include "core/base/error.h"
+#include "launch/convert/name_map.h"
 #include "launch/train/build.h"
 #include "launch/train/run_state.h"
 
@@ -54,13 +55,22 @@ const Format* find_format(FileSystem& files, const std::string& path) {
 }
 
 // A foreign checkpoint, with Hugging Face's names where there is a config.json.
-OpenedCheckpoint open_model(FileSystem& files, const std::string& path) {
+OpenedCheckpoint open_model(FileSystem& files, const std::string& path, const std::string& map) {
   OpenedCheckpoint opened;
   opened.stored = find_format(files, path)->open(files, path, opened);
   const auto info = files.info(path);
   const std::string folder = info && info->type == FileInfo::Type::directory ? path : parent_directory(path);
   std::vector<Asset> assets = hf_assets(files, folder);
   const Asset* const config = config_of(assets);
+  if (!map.empty()) {
+    if (config) {
+      const std::string where = folder + "/config.json";
+      opened.model = parse_hf_config(parse_strict_json(config->content, where, kConfigLimits), where);
+    }
+    opened.renamed = map_names(*opened.stored, files, map, assets, opened.dropped);
+    opened.logical = true;
+    return opened;
+  }
   if (!config) {
     opened.notes.push_back("there is no config.json beside the tensors: their names stay as they are");
     return opened;
@@ -118,8 +128,13 @@ bool is_foreign(FileSystem& files, const std::string& path) {
   return !files.info(path + "/" + std::string(kManifestName)) && find_format(files, path) != nullptr;
 }
 
-OpenedCheckpoint open_checkpoint(FileSystem& files, const std::string& path) {
-  return is_foreign(files, path) ? open_model(files, path) : open_strata(files, path);
+OpenedCheckpoint open_checkpoint(FileSystem& files, const std::string& path, const std::string& map) {
+  if (is_foreign(files, path)) return open_model(files, path, map);
+  if (!map.empty())
+    throw Error(Fault::usage, {.what = "--map is for checkpoints of other programs",
+                               .where = "command line",
+                               .found = path + ", whose names are ours or which is no checkpoint"});
+  return open_strata(files, path);
 }
 
 }  // namespace strata
