@@ -131,42 +131,69 @@ bool computed(const std::string& name) {
 HfMapping from_hugging_face(const HfModel& model, std::span<const TensorSpec> stored,
                             const std::string& where) {
   const Family family = family_of(model);
-  std::map<std::string, size_t> known;
-  for (size_t t = 0; t < stored.size(); ++t) known.emplace(stored[t].name, t);
+  std::map<std::pair<std::string, std::string>, size_t> known;  // by name and state
+  std::set<std::string> moments;                                // states other than param
+  // Before the names of transformers there may be one of the job that trained: "model.model.norm.weight".
+  std::string prefix, outer;
+  bool found_table = false;
+  for (size_t t = 0; t < stored.size(); ++t) {
+    const TensorSpec& tensor = stored[t];
+    known.emplace(std::pair(tensor.name, tensor.state), t);
+    if (tensor.state != "param") moments.insert(tensor.state);
+    const std::string_view before =
+        std::string_view(tensor.name)
+            .substr(0, tensor.name.size() - std::min(tensor.name.size(), family.table.size()));
+    if (found_table || tensor.state != "param" || !tensor.name.ends_with(family.table) ||
+        !(before.empty() || before.ends_with('.')))
+      continue;
+    found_table = true;
+    prefix = before;
+  }
+  if (!found_table) prefix = family.prefix;
   HfMapping mapping;
-  if (!known.contains(std::string(family.table))) mapping.prefix = family.prefix;
+  if (prefix.ends_with(family.prefix)) mapping.prefix = family.prefix;
+  outer = prefix.substr(0, prefix.size() - mapping.prefix.size());
   std::vector<char> used(stored.size());
   std::vector<std::string> faults;
-  for (Wanted& tensor : wanted_of(model.spec)) {
+  for (const Wanted& tensor : wanted_of(model.spec)) {
     const Place place = place_of(family, mapping.prefix, tensor.name, tensor.shape);
-    const auto found = known.find(place.name);
-    if (found == known.end()) {
-      faults.push_back(fmt::format("missing    {} {}", place.name, place.shape));
-      continue;
-    }
-    const TensorSpec& there = stored[found->second];
-    used[found->second] = 1;
-    if (there.shape != place.shape) {
-      faults.push_back(fmt::format("different  {}, which should be {}", to_string(there), place.shape));
-      continue;
-    }
-    MappedPiece piece = place.transposed ? transposed_piece(found->second, tensor.shape)
-                                         : whole_piece(found->second, tensor.shape);
-    piece.begin.set(place.transposed ? 1 : 0, place.part * tensor.shape[0]);
-    mapping.tensors.push_back({{.name = std::move(tensor.name),
-                                .type = there.type,
-                                .shape = tensor.shape,
-                                .role = std::move(tensor.role)},
-                               {piece}});
+    const auto take = [&](const std::string& state) {
+      const auto found = known.find({outer + place.name, state});
+      if (found == known.end()) {
+        // A parameter that was frozen has no moments.
+        if (state == "param")
+          faults.push_back(fmt::format("missing    {} {}", outer + place.name, place.shape));
+        return;
+      }
+      const TensorSpec& there = stored[found->second];
+      used[found->second] = 1;
+      if (there.shape != place.shape) {
+        faults.push_back(fmt::format("different  {}, which should be {}", to_string(there), place.shape));
+        return;
+      }
+      MappedPiece piece = place.transposed ? transposed_piece(found->second, tensor.shape)
+                                           : whole_piece(found->second, tensor.shape);
+      piece.begin.set(place.transposed ? 1 : 0, place.part * tensor.shape[0]);
+      mapping.tensors.push_back({{.name = tensor.name,
+                                  .state = state,
+                                  .type = there.type,
+                                  .shape = tensor.shape,
+                                  .role = tensor.role},
+                                 {piece}});
+    };
+    take("param");
+    for (const std::string& state : moments) take(state);
   }
-  const auto table = known.find(mapping.prefix + std::string(family.table));
+  const auto table = known.find({prefix + std::string(family.table), "param"});
   for (size_t t = 0; t < stored.size(); ++t) {
     if (used[t]) continue;
-    if (stored[t].name == kHead && model.spec.tied && table != known.end()) {
+    if (stored[t].name == outer + std::string(kHead) && model.spec.tied && table != known.end()) {
       mapping.dropped.push_back(to_string(stored[t]) + ": tied to the embedding");
-      mapping.twins.emplace_back(t, table->second);
+      if (stored[t].state == "param") mapping.twins.emplace_back(t, table->second);
     } else if (computed(stored[t].name)) {
       mapping.dropped.push_back(to_string(stored[t]) + ": computed from the configuration");
+    } else if (stored[t].name.starts_with("optim.")) {
+      mapping.dropped.push_back(to_string(stored[t]) + ": the optimizer's");
     } else {
       faults.push_back("extra      " + to_string(stored[t]));
     }

@@ -18,7 +18,7 @@ struct HfMapping {
   std::string prefix;  // of the stored names: "model.", "transformer." or nothing
 };
 
-// Strict: every tensor of the model must be there in its shape, and nothing else; Error(model) lists all that
+// States other than "param" (moments) come along. Strict: every tensor of the model must be there in its shape, and nothing else; Error(model) lists all that
 // differs. `where` is what is read.
 HfMapping from_hugging_face(const HfModel& model, std::span<const TensorSpec> stored,
                             const std::string& where);

@@ -11,6 +11,8 @@ namespace {
 
 using Kind = PickleNode::Kind;
 
+constexpr std::string_view kRebuild2 = "torch._utils._rebuild_tensor_v2",
+                           kRebuild3 = "torch._utils._rebuild_tensor_v3";
 constexpr int kDepth = 32;
 constexpr size_t kValues = 10'000, kTensors = 50'000, kName = 512;
 constexpr int64_t kVisits = 400'000;
@@ -62,6 +64,14 @@ class Finder {
     return callable && callable->kind == Kind::global && callable->text == function;
   }
 
+  // Whether item `i`, which others follow, is one of the functions that make a plain tensor.
+  bool is_rebuild(const PickleNode& node, size_t i) const {
+    const PickleNode* const function =
+        node.kind == Kind::call || node.kind == Kind::tuple ? item(node, i) : nullptr;
+    return function && item(node, i + 1) && function->kind == Kind::global &&
+           (function->text == kRebuild2 || function->text == kRebuild3);
+  }
+
   void walk(uint32_t index, const std::string& name, int depth) {
     const PickleNode& node = pickle_[index];
     if (depth > kDepth) refuse(name, fmt::format("more than {} levels", kDepth));
@@ -74,8 +84,14 @@ class Finder {
       if (!arguments || arguments->items.empty()) refuse(name, "a parameter without its tensor");
       return walk(arguments->items[0], name, depth + 1);
     }
-    if (calls(node, "torch._utils._rebuild_tensor_v2") || calls(node, "torch._utils._rebuild_tensor_v3"))
-      return add_tensor(node, name);
+    if (is_rebuild(node, 0)) return add_tensor(pickle_[node.items[0]].text, node.items[1], name);
+    // A tensor with attributes: (_rebuild_tensor_v2, its class, its arguments, the attributes).
+    if (calls(node, "torch._tensor._rebuild_from_type_v2")) {
+      const PickleNode* const arguments = item(node, 1);
+      if (!arguments || arguments->items.size() != 4 || !is_rebuild(*arguments, 0))
+        refuse(name, to_string(pickle_, index));
+      return add_tensor(pickle_[arguments->items[0]].text, arguments->items[2], name);
+    }
     if (node.kind == Kind::dict) {
       for (size_t i = 0; i + 1 < node.items.size(); i += 2) {
         const PickleNode& key = pickle_[node.items[i]];
@@ -98,12 +114,11 @@ class Finder {
   }
 
   // (('storage', class, key, device, elements), first, size, stride, requires_grad, hooks[, dtype of v3])
-  void add_tensor(const PickleNode& node, const std::string& name) {
-    const PickleNode* const arguments = item(node, 1);
+  void add_tensor(const std::string& function, uint32_t with, const std::string& name) {
+    const PickleNode* const arguments = &pickle_[with];
     const auto argument = [&](size_t i, Kind kind) -> const PickleNode& {
-      const PickleNode* const found =
-          arguments && arguments->kind == Kind::tuple ? item(*arguments, i) : nullptr;
-      if (!found || found->kind != kind) refuse(name, to_string(pickle_, node.items[1]));
+      const PickleNode* const found = arguments->kind == Kind::tuple ? item(*arguments, i) : nullptr;
+      if (!found || found->kind != kind) refuse(name, to_string(pickle_, with));
       return *found;
     };
     const PickleNode& id = argument(0, Kind::persistent);
@@ -115,7 +130,7 @@ class Finder {
       refuse(name, "no storage");
     TorchTensor tensor{.name = name, .storage = key.text, .first = argument(1, Kind::integer).integer};
     const PickleNode &size = argument(2, Kind::tuple), &stride = argument(3, Kind::tuple);
-    const bool v3 = calls(node, "torch._utils._rebuild_tensor_v3");
+    const bool v3 = function == kRebuild3;
     const std::string& kind = v3 ? argument(6, Kind::global).text : type.text;
     const auto row = std::find_if(std::begin(kRows), std::end(kRows), [&](const Row& r) {
       return !kind.empty() && kind == (v3 ? r.dtype : r.storage);
@@ -129,7 +144,7 @@ class Finder {
       constexpr int64_t kMost = int64_t{1} << 48;
       if (extent.kind != Kind::integer || step.kind != Kind::integer || extent.integer < 0 ||
           step.integer < 0 || extent.integer > kMost || step.integer > kMost)
-        refuse(name, to_string(pickle_, node.items[1]));
+        refuse(name, to_string(pickle_, with));
       tensor.shape.append(extent.integer);
       tensor.strides[d] = step.integer;
     }
@@ -148,6 +163,12 @@ class Finder {
 };
 
 }  // namespace
+
+std::optional<ElementType> element_type_of_torch(std::string_view dtype) {
+  for (const Row& row : kRows)
+    if (row.dtype == dtype) return row.type;
+  return std::nullopt;
+}
 
 TorchContents find_torch_tensors(const Pickle& pickle, const std::string& where) {
   return Finder(pickle, where).run();

@@ -28,6 +28,9 @@ struct TorchContents {
   std::vector<std::pair<std::string, std::string>> values;  // everything else, as text: path and value
 };
 
+// "torch.float32"; nothing for a type that no checkpoint of ours holds.
+std::optional<ElementType> element_type_of_torch(std::string_view dtype);
+
 // Throws Error(model) for a tensor that is none, a type that no checkpoint of ours holds, or a name twice.
 TorchContents find_torch_tensors(const Pickle& pickle, const std::string& where);
 

@@ -4,8 +4,7 @@
 #include <algorithm>
 
 #include "checkpoint/adapters/safetensors_index.h"
-#include "checkpoint/adapters/torch_pickle.h"
-#include "checkpoint/adapters/zip_archive.h"
+#include "checkpoint/adapters/torch_archive.h"
 #include "core/base/error.h"
 
 namespace strata {
@@ -51,48 +50,15 @@ TorchSource::TorchSource(FileSystem& files, const std::string& path) : StoredTen
 
 void TorchSource::read_archive(size_t index) {
   const auto opened = file(index);
-  const std::map<std::string, ZipEntry> entries = read_zip_directory(*opened);
-  const auto refuse = [&](std::string found) {
-    throw Error(Fault::model, {.what = "this archive is not what torch.save writes",
-                               .where = opened->path(),
-                               .found = std::move(found)});
-  };
-  // "<name>/data.pkl"; its neighbours share the name.
-  const auto pickled = std::find_if(entries.begin(), entries.end(),
-                                    [](const auto& entry) { return entry.first.ends_with("/data.pkl"); });
-  if (pickled == entries.end()) refuse("no data.pkl");
-  const std::string root = pickled->first.substr(0, pickled->first.size() - 8);
-  if (const auto order = entries.find(root + "byteorder"); order != entries.end()) {
-    std::string text(static_cast<size_t>(std::min<int64_t>(order->second.bytes, 16)), '\0');
-    opened->read(order->second.offset, std::as_writable_bytes(std::span(text)));
-    if (text != "little") refuse("byte order '" + text + "'");
-  }
-  FileBytes bytes(*opened, pickled->second.offset, pickled->second.bytes);
-  const Pickle pickle = read_pickle(bytes, opened->path() + ": data.pkl");
-  TorchContents contents = find_torch_tensors(pickle, opened->path());
-  for (TorchTensor& tensor : contents.tensors) {
-    const TensorSpec logical{.name = std::move(tensor.name), .type = tensor.type, .shape = tensor.shape};
-    check_logical(logical, opened->path());
-    const auto storage = entries.find(root + "data/" + tensor.storage);
-    if (storage == entries.end())
-      refuse(fmt::format("tensor '{}' in storage '{}', which is not there", logical.name,
-                         tensor.storage.substr(0, 40)));
-    // Its last element must lie in the storage. No overflow: extents and strides are below 2^48.
-    const int64_t size = size_of(logical.type), held = storage->second.bytes / size;
-    __int128 last = tensor.first;
-    for (int d = 0; d < logical.shape.rank(); ++d)
-      last += static_cast<__int128>(logical.shape[d] - 1) * tensor.strides[static_cast<size_t>(d)];
-    if (tensor.first < 0 || tensor.first > held || (logical.shape.numel() > 0 && last >= held))
-      refuse(
-          fmt::format("tensor '{}' {} beyond its storage of {} elements", logical.name, logical.shape, held));
-    std::array<int64_t, Shape::kMaxRank> strides{};
-    for (size_t d = 0; d < strides.size(); ++d) strides[d] = tensor.strides[d] * size;
-    add({.logical = logical,
+  TorchArchive archive = read_torch_archive(*opened);
+  for (TorchPlace& tensor : archive.tensors) {
+    check_logical(tensor.logical, opened->path());
+    add({.logical = std::move(tensor.logical),
          .file = index,
-         .offset = storage->second.offset + tensor.first * size,
-         .strides = strides});
+         .offset = tensor.offset,
+         .strides = tensor.strides});
   }
-  for (auto& [name, text] : contents.values) metadata_["values"][name] = std::move(text);
+  for (auto& [name, text] : archive.values) metadata_["values"][name] = std::move(text);
 }
 
 std::string TorchSource::format() const {

@@ -26,12 +26,12 @@ constexpr int64_t kLocalBytes = 30, kCentralBytes = 46, kEndBytes = 22, kEnd64By
 
 class Reader {
  public:
-  explicit Reader(File& file) : file_(file), size_(file.size()) {}
+  Reader(File& file, int64_t base, int64_t bytes) : file_(file), base_(base), size_(bytes) {}
 
   std::map<std::string, ZipEntry> read() {
     find_directory();
     std::vector<std::byte> directory(static_cast<size_t>(directory_bytes_));
-    file_.read(directory_offset_, directory);
+    read_at(directory_offset_, directory);
     std::map<std::string, ZipEntry> entries;
     size_t next = 0;
     for (int64_t i = 0; i < count_; ++i) {
@@ -53,10 +53,13 @@ class Reader {
                                .fix = "fetch or write the file again"});
   }
 
+  // Offsets in the archive count from its own first byte.
+  void read_at(int64_t offset, std::span<std::byte> into) const { file_.read(base_ + offset, into); }
+
   void find_directory() {
     const int64_t tail_bytes = std::min(size_, kEndBytes + 65535);
     std::vector<std::byte> tail(static_cast<size_t>(tail_bytes));
-    file_.read(size_ - tail_bytes, tail);
+    read_at(size_ - tail_bytes, tail);
     int64_t end = -1;
     for (int64_t i = tail_bytes - kEndBytes; i >= 0 && end < 0; --i) {
       const auto record = std::span<const std::byte>(tail).subspan(static_cast<size_t>(i));
@@ -76,7 +79,7 @@ class Reader {
             limit - kLocatorBytes - static_cast<int64_t>(where) < kEnd64Bytes)
           refuse("a directory outside the file");
         std::array<std::byte, kEnd64Bytes> end64;
-        file_.read(static_cast<int64_t>(where), end64);
+        read_at(static_cast<int64_t>(where), end64);
         if (at<uint32_t>(end64, 0) != kEnd64) refuse("no 64-bit directory where it should be");
         count = at<uint64_t>(end64, 32);
         bytes = at<uint64_t>(end64, 40);
@@ -126,7 +129,7 @@ class Reader {
     if (offset > static_cast<uint64_t>(size_) || size_ - static_cast<int64_t>(offset) < kLocalBytes)
       fault("lies outside the file");
     std::array<std::byte, kLocalBytes> local;
-    file_.read(static_cast<int64_t>(offset), local);
+    read_at(static_cast<int64_t>(offset), local);
     if (at<uint32_t>(local, 0) != kLocal || at<uint16_t>(local, 8) != 0 ||
         at<uint16_t>(local, 26) != name_bytes)
       fault("has another header");
@@ -134,9 +137,10 @@ class Reader {
     if (begin > static_cast<uint64_t>(size_) || bytes > static_cast<uint64_t>(size_) - begin)
       fault("lies outside the file");
     std::string own(name_bytes, '\0');
-    file_.read(static_cast<int64_t>(offset) + kLocalBytes, std::as_writable_bytes(std::span(own)));
+    read_at(static_cast<int64_t>(offset) + kLocalBytes, std::as_writable_bytes(std::span(own)));
     if (own != name) fault("has another header");
-    if (!entries.emplace(name, ZipEntry{static_cast<int64_t>(begin), static_cast<int64_t>(bytes)}).second)
+    if (!entries.emplace(name, ZipEntry{base_ + static_cast<int64_t>(begin), static_cast<int64_t>(bytes)})
+             .second)
       fault("is there twice");
     return whole;
   }
@@ -152,16 +156,27 @@ class Reader {
       if (entry->offset < end) refuse("entries that overlap");
       end = entry->offset + entry->bytes;
     }
-    if (end > directory_offset_) refuse("an entry that overlaps the directory");
+    if (end > base_ + directory_offset_) refuse("an entry that overlaps the directory");
   }
 
   File& file_;
-  int64_t size_;
+  int64_t base_, size_;
   int64_t count_ = 0, directory_bytes_ = 0, directory_offset_ = 0;
 };
 
 }  // namespace
 
-std::map<std::string, ZipEntry> read_zip_directory(File& file) { return Reader(file).read(); }
+std::map<std::string, ZipEntry> read_zip_directory(File& file, int64_t offset, int64_t bytes) {
+  const int64_t size = file.size();
+  if (offset < 0 || bytes < 0 || offset > size || bytes > size - offset)
+    throw Error(Fault::model, {.what = "an archive does not lie in its file",
+                               .where = file.path(),
+                               .found = fmt::format("{} bytes at {} of {}", bytes, offset, size)});
+  return Reader(file, offset, bytes).read();
+}
+
+std::map<std::string, ZipEntry> read_zip_directory(File& file) {
+  return read_zip_directory(file, 0, file.size());
+}
 
 }  // namespace strata

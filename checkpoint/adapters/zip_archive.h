@@ -19,9 +19,11 @@ struct ZipEntry {
 inline constexpr int64_t kZipDirectoryBytes = int64_t{32} << 20;
 inline constexpr int64_t kZipEntries = 200'000;
 
-// By name. Checks before anything is allocated that the directory lies in the file; of every entry that it is
-// stored, not encrypted, named once, agrees with its own header and lies in the file without overlapping
-// another. Throws Error(model).
+// By name, offsets as the file counts. Checks before anything is allocated that the directory lies in the
+// file; of every entry that it is stored, not encrypted, named once, agrees with its own header and lies in
+// the file without overlapping another. Throws Error(model).
 std::map<std::string, ZipEntry> read_zip_directory(File& file);
+// Of an archive of `bytes` at `offset` of a file that holds other things too.
+std::map<std::string, ZipEntry> read_zip_directory(File& file, int64_t offset, int64_t bytes);
 
 }  // namespace strata

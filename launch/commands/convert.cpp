@@ -26,7 +26,7 @@ namespace strata {
 namespace {
 
 struct ConvertArguments {
-  std::string source, target, to, dtype, memory = "2GiB";
+  std::string source, target, to, dtype, map, memory = "2GiB";
   int threads = 0;
   bool dry_run = false;
 };
@@ -130,7 +130,7 @@ int convert(const ConvertArguments& arguments) {
   const auto files = make_posix_file_system();
   WorkerPool pool(arguments.threads);
   const int64_t piece = piece_bytes(arguments.memory, pool.threads());
-  const OpenedCheckpoint opened = open_checkpoint(*files, arguments.source);
+  const OpenedCheckpoint opened = open_checkpoint(*files, arguments.source, arguments.map);
   const bool ours = opened.stored->format().starts_with("Strata");
   const TargetFormat format = arguments.to.empty()
                                   ? (ours ? TargetFormat::hugging_face : TargetFormat::strata)
@@ -173,7 +173,8 @@ Run add_convert(CLI::App& app) {
   const auto arguments = std::make_shared<ConvertArguments>();
   app.add_option("SRC", arguments->source,
                  "a model of Hugging Face (folder with config.json and *.safetensors), a file of "
-                 "safetensors, a run's folder (its newest checkpoint), or one checkpoint of ours")
+                 "safetensors, of torch.save, a checkpoint of PyTorch DCP or DeepSpeed, a run's folder (its "
+                 "newest checkpoint), or one checkpoint of ours")
       ->required();
   app.add_option("DST", arguments->target, "the folder to make")->required();
   app.add_option("--to", arguments->to,
@@ -182,6 +183,8 @@ Run add_convert(CLI::App& app) {
   app.add_option("--dtype", arguments->dtype, "of the weights: keep (as they are), f32, bf16 or f16")
       ->default_val("keep")
       ->check(CLI::IsMember({"keep", "f32", "bf16", "f16"}));
+  app.add_option("--map", arguments->map,
+                 "a file of rules that say what a foreign checkpoint's tensors are (checkpoint/map.md)");
   app.add_option("--memory", arguments->memory, "most memory to use")->capture_default_str();
   app.add_option("--threads", arguments->threads, "0: one a core")->check(CLI::Range(0, 1024));
   app.add_flag("--dry-run", arguments->dry_run, "say what would be written, tensor by tensor, and stop");

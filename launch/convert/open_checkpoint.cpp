@@ -3,11 +3,15 @@
 
 #include <algorithm>
 
+#include "checkpoint/adapters/dcp_source.h"
 #include "checkpoint/adapters/safetensors_source.h"
 #include "checkpoint/adapters/torch_source.h"
+#include "checkpoint/adapters/universal_source.h"
+#include "checkpoint/adapters/zero_source.h"
 #include "checkpoint/strata_source.h"
 #include "checkpoint/strict_json.h"
 #include "core/base/error.h"
+#include "launch/convert/name_map.h"
 #include "launch/train/build.h"
 #include "launch/train/run_state.h"
 
@@ -22,17 +26,51 @@ const Asset* config_of(const std::vector<Asset>& assets) {
   return found == assets.end() ? nullptr : &*found;
 }
 
-// Safetensors or torch.save, with Hugging Face's names where there is a config.json.
-OpenedCheckpoint open_model(FileSystem& files, const std::string& path) {
+template <typename Source>
+std::unique_ptr<TensorSource> open_as(FileSystem& files, const std::string& path, OpenedCheckpoint& opened) {
+  auto source = std::make_unique<Source>(files, path);
+  if constexpr (requires { source->shared(); }) opened.dropped = source->shared();
+  if constexpr (requires { source->left_out(); }) opened.dropped = source->left_out();
+  return source;
+}
+
+// What a path may hold, the first that fits. A folder of ZeRO may have a universal checkpoint beside: the
+// optimizer's own comes first.
+struct Format {
+  bool (*recognises)(FileSystem& files, const std::string& path);
+  std::unique_ptr<TensorSource> (*open)(FileSystem& files, const std::string& path, OpenedCheckpoint& opened);
+};
+template <typename Source>
+constexpr Format format_of() {
+  return {&Source::recognises, &open_as<Source>};
+}
+constexpr Format kFormats[] = {format_of<SafetensorsSource>(), format_of<DcpSource>(),
+                               format_of<ZeroSource>(), format_of<UniversalSource>(),
+                               format_of<TorchSource>()};
+
+const Format* find_format(FileSystem& files, const std::string& path) {
+  const auto found = std::find_if(std::begin(kFormats), std::end(kFormats),
+                                  [&](const Format& format) { return format.recognises(files, path); });
+  return found == std::end(kFormats) ? nullptr : found;
+}
+
+// A foreign checkpoint, with Hugging Face's names where there is a config.json.
+OpenedCheckpoint open_model(FileSystem& files, const std::string& path, const std::string& map) {
   OpenedCheckpoint opened;
-  if (SafetensorsSource::recognises(files, path))
-    opened.stored = std::make_unique<SafetensorsSource>(files, path);
-  else
-    opened.stored = std::make_unique<TorchSource>(files, path);
+  opened.stored = find_format(files, path)->open(files, path, opened);
   const auto info = files.info(path);
   const std::string folder = info && info->type == FileInfo::Type::directory ? path : parent_directory(path);
   std::vector<Asset> assets = hf_assets(files, folder);
   const Asset* const config = config_of(assets);
+  if (!map.empty()) {
+    if (config) {
+      const std::string where = folder + "/config.json";
+      opened.model = parse_hf_config(parse_strict_json(config->content, where, kConfigLimits), where);
+    }
+    opened.renamed = map_names(*opened.stored, files, map, assets, opened.dropped);
+    opened.logical = true;
+    return opened;
+  }
   if (!config) {
     opened.notes.push_back("there is no config.json beside the tensors: their names stay as they are");
     return opened;
@@ -44,7 +82,7 @@ OpenedCheckpoint open_model(FileSystem& files, const std::string& path) {
   nlohmann::json metadata = opened.stored->metadata();
   metadata["hugging_face"] = {{"family", opened.model->family}, {"prefix", mapping.prefix}};
   opened.hf_prefix = mapping.prefix;
-  opened.dropped = std::move(mapping.dropped);
+  opened.dropped.insert(opened.dropped.end(), mapping.dropped.begin(), mapping.dropped.end());
   opened.twins = std::move(mapping.twins);
   opened.renamed = std::make_unique<MappedSource>(*opened.stored, std::move(mapping.tensors),
                                                   std::move(metadata), std::move(assets));
@@ -87,12 +125,16 @@ std::optional<HfModel> model_of(const OpenedCheckpoint& opened) {
 }
 
 bool is_foreign(FileSystem& files, const std::string& path) {
-  return !files.info(path + "/" + std::string(kManifestName)) &&
-         (SafetensorsSource::recognises(files, path) || TorchSource::recognises(files, path));
+  return !files.info(path + "/" + std::string(kManifestName)) && find_format(files, path) != nullptr;
 }
 
-OpenedCheckpoint open_checkpoint(FileSystem& files, const std::string& path) {
-  return is_foreign(files, path) ? open_model(files, path) : open_strata(files, path);
+OpenedCheckpoint open_checkpoint(FileSystem& files, const std::string& path, const std::string& map) {
+  if (is_foreign(files, path)) return open_model(files, path, map);
+  if (!map.empty())
+    throw Error(Fault::usage, {.what = "--map is for checkpoints of other programs",
+                               .where = "command line",
+                               .found = path + ", whose names are ours or which is no checkpoint"});
+  return open_strata(files, path);
 }
 
 }  // namespace strata

@@ -26,7 +26,8 @@ struct OpenedCheckpoint {
 };
 
 // Throws Error(model) when nothing readable is there, or when it is not what it seems. `files` lives longer.
-OpenedCheckpoint open_checkpoint(FileSystem& files, const std::string& path);
+// `map`: a file that says what a foreign checkpoint's tensors are (name_map.h); nothing: what is known.
+OpenedCheckpoint open_checkpoint(FileSystem& files, const std::string& path, const std::string& map = {});
 
 // Whether `path` holds another format than Strata's own.
 bool is_foreign(FileSystem& files, const std::string& path);

@@ -110,6 +110,37 @@ TEST(HuggingFace, ThereAndBackIsByteIdentical) {
   for (const char* prefix : {"transformer.", ""}) expect_round_trip(gpt2_config(), gpt2_stored(prefix));
 }
 
+// A job of DCP or DeepSpeed: names of transformers behind its own, with the optimizer's moments.
+TEST(HuggingFace, MomentsComeAlongAndAJobsOwnPrefixGoes) {
+  std::vector<TensorSpec> stored = llama_stored(llama_config("llama"), ElementType::f32);
+  const size_t params = stored.size();
+  for (size_t t = 0; t < params; ++t) {
+    stored[t].name = "model." + stored[t].name;
+    for (const char* state : {"m", "v"}) {
+      if (stored[t].name.find("norm") != std::string::npos && state[0] == 'v') continue;  // frozen, say
+      stored.push_back(stored[t]);
+      stored.back().state = state;
+    }
+  }
+  stored.push_back({.name = "optim.state.model.norm.weight.step", .shape = {}});
+  const HfModel model = parse_hf_config(llama_config("llama"), "config.json");
+  const HfMapping mapping = from_hugging_face(model, stored, "memory");
+  EXPECT_EQ(mapping.tensors.size(), stored.size() - 1);
+  EXPECT_EQ(mapping.prefix, "model.");
+  EXPECT_EQ(mapping.dropped.size(), 1u);
+  for (const MappedTensor& tensor : mapping.tensors) {
+    const TensorSpec& from = stored[tensor.pieces[0].from];
+    EXPECT_EQ(tensor.logical.state, from.state);
+    EXPECT_EQ(tensor.logical.shape, from.shape);
+    if (tensor.logical.name == "head.weight") {
+      EXPECT_EQ(from.name, "model.lm_head.weight");
+    }
+    if (tensor.logical.name == "layers.1.mlp.up.weight") {
+      EXPECT_EQ(from.name, "model.model.layers.1.mlp.up_proj.weight");
+    }
+  }
+}
+
 TEST(HuggingFace, Gpt2MatricesAreCutAndTurned) {
   const MemorySource there(gpt2_stored("transformer."));
   const HfMapping mapping = from_hugging_face(parse_hf_config(gpt2_config(), "c"), there.tensors(), "there");

@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "checkpoint/adapters/dcp_source.h"
+
+#include <algorithm>
+#include <map>
+#include <tuple>
+
+#include "checkpoint/adapters/dcp_metadata.h"
+#include "checkpoint/adapters/stored_tensors.h"
+#include "checkpoint/adapters/torch_archive.h"
+#include "core/base/error.h"
+
+namespace strata {
+namespace {
+
+constexpr size_t kValues = 1000;
+constexpr int64_t kValueBytes = int64_t{1} << 20;  // of an archive that is shown as text
+
+// No two parts may share bytes: one would be read as the other.
+void check_overlaps(const DcpMetadata& metadata, const std::string& folder) {
+  std::vector<std::pair<DcpItem, const std::string*>> items;
+  for (const DcpMetadata::Tensor& tensor : metadata.tensors)
+    for (const DcpChunk& chunk : tensor.chunks) items.emplace_back(chunk.item, &tensor.logical.name);
+  for (const DcpMetadata::Value& value : metadata.values) items.emplace_back(value.item, &value.name);
+  std::sort(items.begin(), items.end(), [](const auto& a, const auto& b) {
+    return std::tie(a.first.file, a.first.offset) < std::tie(b.first.file, b.first.offset);
+  });
+  for (size_t i = 1; i < items.size(); ++i) {
+    const DcpItem &before = items[i - 1].first, &item = items[i].first;
+    if (before.file == item.file && item.offset < before.offset + before.bytes)
+      throw Error(Fault::model,
+                  {.what = "two parts of a distributed checkpoint overlap",
+                   .where = folder + "/" + metadata.files[item.file],
+                   .found = fmt::format("{} bytes at {} of '{}', and '{}' at {}", before.bytes, before.offset,
+                                        *items[i - 1].second, *items[i].second, item.offset)});
+  }
+}
+
+// torch.distributed.checkpoint.state_dict names what an optimizer keeps for a parameter
+// "optim.state.<parameter>.exp_avg": ours is the parameter's name with a state.
+void name_states(std::vector<MappedTensor>& tensors) {
+  constexpr std::string_view kPrefix = "optim.state.";
+  constexpr std::pair<std::string_view, const char*> kStates[] = {{".exp_avg", "m"}, {".exp_avg_sq", "v"}};
+  std::map<std::string, Shape> shapes;
+  for (const MappedTensor& tensor : tensors) shapes.emplace(tensor.logical.name, tensor.logical.shape);
+  for (MappedTensor& tensor : tensors)
+    for (const auto& [suffix, state] : kStates) {
+      const std::string& name = tensor.logical.name;
+      if (!name.starts_with(kPrefix) || !name.ends_with(suffix)) continue;
+      const std::string of = name.substr(kPrefix.size(), name.size() - kPrefix.size() - suffix.size());
+      for (const std::string& parameter : {"model." + of, of})
+        if (const auto there = shapes.find(parameter);
+            there != shapes.end() && there->second == tensor.logical.shape) {
+          tensor.logical.name = parameter;
+          tensor.logical.state = state;
+          break;
+        }
+      break;
+    }
+}
+
+}  // namespace
+
+class DcpSource::Chunks : public StoredTensors {
+ public:
+  Chunks(FileSystem& files, const std::string& folder, const DcpMetadata& metadata)
+      : StoredTensors(files), path_(folder) {
+    for (const std::string& name : metadata.files) add_file(folder + "/" + name);
+  }
+  std::string format() const override { return "DCP"; }
+  std::string path() const override { return path_; }
+  const nlohmann::json& metadata() const override { return metadata_; }
+
+  // Returns the index of the part among tensors().
+  size_t add_chunk(const TensorSpec& whole, const DcpChunk& chunk) {
+    const auto opened = file(chunk.item.file);
+    const TorchArchive archive = read_torch_archive(*opened, chunk.item.offset, chunk.item.bytes);
+    const TensorSpec part{.name = whole.name, .type = whole.type, .shape = chunk.rect.extent};
+    if (archive.tensors.size() != 1 || !archive.tensors[0].logical.name.empty() ||
+        archive.tensors[0].logical.type != part.type || archive.tensors[0].logical.shape != part.shape)
+      throw Error(
+          Fault::model,
+          {.what = fmt::format("a part of '{}' is not what the metadata says", whole.name),
+           .where = fmt::format("{}, {} bytes at {}", opened->path(), chunk.item.bytes, chunk.item.offset),
+           .found = archive.tensors.empty() ? "no tensor" : to_string(archive.tensors[0].logical),
+           .expected = to_string(part)});
+    add({.logical = part,
+         .file = chunk.item.file,
+         .offset = archive.tensors[0].offset,
+         .strides = archive.tensors[0].strides});
+    return tensors().size() - 1;
+  }
+
+  std::string text_of(const DcpItem& item) const {
+    if (item.bytes > kValueBytes) return fmt::format("{} bytes", item.bytes);
+    const auto opened = file(item.file);
+    std::array<std::byte, 2> begin{};
+    if (item.bytes < 2 || opened->read_up_to(item.offset, begin) < 2 || begin[0] != std::byte{'P'} ||
+        begin[1] != std::byte{'K'})
+      return fmt::format("{} bytes", item.bytes);  // a program's own, no torch.save
+    const TorchArchive archive = read_torch_archive(*opened, item.offset, item.bytes);
+    return to_string(archive.pickle, archive.pickle.root, 2000);
+  }
+
+ private:
+  std::string path_;
+  nlohmann::json metadata_ = nlohmann::json::object();
+};
+
+DcpSource::DcpSource(FileSystem& files, const std::string& folder) : path_(folder) {
+  const DcpMetadata stored = read_dcp_metadata(files, folder);
+  check_overlaps(stored, folder);
+  chunks_ = std::make_unique<Chunks>(files, folder, stored);
+  std::vector<MappedTensor> tensors;
+  for (const DcpMetadata::Tensor& tensor : stored.tensors) {
+    MappedTensor whole{.logical = tensor.logical, .pieces = {}};
+    for (const DcpChunk& chunk : tensor.chunks) {
+      MappedPiece piece = whole_piece(chunks_->add_chunk(tensor.logical, chunk), chunk.rect.extent);
+      piece.target.begin = chunk.rect.begin;
+      whole.pieces.push_back(piece);
+    }
+    tensors.push_back(std::move(whole));
+  }
+  name_states(tensors);
+  nlohmann::json metadata = nlohmann::json::object();
+  for (size_t i = 0; i < std::min(stored.values.size(), kValues); ++i)
+    metadata["values"][stored.values[i].name] = chunks_->text_of(stored.values[i].item);
+  whole_ =
+      std::make_unique<MappedSource>(*chunks_, std::move(tensors), std::move(metadata), std::vector<Asset>{});
+  format_ = fmt::format("PyTorch DCP, {} file{}", stored.files.size(), stored.files.size() == 1 ? "" : "s");
+}
+
+DcpSource::~DcpSource() = default;
+
+bool DcpSource::recognises(FileSystem& files, const std::string& path) {
+  return files.info(path + "/" + std::string(kDcpMetadataName)).has_value();
+}
+
+}  // namespace strata
