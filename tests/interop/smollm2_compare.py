@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Strata and transformers on the same weights and text: ids, logits, perplexity, the likeliest continuation.
 
-    smollm2_compare.py STRATA INTEROP_LOGITS FOLDER CHECKPOINT TEXT
+    smollm2_compare.py STRATA INTEROP_LOGITS FOLDER TRAINED CHECKPOINT TEXT
 
-The caller is smollm2_test.sh. transformers computes in double precision from the f32 of FOLDER, Strata in f32 from CHECKPOINT."""
+The caller is smollm2_test.sh. transformers computes in double precision from the f32 of FOLDER, Strata in f32 from CHECKPOINT; TRAINED is
+that as a folder, too."""
 import json
 import math
 import os
@@ -11,6 +12,7 @@ import subprocess
 import sys
 
 os.environ["HF_HUB_OFFLINE"] = "1"
+import safetensors.torch
 import torch
 import transformers
 
@@ -18,9 +20,14 @@ SEQ_LEN = 128  # of the checkpoint's configuration
 
 
 def main():
-    strata, program, folder, checkpoint, path = sys.argv[1:]
+    strata, program, folder, trained, checkpoint, path = sys.argv[1:]
     transformers.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
+    imported, saved = (safetensors.torch.load_file(f"{name}/model.safetensors") for name in (folder, trained))
+    assert imported.keys() == saved.keys()
+    worst = max((imported[name] - saved[name]).abs().max().item() for name in imported)
+    print(f"weights: {len(imported)} tensors, changed by a run that should not by {worst:.1e}")
+    assert worst < 1e-29
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
     model, report = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, output_loading_info=True)
     for key in ("missing_keys", "unexpected_keys", "mismatched_keys"):

@@ -26,12 +26,11 @@ cd "$work"
 "$strata" diff "$model" hf >diff.log || { cat diff.log; exit 1; }
 for i in 1 2 3 4 5 6 7 8; do cat "$here/smollm2_text.txt"; done >data.txt
 "$strata" init --from "$model" --data data.txt
-# A step that changes nothing: its checkpoint is the model in our own form.
+# A step that changes nothing but zeros, into 1e-30: its checkpoint is the model in our own form.
 "$strata" train tuned.toml run.steps=1 optimizer.lr=1e-30 schedule.warmup=0 precision.compute=fp32 data.seq_len=128 batch.tokens_per_step=128 \
   data.valid_fraction=0 eval.every=0 checkpoint.every=1 >train.log 2>&1 || { tail -n 20 train.log; exit 1; }
 "$strata" convert runs/tuned trained --to hf | tail -n 1
-cmp hf/model.safetensors trained/model.safetensors
 cmp hf/tokenizer.json trained/tokenizer.json
-"$python" "$here/smollm2_compare.py" "$strata" "$logits" hf runs/tuned "$here/smollm2_text.txt"
+"$python" "$here/smollm2_compare.py" "$strata" "$logits" hf trained runs/tuned "$here/smollm2_text.txt"
 "$strata" sample runs/tuned --prompt "The capital of France is" --temperature 0 --tokens 24 | tee sample.txt
 grep -q Paris sample.txt
