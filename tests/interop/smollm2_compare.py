@@ -45,6 +45,10 @@ def main():
     worst = (ours - theirs).abs().max().item()
     same = (ours.argmax(-1) == theirs.argmax(-1)).float().mean().item()
     print(f"logits: {tuple(ours.shape)}, largest {theirs.abs().max().item():.1f}, largest difference {worst:.2e}, likeliest equal {100 * same:.0f}%")
+    with torch.no_grad():
+        single = (model.float()(torch.tensor([short])).logits[0].double() - theirs).abs().max().item()
+    model = model.double()  # its weights are f32 still
+    print(f"        transformers in f32 differs from itself by {single:.2e}")
     assert worst < 1e-4 and same == 1
 
     said = json.loads(subprocess.run([strata, "eval", checkpoint, "--data", path, "--json"], stdout=subprocess.PIPE, check=True).stdout)

@@ -24,6 +24,7 @@ cd "$work"
 "$strata" inspect "$model" | head -n 5
 "$strata" convert "$model" hf --to hf | tail -n 1
 "$strata" diff "$model" hf >diff.log || { cat diff.log; exit 1; }
+cat "$here/smollm2_text.txt" "$here/../../LICENSE" >text.txt  # prose, code and law
 for i in 1 2 3 4 5 6 7 8; do cat "$here/smollm2_text.txt"; done >data.txt
 "$strata" init --from "$model" --data data.txt
 # A step that changes nothing but zeros, into 1e-30: its checkpoint is the model in our own form.
@@ -31,6 +32,6 @@ for i in 1 2 3 4 5 6 7 8; do cat "$here/smollm2_text.txt"; done >data.txt
   data.valid_fraction=0 eval.every=0 checkpoint.every=1 >train.log 2>&1 || { tail -n 20 train.log; exit 1; }
 "$strata" convert runs/tuned trained --to hf | tail -n 1
 cmp hf/tokenizer.json trained/tokenizer.json
-"$python" "$here/smollm2_compare.py" "$strata" "$logits" hf trained runs/tuned "$here/smollm2_text.txt"
+"$python" "$here/smollm2_compare.py" "$strata" "$logits" hf trained runs/tuned text.txt
 "$strata" sample runs/tuned --prompt "The capital of France is" --temperature 0 --tokens 24 | tee sample.txt
 grep -q Paris sample.txt
