@@ -1,16 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "checkpoint/adapters/hugging_face.h"
 
-#include <fmt/ranges.h>
-
 #include <algorithm>
 #include <map>
 #include <set>
 
+#include "checkpoint/adapters/model_tensors.h"
 #include "core/base/check.h"
 #include "core/base/error.h"
 #include "core/io/file_system.h"
-#include "core/models/architectures.h"
 
 namespace strata {
 namespace {
@@ -95,35 +93,10 @@ Place place_of(const Family& family, std::string_view prefix, const std::string&
   return place;
 }
 
-// The logical tensors of a model, in its order, once each.
-struct Wanted {
-  std::string name, role;
-  Shape shape;
-};
-std::vector<Wanted> wanted_of(const ModelSpec& spec) {
-  static constexpr std::string_view kRoles[] = {"embedding", "linear", "bias", "norm"};
-  const Model model = make_model(spec, DType::f32);
-  std::vector<Wanted> wanted;
-  for (int block = 0; block < model.num_blocks(); ++block)
-    for (const Parameter& parameter : model.parameters(block))
-      for (const LogicalTensor& tensor : parameter.pieces)
-        wanted.push_back(
-            {tensor.name, std::string(kRoles[static_cast<size_t>(parameter.role)]), tensor.shape});
-  return wanted;
-}
-
 // Buffers that old versions of transformers stored: masks and rotary frequencies.
 bool computed(const std::string& name) {
   return name.ends_with(".rotary_emb.inv_freq") || name.ends_with(".attn.bias") ||
          name.ends_with(".attn.masked_bias");
-}
-
-[[noreturn]] void differs(const std::vector<std::string>& faults, const std::string& where) {
-  throw Error(Fault::model,
-              {.what = "the model does not hold the tensors that its configuration says",
-               .where = where,
-               .found = fmt::format("{} differences\n    {}", faults.size(), fmt::join(faults, "\n    ")),
-               .expected = "the same names and shapes"});
 }
 
 }  // namespace
@@ -155,7 +128,11 @@ HfMapping from_hugging_face(const HfModel& model, std::span<const TensorSpec> st
   outer = prefix.substr(0, prefix.size() - mapping.prefix.size());
   std::vector<char> used(stored.size());
   std::vector<std::string> faults;
+<<<<<<< HEAD
   for (const Wanted& tensor : wanted_of(model.spec)) {
+=======
+  for (ModelTensor& tensor : model_tensors(model.spec)) {
+>>>>>>> gguf
     const Place place = place_of(family, mapping.prefix, tensor.name, tensor.shape);
     const auto take = [&](const std::string& state) {
       const auto found = known.find({outer + place.name, state});
@@ -198,7 +175,7 @@ HfMapping from_hugging_face(const HfModel& model, std::span<const TensorSpec> st
       faults.push_back("extra      " + to_string(stored[t]));
     }
   }
-  if (!faults.empty()) differs(faults, where);
+  if (!faults.empty()) refuse_tensors(faults, where);
   return mapping;
 }
 
@@ -217,7 +194,7 @@ HfMapping to_hugging_face(const HfModel& model, std::span<const TensorSpec> stor
   }
   std::vector<std::string> faults;
   std::map<std::string, size_t> made;  // by foreign name: index into mapping.tensors
-  for (const Wanted& tensor : wanted_of(model.spec)) {
+  for (const ModelTensor& tensor : model_tensors(model.spec)) {
     const auto found = known.find(tensor.name);
     if (found == known.end()) {
       faults.push_back(fmt::format("missing    {} {}", tensor.name, tensor.shape));
@@ -242,7 +219,7 @@ HfMapping to_hugging_face(const HfModel& model, std::span<const TensorSpec> stor
   }
   for (size_t t = 0; t < stored.size(); ++t)
     if (!used[t]) faults.push_back("extra      " + to_string(stored[t]));
-  if (!faults.empty()) differs(faults, where);
+  if (!faults.empty()) refuse_tensors(faults, where);
   return mapping;
 }
 

@@ -4,6 +4,7 @@
 #include <fmt/ranges.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
@@ -69,6 +70,29 @@ std::string tokenizer_beside(const std::string& model) {
   return "byte";
 }
 
+// A file that holds its tokenizer inside (GGUF): it is written to a folder beside the configuration, which is
+// told. A folder that is there already stays as it is.
+std::string tokenizer_of(const OpenedCheckpoint& opened, const InitArguments& arguments) {
+  namespace fs = std::filesystem;
+  if (fs::is_directory(arguments.model)) return tokenizer_beside(arguments.model);
+  const std::vector<Asset> assets = opened.source().assets();
+  const auto has = [](const Asset& asset) { return asset.name == "tokenizer.json"; };
+  if (std::none_of(assets.begin(), assets.end(), has)) return "byte";
+  const fs::path beside = arguments.output == "-" ? fs::path() : fs::path(arguments.output).parent_path();
+  const fs::path folder = beside / (fs::path(arguments.model).stem().string() + "-tokenizer");
+  if (fs::exists(folder)) return folder.string();
+  std::error_code failed;
+  fs::create_directory(folder, failed);
+  if (failed)
+    throw Error(Fault::environment, {.what = "the model's tokenizer was not written",
+                                     .where = folder.string(),
+                                     .found = failed.message(),
+                                     .fix = "choose another place with -o"});
+  for (const Asset& asset : assets)
+    if (asset.name.starts_with("tokenizer")) write_new_file((folder / asset.name).string(), asset.content);
+  return folder.string();
+}
+
 int init_from_model(const InitArguments& arguments) {
   const auto files = make_posix_file_system();
   const bool foreign = is_foreign(*files, arguments.model);
@@ -83,7 +107,7 @@ int init_from_model(const InitArguments& arguments) {
                                .fix = "see what it holds with `strata inspect " + arguments.model + "`"});
   const std::string text = finetune_toml(
       model->spec,
-      {.model = arguments.model, .tokenizer = tokenizer_beside(arguments.model), .data = arguments.data});
+      {.model = arguments.model, .tokenizer = tokenizer_of(opened, arguments), .data = arguments.data});
   if (arguments.output == "-") {
     fmt::print("{}", text);
     return 0;
@@ -119,8 +143,9 @@ int init(const InitArguments& arguments) {
 Run add_init(CLI::App& app) {
   const auto arguments = std::make_shared<InitArguments>();
   app.add_option("RECIPE", arguments->recipe, "name of a recipe");
-  app.add_option("--from", arguments->model,
-                 "in place of a recipe: a model to go on with, a Hugging Face folder or a checkpoint");
+  app.add_option(
+      "--from", arguments->model,
+      "in place of a recipe: a model to go on with, a Hugging Face folder, a GGUF file or a checkpoint");
   app.add_option("--data", arguments->data, "with --from: the file to train on")->capture_default_str();
   app.add_option("-o,--output", arguments->output,
                  "file to write, '-' for standard output; default RECIPE.toml, or tuned.toml");

@@ -3,7 +3,14 @@
 
 #include <algorithm>
 
+<<<<<<< HEAD
 #include "checkpoint/adapters/dcp_source.h"
+=======
+#include "checkpoint/adapters/gguf_model.h"
+#include "checkpoint/adapters/gguf_names.h"
+#include "checkpoint/adapters/gguf_rotary.h"
+#include "checkpoint/adapters/gguf_tokenizer.h"
+>>>>>>> gguf
 #include "checkpoint/adapters/safetensors_source.h"
 #include "checkpoint/adapters/torch_source.h"
 #include "checkpoint/adapters/universal_source.h"
@@ -90,6 +97,33 @@ OpenedCheckpoint open_model(FileSystem& files, const std::string& path, const st
   return opened;
 }
 
+// The configuration that a folder of Hugging Face would have, with the ids of special tokens.
+Asset config_of_gguf(const GgufSource& source, const HfModel& model) {
+  nlohmann::ordered_json config = make_hf_config(model.spec, ElementType::f32);
+  for (const auto& [which, key] : {std::pair("bos", "bos_token_id"), std::pair("eos", "eos_token_id"),
+                                   std::pair("padding", "pad_token_id")})
+    if (const auto id = gguf_token_id(source, which)) config[key] = *id;
+  return {"config.json", config.dump(2) + "\n"};
+}
+
+OpenedCheckpoint open_gguf(FileSystem& files, const std::string& path) {
+  OpenedCheckpoint opened;
+  auto source = std::make_unique<GgufSource>(files, path);
+  opened.model = parse_gguf_model(*source);
+  GgufMapping mapping = from_gguf(*opened.model, source->tensors(), path);
+  opened.dropped = std::move(mapping.dropped);
+  GgufTokenizer tokenizer = make_gguf_tokenizer(*source);
+  if (!tokenizer.note.empty()) opened.notes.push_back(std::move(tokenizer.note));
+  std::vector<Asset> assets = std::move(tokenizer.assets);
+  assets.push_back(config_of_gguf(*source, *opened.model));
+  opened.reordered = std::make_unique<RotaryOrderSource>(*source, std::move(mapping.head_rows));
+  opened.renamed = std::make_unique<MappedSource>(*opened.reordered, std::move(mapping.tensors),
+                                                  source->metadata(), std::move(assets));
+  opened.stored = std::move(source);
+  opened.logical = true;
+  return opened;
+}
+
 OpenedCheckpoint open_strata(FileSystem& files, const std::string& path) {
   OpenedCheckpoint opened;
   auto checkpoint = std::make_unique<StrataSource>(files, find_checkpoint(files, path));
@@ -125,6 +159,7 @@ std::optional<HfModel> model_of(const OpenedCheckpoint& opened) {
 }
 
 bool is_foreign(FileSystem& files, const std::string& path) {
+<<<<<<< HEAD
   return !files.info(path + "/" + std::string(kManifestName)) && find_format(files, path) != nullptr;
 }
 
@@ -135,6 +170,16 @@ OpenedCheckpoint open_checkpoint(FileSystem& files, const std::string& path, con
                                .where = "command line",
                                .found = path + ", whose names are ours or which is no checkpoint"});
   return open_strata(files, path);
+=======
+  return !files.info(path + "/" + std::string(kManifestName)) &&
+         (GgufSource::recognises(files, path) || SafetensorsSource::recognises(files, path) ||
+          TorchSource::recognises(files, path));
+}
+
+OpenedCheckpoint open_checkpoint(FileSystem& files, const std::string& path) {
+  if (!is_foreign(files, path)) return open_strata(files, path);
+  return GgufSource::recognises(files, path) ? open_gguf(files, path) : open_model(files, path);
+>>>>>>> gguf
 }
 
 }  // namespace strata

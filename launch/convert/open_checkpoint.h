@@ -13,13 +13,14 @@
 namespace strata {
 
 struct OpenedCheckpoint {
-  std::unique_ptr<TensorSource> stored;   // as it lies in the files
-  std::unique_ptr<TensorSource> renamed;  // made of it; null where names are ours already, or nobody's
-  bool logical = false;                   // tensors() have our logical names
-  std::optional<HfModel> model;           // when a config.json says it
-  std::optional<std::string> hf_prefix;   // of Hugging Face's names, when that is what there was
-  std::vector<std::string> dropped;       // stored tensors that are not among tensors(), with the reason
-  std::vector<std::string> notes;         // for people
+  std::unique_ptr<TensorSource> stored;     // as it lies in the files
+  std::unique_ptr<TensorSource> reordered;  // made of it, rows in our order; null where they are
+  std::unique_ptr<TensorSource> renamed;    // made of these; null where names are ours already, or nobody's
+  bool logical = false;                     // tensors() have our logical names
+  std::optional<HfModel> model;             // when a config.json or the file says it
+  std::optional<std::string> hf_prefix;     // of Hugging Face's names, when that is what there was
+  std::vector<std::string> dropped;         // stored tensors that are not among tensors(), with the reason
+  std::vector<std::string> notes;           // for people
   std::vector<std::pair<size_t, size_t>> twins;  // of stored: must be equal, one of them is dropped
 
   const TensorSource& source() const { return renamed ? *renamed : *stored; }

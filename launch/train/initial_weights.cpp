@@ -27,7 +27,7 @@ void load_initial_weights(FileSystem& files, const std::string& path, StepRunner
     throw Error(Fault::model, {.what = "there is no model to begin with",
                                .where = "model.from",
                                .found = path,
-                               .expected = "a Hugging Face folder, or a checkpoint of Strata",
+                               .expected = "a Hugging Face folder, a GGUF file, or a checkpoint of Strata",
                                .fix = "check the path, or leave model.from out for random weights"});
   const OpenedCheckpoint opened =
       open_checkpoint(files, is_foreign(files, path) ? path : find_checkpoint(files, path));

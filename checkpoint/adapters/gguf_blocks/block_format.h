@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+// Numbers in blocks, as GGUF stores them: a row is a whole number of blocks, each with its own scale.
+// Decoding only. Layouts and formulas: ggml, ggml-common.h (block_q8_0, ...) and ggml-quants.c
+// (dequantize_row_*).
+#pragma once
+
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <span>
+#include <string_view>
+
+namespace strata {
+
+struct BlockFormat {
+  std::string_view name;  // "Q8_0"
+  uint32_t ggml_type;     // the number in the file
+  int64_t elements;       // of a block
+  int64_t bytes;
+  // `blocks` whole blocks at `from`, any alignment, as floats.
+  void (*decode)(const std::byte* from, int64_t blocks, float* to);
+};
+
+extern const BlockFormat kBlockQ8_0;  // 32 of 8 bits: x = d q
+extern const BlockFormat kBlockQ4_0;  // 32 of 4 bits: x = d (q - 8)
+extern const BlockFormat kBlockQ4_1;  // 32 of 4 bits: x = d q + m
+
+std::span<const BlockFormat* const> block_formats();
+
+// The IEEE half at `from`, exactly.
+inline float load_half(const std::byte* from) {
+  uint16_t bits = 0;
+  std::memcpy(&bits, from, sizeof bits);
+  return static_cast<float>(std::bit_cast<_Float16>(bits));
+}
+
+}  // namespace strata

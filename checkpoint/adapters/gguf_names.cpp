@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0
+// Names: llama.cpp, gguf-py/gguf/constants.py (TENSOR_NAMES).
+#include "checkpoint/adapters/gguf_names.h"
+
+#include <algorithm>
+
+#include "checkpoint/adapters/model_tensors.h"
+#include "core/base/check.h"
+
+namespace strata {
+namespace {
+
+// Names without ".weight" and ".bias"; '*' is the layer. `part` of `parts` equal ones of the stored rows.
+struct Rule {
+  std::string_view logical, stored;
+  int part = 0, parts = 1;
+};
+
+constexpr Rule kRules[] = {
+    {"embedding", "token_embd"},
+    {"position_embedding", "position_embd"},
+    {"layers.*.attention_norm", "blk.*.attn_norm"},
+    {"layers.*.attention.query", "blk.*.attn_q"},
+    {"layers.*.attention.key", "blk.*.attn_k"},
+    {"layers.*.attention.value", "blk.*.attn_v"},
+    {"layers.*.attention.query_norm", "blk.*.attn_q_norm"},
+    {"layers.*.attention.key_norm", "blk.*.attn_k_norm"},
+    {"layers.*.attention.output", "blk.*.attn_output"},
+    {"layers.*.mlp_norm", "blk.*.ffn_norm"},
+    {"layers.*.mlp.gate", "blk.*.ffn_gate"},
+    {"layers.*.mlp.up", "blk.*.ffn_up"},
+    {"layers.*.mlp.down", "blk.*.ffn_down"},
+    {"final_norm", "output_norm"},
+    {"head", "output"},
+};
+constexpr Rule kFusedRules[] = {
+    {"layers.*.attention.query", "blk.*.attn_qkv", 0, 3},
+    {"layers.*.attention.key", "blk.*.attn_qkv", 1, 3},
+    {"layers.*.attention.value", "blk.*.attn_qkv", 2, 3},
+};
+
+struct Place {
+  std::string name;
+  Rule rule;
+  Shape shape;  // of the whole stored tensor
+};
+
+Place place_of(bool fused, const std::string& name, const Shape& shape) {
+  const size_t dot = name.rfind('.');
+  std::string stem = name.substr(0, dot), layer;
+  if (stem.starts_with("layers.")) {
+    const size_t end = stem.find('.', 7);
+    layer = stem.substr(7, end - 7);
+    stem = "layers.*" + stem.substr(end);
+  }
+  const auto is_it = [&](const Rule& rule) { return rule.logical == stem; };
+  const Rule* rule = std::find_if(std::begin(kFusedRules), std::end(kFusedRules), is_it);
+  if (!fused || rule == std::end(kFusedRules)) {
+    rule = std::find_if(std::begin(kRules), std::end(kRules), is_it);
+    check(rule != std::end(kRules), "[gguf] no name for '{}'", name);
+  }
+  std::string stored(rule->stored);
+  if (const size_t star = stored.find('*'); star != std::string::npos) stored.replace(star, 1, layer);
+  Place place{.name = stored + name.substr(dot), .rule = *rule, .shape = shape};
+  place.shape.set(0, shape[0] * rule->parts);
+  return place;
+}
+
+}  // namespace
+
+GgufMapping from_gguf(const HfModel& model, std::span<const TensorSpec> stored, const std::string& where) {
+  std::map<std::string_view, size_t> known;
+  for (size_t t = 0; t < stored.size(); ++t) known.emplace(stored[t].name, t);
+  GgufMapping mapping;
+  std::vector<char> used(stored.size());
+  std::vector<std::string> faults;
+  for (ModelTensor& tensor : model_tensors(model.spec)) {
+    const Place place = place_of(model.family == "gpt2", tensor.name, tensor.shape);
+    const auto found = known.find(place.name);
+    if (found == known.end()) {
+      faults.push_back(fmt::format("missing    {} {}", place.name, place.shape));
+      continue;
+    }
+    const TensorSpec& there = stored[found->second];
+    used[found->second] = 1;
+    if (there.shape != place.shape) {
+      faults.push_back(fmt::format("different  {}, which should be {}", to_string(there), place.shape));
+      continue;
+    }
+    const bool rotated = place.rule.stored == "blk.*.attn_q" || place.rule.stored == "blk.*.attn_k";
+    if (model.family == "llama" && rotated) mapping.head_rows.emplace(found->second, model.spec.head_dim);
+    MappedPiece piece = whole_piece(found->second, tensor.shape);
+    piece.begin.set(0, place.rule.part * tensor.shape[0]);
+    mapping.tensors.push_back({{.name = std::move(tensor.name),
+                                .type = there.type,
+                                .shape = tensor.shape,
+                                .role = std::move(tensor.role)},
+                               {piece}});
+  }
+  for (size_t t = 0; t < stored.size(); ++t) {
+    if (used[t]) continue;
+    if (stored[t].name == "rope_freqs.weight")
+      mapping.dropped.push_back(to_string(stored[t]) + ": computed from the configuration");
+    else
+      faults.push_back("extra      " + to_string(stored[t]));
+  }
+  if (!faults.empty()) refuse_tensors(faults, where);
+  return mapping;
+}
+
+}  // namespace strata

@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: Apache-2.0
+// GGUF's names of a model's tensors as our logical ones.
+#pragma once
+
+#include <map>
+
+#include "checkpoint/adapters/hf_config.h"
+#include "checkpoint/adapters/mapped_source.h"
+
+namespace strata {
+
+struct GgufMapping {
+  std::vector<MappedTensor> tensors;
+  std::map<size_t, int64_t> head_rows;  // of stored tensors: RotaryOrderSource puts them in order first
+  std::vector<std::string> dropped;     // with the reason
+};
+
+// Strict: every tensor of the model must be there in its shape, and nothing else; Error(model) lists all that
+// differs. `where` is the file.
+GgufMapping from_gguf(const HfModel& model, std::span<const TensorSpec> stored, const std::string& where);
+
+}  // namespace strata

@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+// The Llama family's queries and keys, in our order. GGUF keeps the rows of a head so that the two of a
+// rotated pair are neighbours (0, d/2, 1, d/2 + 1, ...); here, as at Hugging Face, the first halves of all
+// pairs come before the second (0, 1, ..., d/2, d/2 + 1, ...). Rows move, no element changes. Source:
+// convert_hf_to_gguf.py of llama.cpp, LlamaModel.permute, undone.
+#pragma once
+
+#include <map>
+
+#include "checkpoint/logical.h"
+
+namespace strata {
+
+class RotaryOrderSource : public TensorSource {
+ public:
+  // `head_rows`: the rows of a head (even, a divisor of the tensor's) by index of the tensors to be put in
+  // order; all others are as they were. `source` lives longer.
+  RotaryOrderSource(const TensorSource& source, std::map<size_t, int64_t> head_rows);
+
+  std::string format() const override { return source_.format(); }
+  std::string path() const override { return source_.path(); }
+  std::span<const TensorSpec> tensors() const override { return source_.tensors(); }
+  const nlohmann::json& metadata() const override { return source_.metadata(); }
+  std::optional<Digest> stored_digest(size_t tensor) const override;
+  // Holds the stored rows of one head beside the result.
+  void read(size_t tensor, const Rect& rect, const StridedTarget& into) const override;
+
+ private:
+  const TensorSource& source_;
+  std::map<size_t, int64_t> head_rows_;
+};
+
+}  // namespace strata

@@ -1,0 +1,206 @@
+// SPDX-License-Identifier: Apache-2.0
+// Keys and kinds of tokens: ggml, docs/gguf.md. Pre-tokenizers: llama.cpp, src/llama-vocab.cpp, each as its
+// own tokenizer.json declares it.
+#include "checkpoint/adapters/gguf_tokenizer.h"
+
+#include <algorithm>
+
+#include "core/base/error.h"
+
+namespace strata {
+namespace {
+
+using nlohmann::json;
+
+constexpr int64_t kTokens = 1 << 21;
+
+struct Kind {
+  std::string_view pre;      // tokenizer.ggml.pre
+  std::string_view pattern;  // of words; empty: GPT-2's, which ByteLevel knows
+  bool single_digits = false, nfc = false, ignore_merges = false, begins = false;
+};
+
+constexpr std::string_view kLlama3 =
+    R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
+constexpr std::string_view kQwen2 =
+    R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
+
+constexpr Kind kKinds[] = {
+    {.pre = "gpt-2", .pattern = ""},
+    {.pre = "smollm", .pattern = "", .single_digits = true},
+    {.pre = "llama-bpe", .pattern = kLlama3, .ignore_merges = true, .begins = true},
+    {.pre = "qwen2", .pattern = kQwen2, .nfc = true},
+};
+
+[[noreturn]] void refuse(const GgufSource& source, std::string found, std::string expected) {
+  throw Error(Fault::model, {.what = "the tokenizer in this file is damaged",
+                             .where = source.path(),
+                             .found = std::move(found),
+                             .expected = std::move(expected),
+                             .fix = "fetch or write the file again"});
+}
+
+std::string text_of(const GgufSource& source, const std::string& key) {
+  const auto found = source.header().values.find("tokenizer." + key);
+  return found != source.header().values.end() && found->is_string() ? found->get<std::string>() : "";
+}
+
+bool flag_of(const GgufSource& source, const std::string& key, bool otherwise) {
+  const auto found = source.header().values.find("tokenizer." + key);
+  return found != source.header().values.end() && found->is_boolean() ? found->get<bool>() : otherwise;
+}
+
+json byte_level(bool with_pattern) {
+  return {{"type", "ByteLevel"},
+          {"add_prefix_space", false},
+          {"trim_offsets", true},
+          {"use_regex", with_pattern}};
+}
+
+json pre_tokenizer(const Kind& kind) {
+  json parts = json::array();
+  if (kind.single_digits) parts.push_back({{"type", "Digits"}, {"individual_digits", true}});
+  if (!kind.pattern.empty())
+    parts.push_back({{"type", "Split"},
+                     {"pattern", {{"Regex", kind.pattern}}},
+                     {"behavior", "Isolated"},
+                     {"invert", false}});
+  parts.push_back(byte_level(kind.pattern.empty()));
+  if (parts.size() == 1) return parts[0];
+  return {{"type", "Sequence"}, {"pretokenizers", std::move(parts)}};
+}
+
+// What is put around every text.
+json post_processor(const std::vector<std::string>& tokens, std::optional<int64_t> first,
+                    std::optional<int64_t> last) {
+  if (!first && !last) return byte_level(true);
+  json single = json::array(), pair = json::array(), special = json::object();
+  const auto add = [&](const std::optional<int64_t>& id, int type) {
+    if (!id) return;
+    const std::string& token = tokens[static_cast<size_t>(*id)];
+    const json piece = {{"SpecialToken", {{"id", token}, {"type_id", type}}}};
+    if (type == 0) single.push_back(piece);
+    pair.push_back(piece);
+    special[token] = {{"id", token}, {"ids", {*id}}, {"tokens", {token}}};
+  };
+  const auto add_text = [&](const char* name, int type) {
+    const json piece = {{"Sequence", {{"id", name}, {"type_id", type}}}};
+    if (type == 0) single.push_back(piece);
+    pair.push_back(piece);
+  };
+  for (const int type : {0, 1}) {
+    add(first, type);
+    add_text(type == 0 ? "A" : "B", type);
+    add(last, type);
+  }
+  json around = {
+      {"type", "TemplateProcessing"}, {"single", single}, {"pair", pair}, {"special_tokens", special}};
+  return {{"type", "Sequence"}, {"processors", json::array({byte_level(true), std::move(around)})}};
+}
+
+// Tokens that are found in a text before anything else: control tokens and those of users.
+json added_tokens(const std::vector<std::string>& tokens, const std::vector<double>& types) {
+  json added = json::array();
+  for (size_t id = 0; id < types.size(); ++id) {
+    const bool special = types[id] == 3;
+    if (!special && types[id] != 4) continue;
+    added.push_back({{"id", id},
+                     {"content", tokens[id]},
+                     {"single_word", false},
+                     {"lstrip", false},
+                     {"rstrip", false},
+                     {"normalized", false},
+                     {"special", special}});
+  }
+  return added;
+}
+
+json vocabulary(const GgufSource& source, const std::vector<std::string>& tokens) {
+  json vocab = json::object();
+  for (size_t id = 0; id < tokens.size(); ++id)
+    if (tokens[id].empty() || !vocab.emplace(tokens[id], id).second)
+      refuse(source, fmt::format("token {} is empty, or another's text again", id), "each once");
+  return vocab;
+}
+
+json merges(const GgufSource& source) {
+  std::vector<std::string> texts = source.texts("tokenizer.ggml.merges", 2 * kTokens);
+  json list = json::array();
+  for (std::string& merge : texts) {
+    const size_t space = merge.find(' ', 1);
+    if (space == std::string::npos || space + 1 == merge.size() ||
+        merge.find(' ', space + 1) != std::string::npos)
+      refuse(source, fmt::format("the merge '{}'", merge.substr(0, 40)), "two pieces with a space between");
+    list.push_back(std::move(merge));
+  }
+  if (list.empty()) refuse(source, "no tokenizer.ggml.merges", "those of its vocabulary");
+  return list;
+}
+
+Asset tokenizer_config(const GgufSource& source, const std::vector<std::string>& tokens) {
+  nlohmann::ordered_json config = {{"tokenizer_class", "PreTrainedTokenizerFast"},
+                                   {"clean_up_tokenization_spaces", false}};
+  for (const auto& [which, key] : {std::pair("bos", "bos_token"), std::pair("eos", "eos_token"),
+                                   std::pair("padding", "pad_token"), std::pair("unknown", "unk_token")})
+    if (const auto id = gguf_token_id(source, which)) config[key] = tokens[static_cast<size_t>(*id)];
+  if (const std::string chat = text_of(source, "chat_template"); !chat.empty())
+    config["chat_template"] = chat;
+  return {"tokenizer_config.json", config.dump(2) + "\n"};
+}
+
+}  // namespace
+
+std::optional<int64_t> gguf_token_id(const GgufSource& source, const std::string& which) {
+  const auto found = source.header().values.find("tokenizer.ggml." + which + "_token_id");
+  const auto tokens = source.header().arrays.find("tokenizer.ggml.tokens");
+  if (found == source.header().values.end() || tokens == source.header().arrays.end()) return std::nullopt;
+  if (!found->is_number_integer() || *found < 0 || *found >= tokens->second.count) return std::nullopt;
+  return found->get<int64_t>();
+}
+
+GgufTokenizer make_gguf_tokenizer(const GgufSource& source) {
+  const std::string model = text_of(source, "ggml.model"), pre = text_of(source, "ggml.pre");
+  const auto kind =
+      std::find_if(std::begin(kKinds), std::end(kKinds), [&](const Kind& k) { return k.pre == pre; });
+  if (!source.header().arrays.contains("tokenizer.ggml.tokens"))
+    return {.note = "the file holds no tokenizer"};
+  if (model != "gpt2" || kind == std::end(kKinds))
+    return {.note = fmt::format(
+                "its tokenizer is not taken along: '{}' with pre-tokenizer '{}' is not known here",
+                model.substr(0, 40), pre.substr(0, 40))};
+  const std::vector<std::string> tokens = source.texts("tokenizer.ggml.tokens", kTokens);
+  const std::vector<double> types = source.numbers("tokenizer.ggml.token_type", kTokens);
+  if (!types.empty() && types.size() != tokens.size())
+    refuse(source, fmt::format("{} kinds of {} tokens", types.size(), tokens.size()), "one each");
+  json bpe = {{"type", "BPE"},
+              {"dropout", nullptr},
+              {"unk_token", nullptr},
+              {"continuing_subword_prefix", nullptr},
+              {"end_of_word_suffix", nullptr},
+              {"fuse_unk", false},
+              {"byte_fallback", false},
+              {"ignore_merges", kind->ignore_merges},
+              {"vocab", vocabulary(source, tokens)},
+              {"merges", merges(source)}};
+  const auto if_wanted = [&](const char* flag, bool otherwise, const char* which) {
+    return flag_of(source, flag, otherwise) ? gguf_token_id(source, which) : std::nullopt;
+  };
+  json whole = {
+      {"version", "1.0"},
+      {"truncation", nullptr},
+      {"padding", nullptr},
+      {"added_tokens", added_tokens(tokens, types)},
+      {"normalizer", kind->nfc ? json{{"type", "NFC"}} : json()},
+      {"pre_tokenizer", pre_tokenizer(*kind)},
+      {"post_processor", post_processor(tokens, if_wanted("ggml.add_bos_token", kind->begins, "bos"),
+                                        if_wanted("ggml.add_eos_token", false, "eos"))},
+      {"decoder", byte_level(true)},
+      {"model", std::move(bpe)}};
+  try {
+    return {.assets = {{"tokenizer.json", whole.dump()}, tokenizer_config(source, tokens)}};
+  } catch (const json::type_error&) {
+    refuse(source, "a token that is no UTF-8", "text: bytes are spelled as characters");
+  }
+}
+
+}  // namespace strata
