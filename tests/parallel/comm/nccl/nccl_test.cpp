@@ -230,6 +230,40 @@ TEST_F(Nccl, TheWatchFindsAFaultByItself) {
                           HasSubstr("rank 1@"), HasSubstr("remote process exited"), HasSubstr("NCCL_DEBUG")));
 }
 
+// So that kernels end while the caller waits for their stream.
+TEST_F(Nccl, TheWatchHearsOfAnAbort) {
+  EXPECT_THAT(failure_of(2,
+                         [&](World& job) {
+                           const GpuRank rank(job);
+                           const auto comm = rank.everybody();
+                           if (job.rank() == 1) job.abort("the user said so");
+                           for (int i = 0; i < 500 && nccl_counts().aborted < 2; ++i)
+                             std::this_thread::sleep_for(std::chrono::milliseconds(10));
+                           EXPECT_EQ(nccl_counts().aborted, 2);
+                           comm->all_reduce(*rank.stream, rank.on_gpu({1}));
+                         }),
+              HasSubstr("the user said so"));
+}
+
+TEST_F(Nccl, AnAbortEndsConnecting) {
+  EXPECT_THAT(failure_of(2,
+                         [&](World& job) {
+                           if (job.rank() == 0) {
+                             EXPECT_THROW(GpuRank(job).everybody("data"), JobAborted);
+                             job.group({.purpose = "data", .members = {0, 1}})->barrier();
+                             return;
+                           }
+                           const auto host = job.group({.purpose = "data", .members = {0, 1}});
+                           std::vector<uint8_t> id(sizeof(ncclUniqueId) + 1);
+                           WorkerPool pool(1);
+                           CpuStream stream(pool);
+                           host->broadcast(stream, Tensor::borrow(id.data(), DType::u8, {int64_t(id.size())}),
+                                           0);
+                           throw Error(Fault::communication, {.what = "the GPU fell off the bus"});
+                         }),
+              HasSubstr("fell off the bus"));
+}
+
 TEST_F(Nccl, AFaultDuringAnOperationEndsIt) {
   const std::string text = failure_of(3, [&](World& job) {
     const GpuRank rank(job);
