@@ -35,7 +35,7 @@
 #include "launch/train/stop_request.h"
 #include "launch/train/tokenizer_files.h"
 #include "optim/schedule.h"
-#include "parallel/comm/host_staging.h"
+#include "parallel/comm/device_world.h"
 #include "parallel/watchdog.h"
 
 namespace strata {
@@ -57,9 +57,10 @@ class Trainer {
         tokenizer_files_(tokenizer_files(*files_, config_.data.tokenizer)),
         train_source_(data_.train_source(config_)),
         device_(choose_device(config_.run.device, local_rank()), narrow<int>(config_.run.threads)),
-        staged_(device_.is_gpu() ? stage_on_host(job.world, device_.host_memory()) : nullptr),
-        place_(staged_ ? *staged_ : job.world, place_options(config_, job.world.size(), model_vocab()),
-               config_.model.tied),
+        device_world_(make_device_world(job.world, device_.device(), device_.host_memory(),
+                                        config_.run.mode == RunMode::ordered)),
+        place_(device_world_ ? *device_world_ : job.world,
+               place_options(config_, job.world.size(), model_vocab()), config_.model.tied),
         model_(build_model(config_, data_.tokenizer->vocab_size(), place_.split())),
         rule_(build_update_rule(config_)),
         guard_({.non_finite = config_.guard.nan == NanAction::skip ? OnNonFinite::skip : OnNonFinite::stop,
@@ -118,7 +119,7 @@ class Trainer {
   std::vector<Asset> tokenizer_files_;  // of the checkpoints
   DataSource train_source_;
   RunDevice device_;
-  std::unique_ptr<World> staged_;  // of a GPU
+  std::unique_ptr<World> device_world_;  // of GPUs; null: the job's serves
   RankPlace place_;
   Model model_;
   std::unique_ptr<UpdateRule> rule_;

@@ -40,6 +40,23 @@ elseif(STRATA_CUDA)
   strata_package("CUDA ${CUDAToolkit_VERSION}, for ${CMAKE_CUDA_ARCHITECTURES}" TRUE "" "")
 endif()
 
+# Collectives by NCCL, from the version on whose communicators need not block; of the pretended GPU, its header.
+set(STRATA_NCCL "")
+if(STRATA_CUDA)
+  find_path(STRATA_NCCL_INCLUDE nccl.h HINTS ${CUDAToolkit_INCLUDE_DIRS} ${STRATA_CUDA_INCLUDE})
+  find_library(STRATA_NCCL_LIBRARY nccl HINTS ${CUDAToolkit_LIBRARY_DIR})
+  if(STRATA_NCCL_INCLUDE)
+    file(STRINGS ${STRATA_NCCL_INCLUDE}/nccl.h version REGEX "define NCCL_(MAJOR|MINOR) ")
+    string(REGEX REPLACE "[^0-9]*([0-9]+)[^0-9]*([0-9]+).*" "\\1.\\2" version "${version}")
+    if(version VERSION_GREATER_EQUAL 2.18 AND STRATA_CUDA STREQUAL "emulated")
+      set(STRATA_NCCL emulated)
+    elseif(version VERSION_GREATER_EQUAL 2.18 AND STRATA_NCCL_LIBRARY)
+      set(STRATA_NCCL ${STRATA_NCCL_LIBRARY})
+    endif()
+  endif()
+  strata_package("NCCL ${version}" "${STRATA_NCCL}" "libnccl-dev (2.18 or later)" "ranks exchange GPU tensors through the host")
+endif()
+
 if(STRATA_CUDA)
   add_library(strata_cuda_toolkit INTERFACE)
   if(STRATA_CUDA STREQUAL "emulated")
@@ -47,7 +64,8 @@ if(STRATA_CUDA)
     target_include_directories(strata_cuda_toolkit INTERFACE ${PROJECT_SOURCE_DIR}/tests/support/cuda_on_cpu)
     set(stand_in ${PROJECT_SOURCE_DIR}/tests/support/cuda_on_cpu)
     file(GLOB runtime CONFIGURE_DEPENDS ${stand_in}/*.cpp)
-    list(REMOVE_ITEM runtime ${stand_in}/blas.cpp ${stand_in}/sdpa.cpp)  # of core/ops
+    list(REMOVE_ITEM runtime ${stand_in}/blas.cpp ${stand_in}/sdpa.cpp  # of core/ops
+         ${stand_in}/nccl.cpp)  # of parallel/comm
     add_library(strata_cuda_on_cpu STATIC ${runtime})
     target_include_directories(strata_cuda_on_cpu SYSTEM PUBLIC ${STRATA_CUDA_INCLUDE})
     # What switches between fibers is not itself looked at by the thread sanitizer: it tells it what happens.
