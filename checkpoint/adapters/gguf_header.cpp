@@ -15,6 +15,11 @@ constexpr uint64_t kExtent = uint64_t{1} << 40;
 
 constexpr int64_t kSizes[] = {1, 1, 2, 2, 4, 4, 4, 1, 0, 0, 8, 8, 8};  // by GgufType; 0: of no fixed size
 
+// Messages show names: nothing in them reaches a terminal but letters.
+bool printable(const std::string& name) {
+  return !name.empty() && std::all_of(name.begin(), name.end(), [](char c) { return c > ' ' && c < 127; });
+}
+
 GgufType take_type(GgufCursor& cursor, const std::string& key) {
   const auto type = cursor.take<uint32_t>("a value's type");
   if (type >= std::size(kSizes))
@@ -83,8 +88,7 @@ void take_values(GgufCursor& cursor, uint64_t keys, GgufHeader& header) {
   int64_t texts = kTextBytes;
   for (uint64_t k = 0; k < keys; ++k) {
     const std::string key = cursor.text(kKeyBytes, "a key");
-    if (!std::all_of(key.begin(), key.end(), [](char c) { return c > ' ' && c < 127; }) || key.empty())
-      cursor.refuse("a key with other characters than printable ASCII");
+    if (!printable(key)) cursor.refuse("a key with other characters than printable ASCII");
     if (header.values.contains(key) || header.arrays.contains(key))
       cursor.refuse(fmt::format("'{}' twice", key), "each once");
     const GgufType type = take_type(cursor, key);
@@ -103,6 +107,7 @@ void take_values(GgufCursor& cursor, uint64_t keys, GgufHeader& header) {
 
 GgufTensor take_tensor(GgufCursor& cursor) {
   GgufTensor tensor{.name = cursor.text(kNameBytes, "a tensor's name")};
+  if (!printable(tensor.name)) cursor.refuse("a tensor's name with other characters than printable ASCII");
   const auto rank = cursor.take<uint32_t>("a tensor's rank");
   if (rank < 1 || rank > 4) cursor.refuse(fmt::format("tensor '{}' of rank {}", tensor.name, rank), "1 to 4");
   std::array<uint64_t, 4> extents{};

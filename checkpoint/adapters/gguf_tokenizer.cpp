@@ -130,7 +130,7 @@ json merges(const GgufSource& source) {
     const size_t space = merge.find(' ', 1);
     if (space == std::string::npos || space + 1 == merge.size() ||
         merge.find(' ', space + 1) != std::string::npos)
-      refuse(source, fmt::format("the merge '{}'", merge.substr(0, 40)), "two pieces with a space between");
+      refuse(source, fmt::format("merge {}", list.size()), "two pieces with a space between");
     list.push_back(std::move(merge));
   }
   if (list.empty()) refuse(source, "no tokenizer.ggml.merges", "those of its vocabulary");
@@ -165,9 +165,9 @@ GgufTokenizer make_gguf_tokenizer(const GgufSource& source) {
   if (!source.header().arrays.contains("tokenizer.ggml.tokens"))
     return {.note = "the file holds no tokenizer"};
   if (model != "gpt2" || kind == std::end(kKinds))
-    return {.note = fmt::format(
-                "its tokenizer is not taken along: '{}' with pre-tokenizer '{}' is not known here",
-                model.substr(0, 40), pre.substr(0, 40))};
+    return {.note =
+                fmt::format("its tokenizer is not taken along: {} with pre-tokenizer {} is not known here",
+                            json(model).dump().substr(0, 40), json(pre).dump().substr(0, 40))};
   const std::vector<std::string> tokens = source.texts("tokenizer.ggml.tokens", kTokens);
   const std::vector<double> types = source.numbers("tokenizer.ggml.token_type", kTokens);
   if (!types.empty() && types.size() != tokens.size())
