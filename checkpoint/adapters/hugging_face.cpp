@@ -128,11 +128,7 @@ HfMapping from_hugging_face(const HfModel& model, std::span<const TensorSpec> st
   outer = prefix.substr(0, prefix.size() - mapping.prefix.size());
   std::vector<char> used(stored.size());
   std::vector<std::string> faults;
-<<<<<<< HEAD
-  for (const Wanted& tensor : wanted_of(model.spec)) {
-=======
-  for (ModelTensor& tensor : model_tensors(model.spec)) {
->>>>>>> gguf
+  for (const ModelTensor& tensor : model_tensors(model.spec)) {
     const Place place = place_of(family, mapping.prefix, tensor.name, tensor.shape);
     const auto take = [&](const std::string& state) {
       const auto found = known.find({outer + place.name, state});

@@ -3,14 +3,11 @@
 
 #include <algorithm>
 
-<<<<<<< HEAD
 #include "checkpoint/adapters/dcp_source.h"
-=======
 #include "checkpoint/adapters/gguf_model.h"
 #include "checkpoint/adapters/gguf_names.h"
 #include "checkpoint/adapters/gguf_rotary.h"
 #include "checkpoint/adapters/gguf_tokenizer.h"
->>>>>>> gguf
 #include "checkpoint/adapters/safetensors_source.h"
 #include "checkpoint/adapters/torch_source.h"
 #include "checkpoint/adapters/universal_source.h"
@@ -159,27 +156,20 @@ std::optional<HfModel> model_of(const OpenedCheckpoint& opened) {
 }
 
 bool is_foreign(FileSystem& files, const std::string& path) {
-<<<<<<< HEAD
-  return !files.info(path + "/" + std::string(kManifestName)) && find_format(files, path) != nullptr;
+  return !files.info(path + "/" + std::string(kManifestName)) &&
+         (GgufSource::recognises(files, path) || find_format(files, path) != nullptr);
 }
 
 OpenedCheckpoint open_checkpoint(FileSystem& files, const std::string& path, const std::string& map) {
-  if (is_foreign(files, path)) return open_model(files, path, map);
-  if (!map.empty())
-    throw Error(Fault::usage, {.what = "--map is for checkpoints of other programs",
+  const bool foreign = is_foreign(files, path), gguf = foreign && GgufSource::recognises(files, path);
+  if (!map.empty() && (!foreign || gguf))
+    throw Error(Fault::usage, {.what = "--map is for foreign names",
                                .where = "command line",
-                               .found = path + ", whose names are ours or which is no checkpoint"});
-  return open_strata(files, path);
-=======
-  return !files.info(path + "/" + std::string(kManifestName)) &&
-         (GgufSource::recognises(files, path) || SafetensorsSource::recognises(files, path) ||
-          TorchSource::recognises(files, path));
-}
-
-OpenedCheckpoint open_checkpoint(FileSystem& files, const std::string& path) {
-  if (!is_foreign(files, path)) return open_strata(files, path);
-  return GgufSource::recognises(files, path) ? open_gguf(files, path) : open_model(files, path);
->>>>>>> gguf
+                               .found = path + (gguf ? ", a GGUF file, whose names are known"
+                                                     : ", whose names are ours or which is no checkpoint"),
+                               .fix = "leave --map out"});
+  if (gguf) return open_gguf(files, path);
+  return foreign ? open_model(files, path, map) : open_strata(files, path);
 }
 
 }  // namespace strata
