@@ -53,10 +53,8 @@ class PageLocked {
   std::mutex mutex_;
   std::map<const char*, size_t> pieces_;
 };
-PageLocked& page_locked() {
-  static auto* const all = new PageLocked;  // never destroyed: static objects may still free memory
-  return *all;
-}
+PageLocked* const all_page_locked = new PageLocked;  // before main(), and never destroyed: as all_addresses
+PageLocked& page_locked() { return *all_page_locked; }
 
 int num_devices() {
   const char* const wish = std::getenv("STRATA_CUDA_DEVICES");

@@ -108,12 +108,10 @@ class Addresses {
   std::map<int, size_t> held_;
 };
 
-// Of the process, as a GPU's memory is.
-Addresses& addresses() {
-  static Addresses* const all =
-      new Addresses;  // never destroyed: static objects may still free device memory
-  return *all;
-}
+// Of the process, as a GPU's memory is. Never destroyed: static objects may still free device memory. Made
+// before main(): ThreadSanitizer, which this is built without, would not see who waits for whom on first use.
+Addresses* const all_addresses = new Addresses;
+Addresses& addresses() { return *all_addresses; }
 
 }  // namespace
 

@@ -66,10 +66,8 @@ std::mutex& library() {
   static std::mutex mutex;
   return mutex;
 }
-std::map<uint64_t, std::shared_ptr<Clique>>& cliques() {
-  static auto* const all = new std::map<uint64_t, std::shared_ptr<Clique>>;
-  return *all;
-}
+auto* const all_cliques = new std::map<uint64_t, std::shared_ptr<Clique>>;  // before main(): as all_addresses
+std::map<uint64_t, std::shared_ptr<Clique>>& cliques() { return *all_cliques; }
 struct Faults {
   int rank = -1;
   ncclResult_t code = ncclSuccess;

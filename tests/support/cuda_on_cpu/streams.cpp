@@ -30,10 +30,8 @@ std::recursive_mutex& device() {
   static std::recursive_mutex mutex;
   return mutex;
 }
-std::set<std::shared_ptr<Queue>>& queues() {
-  static auto* const all = new std::set<std::shared_ptr<Queue>>;
-  return *all;
-}
+auto* const all_queues = new std::set<std::shared_ptr<Queue>>;  // before main(): as all_addresses
+std::set<std::shared_ptr<Queue>>& queues() { return *all_queues; }
 
 void step(Queue& queue) {
   const auto work = std::move(queue.waiting.front());
