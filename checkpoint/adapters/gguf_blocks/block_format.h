@@ -28,11 +28,17 @@ extern const BlockFormat kBlockQ4_1;  // 32 of 4 bits: x = d q + m
 
 std::span<const BlockFormat* const> block_formats();
 
-// The IEEE half at `from`, exactly.
+// The IEEE half at `from`, exactly. By hand: not every compiler has the type on every x86-64.
 inline float load_half(const std::byte* from) {
-  uint16_t bits = 0;
-  std::memcpy(&bits, from, sizeof bits);
-  return static_cast<float>(std::bit_cast<_Float16>(bits));
+  uint16_t half = 0;
+  std::memcpy(&half, from, sizeof half);
+  const uint32_t sign = uint32_t{half} >> 15 << 31, exponent = half >> 10 & 31, fraction = half & 1023;
+  if (exponent == 0) {  // zero and subnormals: units of 2^-24
+    const float magnitude = static_cast<float>(fraction) * 0x1p-24F;
+    return sign != 0 ? -magnitude : magnitude;
+  }
+  const uint32_t wide = exponent == 31 ? 255 : exponent + 112;
+  return std::bit_cast<float>(sign | wide << 23 | fraction << 13);
 }
 
 }  // namespace strata
