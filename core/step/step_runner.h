@@ -53,7 +53,8 @@ class StepRunner {
              ExecutorOptions executor = {});
   ~StepRunner();
 
-  // Initial values from (seed, tensor name, element index): the same on every layout.
+  // Initial values from (seed, tensor name, element index): the same on every layout. Takes device memory for
+  // one parameter in f32 meanwhile.
   void initialize(uint64_t seed);
   std::vector<LogicalState> logical_states() const;
   void weights_changed();  // brings the weights of every shard together again, and packs them

@@ -46,7 +46,8 @@ class Mapper {
     throw Error(Fault::usage, {.what = "a rule of the map does not fit",
                                .where = fmt::format("{}:{}", path_, line),
                                .found = std::move(found),
-                               .expected = std::move(expected)});
+                               .expected = std::move(expected),
+                               .fix = "checkpoint/map.md says what a rule may be"});
   }
 
   Rule read(const toml::table& table) const {

@@ -168,6 +168,12 @@ OpenedCheckpoint open_checkpoint(FileSystem& files, const std::string& path, con
                                .found = path + (gguf ? ", a GGUF file, whose names are known"
                                                      : ", whose names are ours or which is no checkpoint"),
                                .fix = "leave --map out"});
+  if (const auto info = files.info(path); !foreign && info && info->type != FileInfo::Type::directory)
+    throw Error(Fault::model,
+                {.what = "this file is in no format that we read",
+                 .where = path,
+                 .expected = "safetensors, torch.save or GGUF; or the folder of a checkpoint or model",
+                 .fix = "name the folder if it is a part of one"});
   if (gguf) return open_gguf(files, path);
   return foreign ? open_model(files, path, map) : open_strata(files, path);
 }

@@ -2,11 +2,11 @@
 // OUT/metrics.jsonl: one JSON object per optimizer step, for programs and people alike.
 //
 // Keys, in this order: step, loss, valid_loss (only after an evaluation), grad_norm, lr, tokens,
-// tokens_per_s, step_ms, mfu (null when unknown), joules (where known), memory {device, host, nvme: bytes},
-// wait {lane: ms}; then nonfinite and skipped (only when true), phase (only when named), tokens_seen,
-// steps_total, flops, memory_peak {device, host, nvme}. loss, valid_loss, grad_norm and lr are the shortest
-// text that gives back the same double, so two runs can be compared bit for bit. A value that is not finite
-// is null, and the line says "nonfinite": true.
+// tokens_per_s, step_ms, mfu (null when unknown), joules (where known: every rank is taken to have a GPU of
+// its own), memory {device, host, nvme: bytes}, wait {lane: ms}; then nonfinite and skipped (only when true),
+// phase (only when named), tokens_seen, steps_total, flops, memory_peak {device, host, nvme}. loss,
+// valid_loss, grad_norm and lr are the shortest text that gives back the same double, so two runs can be
+// compared bit for bit. A value that is not finite is null, and the line says "nonfinite": true.
 #pragma once
 
 #include <cstdint>

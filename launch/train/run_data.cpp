@@ -6,7 +6,6 @@
 #include <filesystem>
 
 #include "core/base/hash.h"
-#include "core/base/log.h"
 #include "core/data/supervision.h"
 #include "core/data/tokenize.h"
 
@@ -31,20 +30,21 @@ DataSource source(const std::shared_ptr<const Dataset>& dataset, const Config& c
                               .vocab_size = vocab});
 }
 
-void require_learning(const Dataset& dataset, Packing packing) {
+// Throws Error(data) when nothing would be learned; says what is.
+void require_learning(const Dataset& dataset, Packing packing, std::vector<std::string>& notes) {
   if (!dataset.corpus().has_mask()) return;
   const Supervision found = count_supervision(dataset, packing);
   require_supervision(found, dataset);
-  log::info("{}: {} of {} tokens are learned, in {} records", dataset.name(), found.learned, found.tokens,
-            found.documents);
+  notes.push_back(fmt::format("{}: {} of {} tokens are learned, in {} records", dataset.name(), found.learned,
+                              found.tokens, found.documents));
   if (found.unlearned > 0)
-    log::warn("{}: nothing is learned from {} of {} records", dataset.name(), found.unlearned,
-              found.documents);
+    notes.push_back(fmt::format("{}: nothing is learned from {} of {} records", dataset.name(),
+                                found.unlearned, found.documents));
   if (found.cut > 0)
-    log::warn(
+    notes.push_back(fmt::format(
         "{}: {} of {} records are cut by the end of a sample (data.seq_len = {}) and partly learned without "
         "what came before",
-        dataset.name(), found.cut, found.documents, dataset.seq_len());
+        dataset.name(), found.cut, found.documents, dataset.seq_len()));
 }
 
 }  // namespace
@@ -73,8 +73,8 @@ RunData open_run_data(const Config& config, const std::string& cache) {
   data.train = std::make_shared<Dataset>(
       Dataset::Desc{.corpus = corpus, .range = split.train, .seq_len = config.data.seq_len});
   require_step_fits(*data.train, config.batch.tokens_per_step);
-  require_learning(*data.train, config.data.packing);
-  if (data.valid) require_learning(*data.valid, config.data.packing);
+  require_learning(*data.train, config.data.packing, data.notes);
+  if (data.valid) require_learning(*data.valid, config.data.packing, data.notes);
   return data;
 }
 

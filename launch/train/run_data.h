@@ -15,6 +15,7 @@ struct RunData {
   std::shared_ptr<const Tokenizer> tokenizer;
   std::shared_ptr<const Dataset> train, valid;  // valid may be absent
   uint64_t fingerprint = 0;                     // of the tokens: a resumed run must find the same
+  std::vector<std::string> notes;               // what is learned of supervised data, a line each
 
   DataSource train_source(const Config& config) const;
   DataSource valid_source(const Config& config) const;

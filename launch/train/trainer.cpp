@@ -8,7 +8,6 @@
 #include <cmath>
 #include <cstring>
 #include <fstream>
-#include <iostream>
 #include <numeric>
 #include <utility>
 
@@ -18,7 +17,7 @@
 #include "core/step/step_runner.h"
 #include "launch/bisect/record_writer.h"
 #include "launch/config/print.h"
-#include "launch/metrics/humanize.h"
+#include "launch/train/announce.h"
 #include "launch/train/build.h"
 #include "launch/train/build_identity.h"
 #include "launch/train/due.h"
@@ -58,7 +57,7 @@ class Trainer {
         train_source_(data_.train_source(config_)),
         device_(choose_device(config_.run.device, local_rank()), narrow<int>(config_.run.threads)),
         device_world_(make_device_world(job.world, device_.device(), device_.host_memory(),
-                                        config_.run.mode == RunMode::ordered)),
+                                        config_.run.mode == RunMode::ordered, &device_communication_)),
         place_(device_world_ ? *device_world_ : job.world,
                place_options(config_, job.world.size(), model_vocab()), config_.model.tied),
         model_(build_model(config_, data_.tokenizer->vocab_size(), place_.split())),
@@ -89,8 +88,7 @@ class Trainer {
   ClipRule clip_rule();
   ExecutorOptions hooks();
   void start();
-  void print_summary() const;
-  RunSummary summary() const;
+  RunFacts facts() const;
   // One rank's model has its share of every layer and all of them; the data ranks do the same for other
   // tokens.
   double job_flops() const {
@@ -119,6 +117,7 @@ class Trainer {
   std::vector<Asset> tokenizer_files_;  // of the checkpoints
   DataSource train_source_;
   RunDevice device_;
+  std::string device_communication_;     // what was chosen for GPUs, for people
   std::unique_ptr<World> device_world_;  // of GPUs; null: the job's serves
   RankPlace place_;
   Model model_;
@@ -237,45 +236,23 @@ void Trainer::start() {
   }
   peak_flops_ = device_.peak_flops(model_.compute) * job_.world.size();
   if (!leads()) return;
-  print_summary();
-  reporter_ =
-      std::make_unique<Reporter>(*files_, folder_, loaded_, summary(), resumed_after, job_.world.size() > 1);
+  announce(facts());
+  reporter_ = std::make_unique<Reporter>(*files_, folder_, loaded_, summary_of(facts()), resumed_after,
+                                         job_.world.size() > 1);
 }
 
-void Trainer::print_summary() const {
-  const Geometry& geometry = plan_.geometry();
-  const auto& memory = plan_.train().memory;
-  fmt::print("\n{}", effective_toml(loaded_));
-  fmt::print("\nmodel      {} parameters, {} layers, vocabulary {}\n", model_.num_parameters(),
-             model_.spec.layers, model_.spec.vocab);
-  if (!config_.model.from.empty()) fmt::print("           begun with {}\n", config_.model.from);
-  fmt::print("data       {} tokens to train on, {} to validate\n",
-             data_.train->num_samples() * data_.train->seq_len(),
-             data_.valid ? data_.valid->num_samples() * data_.valid->seq_len() : 0);
-  fmt::print("step       {} tokens = {} micro-batches of {} x {}, {} actions, {:.2f} GFLOP\n",
-             config_.batch.tokens_per_step, place_.samples_per_step(), geometry.rows, config_.data.seq_len,
-             plan_.train().program.list.size(), job_flops() * 1e-9);
-  if (job_.world.size() > 1)
-    fmt::print("ranks      {} = {}, partition {}\n", job_.world.size(),
-               to_string(place_.options().mesh, narrow<int>(config_.parallel.virtual_stages)),
-               config_.parallel.partition);
-  fmt::print("machine    {}{}, {:.0f} GFLOP/s of {} products\n", device_.describe(),
-             job_.world.size() > 1 ? " a rank" : "", peak_flops_ * 1e-9, name(model_.compute));
-  fmt::print("\n{}\n", to_string(memory));
-  std::cout << std::flush;
-  std::fflush(stdout);
-}
-
-RunSummary Trainer::summary() const {
-  return {.name = config_.run.name,
-          .model = fmt::format("{}, {} layers, hidden {}, {}", model_.spec.arch, model_.spec.layers,
-                               model_.spec.hidden, name(model_.compute)),
-          .parameters = model_.num_parameters(),
-          .machine = device_.describe(),
-          .facts = {{"optimizer", rule_->name()},
-                    {"tokens per step", std::to_string(config_.batch.tokens_per_step)},
-                    {"planned memory", human_bytes(plan_.arena_bytes())}},
-          .config_text = effective_toml(loaded_)};
+RunFacts Trainer::facts() const {
+  return {.loaded = loaded_,
+          .data = data_,
+          .place = place_,
+          .device = device_,
+          .model = model_,
+          .rule = *rule_,
+          .plan = plan_,
+          .ranks = job_.world.size(),
+          .communication = device_communication_,
+          .peak_flops = peak_flops_,
+          .step_flops = job_flops()};
 }
 
 // What a rank of a context axis works on of its samples.

@@ -44,9 +44,9 @@ std::unique_ptr<World> make_device_world(World& world, Device device,
     say("NCCL");
     return nccl_world(world, host_memory, device.index, {.ordered = ordered});
   }
-  say(!has_nccl()         ? "through the host: built without NCCL"
+  say(!has_nccl()         ? "copies through the host (built without NCCL)"
       : world.size() == 1 ? "one rank"
-                          : "through the host: ranks share a GPU");
+                          : "copies through the host (ranks share a GPU)");
   return stage_on_host(world, host_memory);
 }
 

@@ -340,7 +340,7 @@ TEST_F(Nccl, IsChosenWhenEveryRankHasAGpu) {
       const auto gpu = open_gpu(shared ? job.rank() / 2 : job.rank());
       std::string why;
       const auto world = make_device_world(job, gpu->device(), gpu->host_memory(), true, &why);
-      EXPECT_EQ(why, shared ? "through the host: ranks share a GPU" : "NCCL");
+      EXPECT_EQ(why, shared ? "copies through the host (ranks share a GPU)" : "NCCL");
       const auto comm = world->group({.purpose = "all", .members = {0, 1, 2}});
       const auto stream = gpu->make_stream(OpenDevice::Use::communication);
       EXPECT_EQ(comm_cases::run_all(*comm, *stream, {.sizes = {7}, .memory = gpu->memory()}), "");
