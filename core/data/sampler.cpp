@@ -36,41 +36,68 @@ void DataSource::fill(int64_t cursor, int64_t rows, Batch& batch) const {
   batch.positions.resize(n);
   batch.segment_begin.clear();
   batch.segment_begin.reserve(n + 1);  // the most there can be: later fills allocate nothing
-  for (int64_t row = 0; row < rows; ++row)
-    fill_row(dataset_->sample_begin(sample_of(cursor + row)), row, batch);
+  for (int64_t row = 0; row < rows; ++row) {
+    const int64_t sample = sample_of(cursor + row), begin = row * seq_len;
+    if (const PackedRows* packed = dataset_->packed())
+      fill_packed_row(packed->row(sample), begin, batch);
+    else
+      fill_row(dataset_->sample_begin(sample), begin, batch);
+  }
   batch.segment_begin.push_back(static_cast<int32_t>(n));
   batch.num_targets =
       static_cast<int64_t>(n) - std::count(batch.targets.begin(), batch.targets.end(), kNoTarget);
 }
 
-void DataSource::fill_row(int64_t first_token, int64_t row, Batch& batch) const {
-  const int64_t seq_len = batch.seq_len, offset = row * seq_len;
-  const Corpus& corpus = dataset_->corpus();
-  const std::span tokens(batch.tokens.data() + offset, static_cast<size_t>(seq_len));
-  const std::span targets(batch.targets.data() + offset, static_cast<size_t>(seq_len));
-  const std::span positions(batch.positions.data() + offset, static_cast<size_t>(seq_len));
-  corpus.read(first_token, tokens);
-  corpus.read(first_token + 1, targets);
-  require_known(first_token, tokens);
-  require_known(first_token + 1, targets);
-  corpus.hide_unlearned(first_token + 1, targets, kNoTarget);
+namespace {
 
+// The places [begin, end) of a batch become a segment.
+void add_segment(int64_t begin, int64_t end, Batch& batch) {
+  batch.segment_begin.push_back(static_cast<int32_t>(begin));
+  std::iota(batch.positions.begin() + begin, batch.positions.begin() + end, 0);
+}
+
+}  // namespace
+
+void DataSource::copy_tokens(TokenRange inputs, int64_t begin, Batch& batch) const {
+  const auto count = static_cast<size_t>(inputs.size());
+  const std::span tokens(batch.tokens.data() + begin, count), targets(batch.targets.data() + begin, count);
+  const Corpus& corpus = dataset_->corpus();
+  corpus.read(inputs.begin, tokens);
+  corpus.read(inputs.begin + 1, targets);
+  require_known(inputs.begin, tokens);
+  require_known(inputs.begin + 1, targets);
+  corpus.hide_unlearned(inputs.begin + 1, targets, kNoTarget);
+}
+
+void DataSource::fill_row(int64_t first_token, int64_t begin, Batch& batch) const {
+  const int64_t seq_len = batch.seq_len;
+  copy_tokens({first_token, first_token + seq_len}, begin, batch);
   int64_t segment = 0;  // where the open segment begins in the row
-  const auto open_segment = [&](int64_t begin, int64_t end) {
-    batch.segment_begin.push_back(static_cast<int32_t>(offset + begin));
-    std::iota(positions.begin() + begin, positions.begin() + end, 0);
-  };
-  if (options_.packing == Packing::isolated) {
+  if (dataset_->packing() == Packing::isolated) {
     for (;;) {
-      const int64_t next = corpus.next_document(first_token + segment) - first_token;
+      const int64_t next = dataset_->corpus().next_document(first_token + segment) - first_token;
       if (next > seq_len) break;
-      targets[static_cast<size_t>(next - 1)] = kNoTarget;  // it would be the first token of another document
+      // It would be the first token of another document.
+      batch.targets[static_cast<size_t>(begin + next - 1)] = kNoTarget;
       if (next == seq_len) break;
-      open_segment(segment, next);
+      add_segment(begin + segment, begin + next, batch);
       segment = next;
     }
   }
-  open_segment(segment, seq_len);
+  add_segment(begin + segment, begin + seq_len, batch);
+}
+
+void DataSource::fill_packed_row(std::span<const TokenRange> pieces, int64_t begin, Batch& batch) const {
+  const int64_t end = begin + batch.seq_len;
+  for (const TokenRange& piece : pieces) {
+    copy_tokens(piece, begin, batch);
+    add_segment(begin, begin + piece.size(), batch);
+    begin += piece.size();
+  }
+  if (begin == end) return;
+  std::fill(batch.tokens.begin() + begin, batch.tokens.begin() + end, 0);
+  std::fill(batch.targets.begin() + begin, batch.targets.begin() + end, kNoTarget);
+  add_segment(begin, end, batch);
 }
 
 void DataSource::require_known(int64_t first_token, std::span<const int32_t> tokens) const {

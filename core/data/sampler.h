@@ -17,12 +17,6 @@ namespace strata {
 
 enum class SampleOrder { shuffled, sequential };  // sequential: for evaluation
 
-// What happens where one document ends and the next begins inside a row.
-enum class Packing {
-  isolated,  // a new segment: attention and positions begin anew, a document's last token has no target
-  concat,    // nothing: a row is one segment
-};
-
 // Which samples an optimizer step takes: micro_batches times rows, numbered along the cursor. The caller
 // decides which rank computes which micro-batch.
 struct StepShape {
@@ -41,7 +35,6 @@ class DataSource {
   struct Options {
     uint64_t seed = 0;
     SampleOrder order = SampleOrder::shuffled;
-    Packing packing = Packing::isolated;
     int64_t vocab_size = 0;  // tokens beyond it are Error(data)
   };
   DataSource(std::shared_ptr<const Dataset> dataset, Options options);
@@ -51,10 +44,15 @@ class DataSource {
   int64_t sample_of(int64_t cursor) const;  // of the dataset
 
   // Fills `batch` with the samples at [cursor, cursor + rows). Memory the batch already holds is used again.
+  // Where one document ends and the next begins a segment ends, its last token has no target and positions
+  // begin anew; Packing::concat has one segment a row. Padding is token 0 in a segment of its own, without
+  // targets.
   void fill(int64_t cursor, int64_t rows, Batch& batch) const;
 
  private:
-  void fill_row(int64_t first_token, int64_t row, Batch& batch) const;
+  void fill_packed_row(std::span<const TokenRange> pieces, int64_t begin, Batch& batch) const;
+  void fill_row(int64_t first_token, int64_t begin, Batch& batch) const;
+  void copy_tokens(TokenRange inputs, int64_t begin, Batch& batch) const;
   void require_known(int64_t first_token, std::span<const int32_t> tokens) const;
 
   std::shared_ptr<const Dataset> dataset_;

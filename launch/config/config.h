@@ -68,6 +68,7 @@ struct DataConfig {
   double valid_fraction = 0.02;
   int64_t seq_len = 256;
   Packing packing = Packing::isolated;
+  Overlong overlong = Overlong::cut;
   std::string tokenizer = "byte";
   DocumentEnd document = DocumentEnd::file;
   DataFormat format = DataFormat::automatic;

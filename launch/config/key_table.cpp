@@ -192,8 +192,14 @@ void data_keys(KeyRows& rows) {
                         "max_seq_length", "block_size", "max_length"}})
       .key("packing", &DataConfig::packing,
            {.doc =
-                "Whether a token may attend to earlier documents of its sample: isolated never, concat does.",
-            .choices = {"isolated", "concat"}})
+                "How documents share a row: isolated cuts the text into rows and lets no token see another "
+                "document; concat does, and lets it; best_fit fills rows with whole documents, isolated, and "
+                "pads what is left.",
+            .choices = {"isolated", "concat", "best_fit"}})
+      .key("overlong", &DataConfig::overlong,
+           {.doc = "Documents longer than a row are cut into rows, or dropped.",
+            .choices = {"cut", "drop"},
+            .only_when = {"packing", {"best_fit"}}})
       .key("tokenizer", &DataConfig::tokenizer,
            {.doc = "How text becomes tokens: byte, or the path of a tokenizer.json, of a model's folder that "
                    "holds "

@@ -24,16 +24,14 @@ std::shared_ptr<const Corpus> open_corpus(const std::vector<std::string>& paths,
 
 DataSource source(const std::shared_ptr<const Dataset>& dataset, const Config& config, SampleOrder order,
                   int64_t vocab) {
-  return DataSource(dataset, {.seed = static_cast<uint64_t>(config.run.seed),
-                              .order = order,
-                              .packing = config.data.packing,
-                              .vocab_size = vocab});
+  return DataSource(dataset,
+                    {.seed = static_cast<uint64_t>(config.run.seed), .order = order, .vocab_size = vocab});
 }
 
 // Throws Error(data) when nothing would be learned; says what is.
-void require_learning(const Dataset& dataset, Packing packing, std::vector<std::string>& notes) {
+void require_learning(const Dataset& dataset, std::vector<std::string>& notes) {
   if (!dataset.corpus().has_mask()) return;
-  const Supervision found = count_supervision(dataset, packing);
+  const Supervision found = count_supervision(dataset);
   require_supervision(found, dataset);
   notes.push_back(fmt::format("{}: {} of {} tokens are learned, in {} records", dataset.name(), found.learned,
                               found.tokens, found.documents));
@@ -47,6 +45,36 @@ void require_learning(const Dataset& dataset, Packing packing, std::vector<std::
         dataset.name(), found.cut, found.documents, dataset.seq_len()));
 }
 
+// What best-fit packing made of the documents.
+void tell_packing(const Dataset& dataset, Overlong overlong, std::vector<std::string>& notes) {
+  const PackedRows* rows = dataset.packed();
+  if (!rows) return;
+  notes.push_back(fmt::format("{}: {} documents in {} rows, {:.1f}% of their places are filled",
+                              dataset.name(),
+                              rows->documents() - (overlong == Overlong::drop ? rows->overlong() : 0),
+                              rows->num_rows(), 100 * rows->fill()));
+  if (rows->overlong() > 0)
+    notes.push_back(fmt::format("{}: {} documents are longer than a row (data.seq_len = {}) and {}",
+                                dataset.name(), rows->overlong(), dataset.seq_len(),
+                                overlong == Overlong::drop ? "dropped" : "cut"));
+}
+
+std::shared_ptr<const Dataset> dataset(const std::shared_ptr<const Corpus>& corpus, TokenRange range,
+                                       const DataConfig& data, std::string name) {
+  return std::make_shared<Dataset>(Dataset::Desc{.corpus = corpus,
+                                                 .range = range,
+                                                 .seq_len = data.seq_len,
+                                                 .packing = data.packing,
+                                                 .overlong = data.overlong,
+                                                 .name = std::move(name)});
+}
+
+// The last part of the training text for validation. Whole documents are kept whole.
+TailSplit tail_of(const Corpus& corpus, const DataConfig& data) {
+  return data.packing == Packing::best_fit ? split_tail_documents(corpus, data.valid_fraction)
+                                           : split_tail(corpus.num_tokens(), data.valid_fraction);
+}
+
 }  // namespace
 
 RunData open_run_data(const Config& config, const std::string& cache) {
@@ -56,25 +84,21 @@ RunData open_run_data(const Config& config, const std::string& cache) {
   data.fingerprint = hash_combine(corpus->fingerprint(), data.tokenizer->fingerprint());
   TailSplit split{{0, corpus->num_tokens()}, {}};
   if (config.data.valid.empty()) {
-    split = split_tail(corpus->num_tokens(), config.data.valid_fraction);
+    split = tail_of(*corpus, config.data);
     if (split.valid.size() > 0)
-      data.valid = std::make_shared<Dataset>(Dataset::Desc{.corpus = corpus,
-                                                           .range = split.valid,
-                                                           .seq_len = config.data.seq_len,
-                                                           .name = "validation data (data.valid_fraction)"});
+      data.valid = dataset(corpus, split.valid, config.data, "validation data (data.valid_fraction)");
   } else {
     const auto valid = open_corpus(config.data.valid, cache, *data.tokenizer, config.data);
     data.fingerprint = hash_combine(data.fingerprint, valid->fingerprint());
-    data.valid = std::make_shared<Dataset>(Dataset::Desc{.corpus = valid,
-                                                         .range = {0, valid->num_tokens()},
-                                                         .seq_len = config.data.seq_len,
-                                                         .name = "validation data"});
+    data.valid = dataset(valid, {0, valid->num_tokens()}, config.data, "validation data");
   }
-  data.train = std::make_shared<Dataset>(
-      Dataset::Desc{.corpus = corpus, .range = split.train, .seq_len = config.data.seq_len});
+  data.train = dataset(corpus, split.train, config.data, "training data");
   require_step_fits(*data.train, config.batch.tokens_per_step);
-  require_learning(*data.train, config.data.packing, data.notes);
-  if (data.valid) require_learning(*data.valid, config.data.packing, data.notes);
+  for (const auto& part : {data.train, data.valid}) {
+    if (!part) continue;
+    tell_packing(*part, config.data.overlong, data.notes);
+    require_learning(*part, data.notes);
+  }
   return data;
 }
 
@@ -89,8 +113,7 @@ DataSource RunData::valid_source(const Config& config) const {
 std::shared_ptr<const Dataset> open_eval_data(const Config& config, const std::string& path,
                                               const std::string& cache, const Tokenizer& tokenizer) {
   const auto corpus = open_corpus({path}, cache, tokenizer, config.data);
-  return std::make_shared<Dataset>(Dataset::Desc{
-      .corpus = corpus, .range = {0, corpus->num_tokens()}, .seq_len = config.data.seq_len, .name = path});
+  return dataset(corpus, {0, corpus->num_tokens()}, config.data, path);
 }
 
 }  // namespace strata

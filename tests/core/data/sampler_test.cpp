@@ -14,10 +14,11 @@ namespace {
 using testing::ElementsAre;
 using testing::HasSubstr;
 
-std::shared_ptr<const Dataset> dataset(std::shared_ptr<const Corpus> corpus, int64_t seq_len) {
+std::shared_ptr<const Dataset> dataset(std::shared_ptr<const Corpus> corpus, int64_t seq_len,
+                                       Packing packing = Packing::isolated) {
   const TokenRange all{0, corpus->num_tokens()};
   return std::make_shared<const Dataset>(
-      Dataset::Desc{.corpus = std::move(corpus), .range = all, .seq_len = seq_len});
+      Dataset::Desc{.corpus = std::move(corpus), .range = all, .seq_len = seq_len, .packing = packing});
 }
 
 std::shared_ptr<const Corpus> corpus_of(const ScratchFolder& scratch, const Documents& documents) {
@@ -46,8 +47,8 @@ TEST(DataSource, PacksAnExampleByHand) {
   EXPECT_EQ(batch.rows, 2);
   EXPECT_EQ(batch.seq_len, 6);
 
-  const DataSource concat(dataset(corpus, 6),
-                          {.order = SampleOrder::sequential, .packing = Packing::concat, .vocab_size = 10});
+  const DataSource concat(dataset(corpus, 6, Packing::concat),
+                          {.order = SampleOrder::sequential, .vocab_size = 10});
   const Batch whole = filled(concat, 0, 2);
   EXPECT_THAT(whole.tokens, testing::ContainerEq(batch.tokens));
   EXPECT_THAT(whole.targets, ElementsAre(2, 9, 3, 9, 4, 5, /**/ 6, 9, 9, 7, 8, 9));
@@ -119,9 +120,8 @@ TEST(DataSource, AgreesWithAReferenceOnRandomDocuments) {
     const auto corpus = std::make_shared<const Corpus>(std::move(files));
     for (const int64_t seq_len : {1, 2, 5, 16})
       for (const Packing packing : {Packing::isolated, Packing::concat}) {
-        const DataSource source(
-            dataset(corpus, seq_len),
-            {.seed = static_cast<uint64_t>(round), .packing = packing, .vocab_size = total});
+        const DataSource source(dataset(corpus, seq_len, packing),
+                                {.seed = static_cast<uint64_t>(round), .vocab_size = total});
         Batch batch;  // used again and again, as in a run
         for (const int64_t rows : {3, 1, 2})
           for (const int64_t cursor : {0, 1, 7}) {
