@@ -215,6 +215,12 @@ TEST_F(ProgramTest, DataShowMarksWhatIsLearned) {
   EXPECT_THAT(run("data show chat -n 1 --tokens 5").out,
               testing::StartsWith("--- record 1: 13 of 66 tokens learned\n"
                                   "<|im_\n... 61 more tokens\n--- 2 records"));
+  // Two records of 66 and 38 tokens: the first is cut by rows of 64, and no row holds both.
+  EXPECT_THAT(run("data show chat -n 0 --seq-len 64").out,
+              HasSubstr("rows of 64 tokens:\n"
+                        "  isolated  1 rows, 100.0% of their places have a target, 0 of 2 records are whole\n"
+                        "  best_fit  2 rows, 79.7% of their places have a target, 1 of 2 records are whole\n"));
+  EXPECT_THAT(run("data show chat -n 0 --seq-len 102").out, HasSubstr("best_fit  1 rows, 100.0%"));
   EXPECT_EQ(run("data show chat.jsonl").code, 2);  // no template
   EXPECT_EQ(run("data show none.jsonl").code, 3);
   EXPECT_EQ(run("data show chat.jsonl --format txt").code, 2);

@@ -62,20 +62,55 @@ TEST_F(SupervisedRun, LearnsTheAnswers) {
 // The mean is over the learned tokens of the whole step, however it is cut: each of the parts has another
 // number.
 TEST_F(SupervisedRun, AccumulationGivesTheSameLoss) {
-  std::vector<std::vector<double>> runs;
-  for (const char* rows : {"4", "2", "1"}) {  // 1, 2 and 4 micro-batches
-    const std::string name = std::string("rows") + rows;
-    ASSERT_EQ(
-        train(chat(name, {"run.steps=8", "schedule.warmup=0", "optimizer.eps=1e-4", "precision.compute=fp32",
-                          "precision.state=fp32", std::string("batch.micro_batch=") + rows})),
-        0);
-    runs.push_back(losses(name));
+  for (const std::string packing : {"isolated", "concat", "best_fit"}) {
+    std::vector<std::vector<double>> runs;
+    for (const std::string rows : {"4", "2", "1"}) {  // 1, 2 and 4 micro-batches
+      const std::string name = packing + rows;
+      ASSERT_EQ(train(chat(
+                    name, {"run.steps=8", "schedule.warmup=0", "optimizer.eps=1e-4", "precision.compute=fp32",
+                           "precision.state=fp32", "data.packing=" + packing, "batch.micro_batch=" + rows})),
+                0);
+      runs.push_back(losses(name));
+    }
+    for (size_t run = 1; run < runs.size(); ++run) {
+      ASSERT_EQ(runs[run].size(), 8U);
+      for (size_t step = 0; step < 8; ++step)
+        EXPECT_NEAR(runs[run][step], runs[0][step], 1e-6 * runs[0][step]) << packing << run << " " << step;
+    }
   }
-  for (size_t run = 1; run < runs.size(); ++run) {
-    ASSERT_EQ(runs[run].size(), 8U);
-    for (size_t step = 0; step < 8; ++step)
-      EXPECT_NEAR(runs[run][step], runs[0][step], 1e-6 * runs[0][step]) << run << " " << step;
-  }
+}
+
+// Steps 7 to 40 from the checkpoint of step 6: the epoch ends meanwhile.
+TEST_F(SupervisedRun, PackedRecordsGoOnBitForBit) {
+  const std::vector<std::string> packed{"run.steps=40",       "data.packing=best_fit",
+                                        "data.seq_len=160",   "batch.tokens_per_step=320",
+                                        "checkpoint.every=6", "checkpoint.keep=10"};
+  ASSERT_EQ(train(chat("whole", packed)), 0);
+  std::vector<std::string> resumed = packed;
+  resumed.push_back("checkpoint.resume=" + (out("whole") / "checkpoints/step-00000006").string());
+  ASSERT_EQ(train(chat("resumed", resumed)), 0);
+  const std::vector<double> whole = losses("whole");
+  EXPECT_EQ(losses("resumed"), std::vector<double>(whole.begin() + 6, whole.end()));
+}
+
+TEST_F(SupervisedRun, PackingIsToldBeforeTheRun) {
+  const auto notes = [&](const std::vector<std::string>& overrides) {
+    const LoadedConfig loaded = chat("told", overrides);
+    std::string text;
+    for (const std::string& note : open_run_data(loaded.config, out("cache").string()).notes)
+      text += note + "\n";
+    return text;
+  };
+  EXPECT_THAT(notes({"data.packing=best_fit", "data.seq_len=160", "batch.tokens_per_step=320"}),
+              testing::AllOf(
+                  HasSubstr("training data: 114 documents in "), HasSubstr("% of their places are filled"),
+                  testing::Not(HasSubstr("longer than a row")), testing::Not(HasSubstr("partly learned"))));
+  EXPECT_THAT(notes({"data.packing=best_fit"}),
+              HasSubstr("documents are longer than a row (data.seq_len = 64) and cut"));
+  EXPECT_THAT(
+      notes({"data.packing=best_fit", "data.seq_len=75", "batch.tokens_per_step=300", "data.overlong=drop"}),
+      HasSubstr("documents are longer than a row (data.seq_len = 75) and dropped"));
+  EXPECT_THAT(notes({}), testing::Not(HasSubstr("filled")));
 }
 
 // Behind the answers stands noise that is not learned: other noise there, the same loss of the first step.
