@@ -67,17 +67,4 @@ int64_t Dataset::sample_begin(int64_t sample) const {
   return desc_.range.begin + sample * desc_.seq_len;
 }
 
-void require_step_fits(const Dataset& dataset, int64_t tokens_per_step) {
-  const int64_t seq_len = dataset.seq_len(), held = dataset.num_samples() * seq_len;
-  if (tokens_per_step <= held) return;
-  throw Error(Fault::data,
-              {.what = "one step takes more tokens than the data has",
-               .where = dataset.name(),
-               .found = fmt::format("batch.tokens_per_step = {}, {} samples of {} tokens", tokens_per_step,
-                                    div_up(tokens_per_step, seq_len), seq_len),
-               .expected = fmt::format("at most {}: the {} has {} samples", held, dataset.name(),
-                                       dataset.num_samples()),
-               .fix = fmt::format("add text, or set batch.tokens_per_step to {} or less", held)});
-}
-
 }  // namespace strata

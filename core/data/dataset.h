@@ -54,7 +54,4 @@ class Dataset {
   std::shared_ptr<const PackedRows> packed_;
 };
 
-// Error(data) with numbers and the fix when an optimizer step takes more tokens than one epoch has.
-void require_step_fits(const Dataset& dataset, int64_t tokens_per_step);
-
 }  // namespace strata

@@ -64,6 +64,7 @@ struct ModelConfig {
 
 struct DataConfig {
   std::vector<std::string> train;
+  std::vector<double> weights;     // of the files of train; empty: they are one text
   std::vector<std::string> valid;  // empty: valid_fraction of train
   double valid_fraction = 0.02;
   int64_t seq_len = 256;

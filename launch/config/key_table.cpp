@@ -177,6 +177,13 @@ void data_keys(KeyRows& rows) {
                    "relative to the working folder.",
             .required = true,
             .aliases = {"train_files", "train_data", "train_data_path", "datasets"}})
+      .key(
+          "weights", &DataConfig::weights,
+          {.doc =
+               "Shares of the files of data.train in the samples of training, one number a file: 3 and 1 are "
+               "three quarters and one. []: the files are one text, each as large as it is.",
+           .range = above(0),
+           .aliases = {"dataset_weights", "mixing_weights", "interleave_probs"}})
       .key("valid", &DataConfig::valid,
            {.doc = "Files for validation; with an empty list valid_fraction of data.train is kept for it.",
             .aliases = {"valid_files", "valid_data_path", "eval_data", "val_data"}})

@@ -22,10 +22,19 @@ std::shared_ptr<const Corpus> open_corpus(const std::vector<std::string>& paths,
   return std::make_shared<Corpus>(open_data(files, cache, tokenizer, options));
 }
 
-DataSource source(const std::shared_ptr<const Dataset>& dataset, const Config& config, SampleOrder order,
-                  int64_t vocab) {
-  return DataSource(dataset,
-                    {.seed = static_cast<uint64_t>(config.run.seed), .order = order, .vocab_size = vocab});
+using Datasets = std::vector<std::shared_ptr<const Dataset>>;
+
+DataSource source(const Datasets& datasets, const Config& config, SampleOrder order, int64_t vocab) {
+  return DataSource(datasets, {.seed = static_cast<uint64_t>(config.run.seed),
+                               .order = order,
+                               .vocab_size = vocab,
+                               .weights = config.data.weights});
+}
+
+int64_t places(const Datasets& datasets) {
+  int64_t sum = 0;
+  for (const auto& dataset : datasets) sum += dataset->num_places();
+  return sum;
 }
 
 // Throws Error(data) when nothing would be learned; says what is.
@@ -75,32 +84,64 @@ TailSplit tail_of(const Corpus& corpus, const DataConfig& data) {
                                            : split_tail(corpus.num_tokens(), data.valid_fraction);
 }
 
+// The share of each file, and how often the run will have seen it.
+void tell_mixture(const RunData& data, const Config& config, std::vector<std::string>& notes) {
+  if (data.train.size() < 2) return;
+  const Mixture mixture(config.data.weights, 0);
+  const double rows = static_cast<double>(config.run.steps) *
+                      static_cast<double>(config.batch.tokens_per_step) /
+                      static_cast<double>(config.data.seq_len);
+  for (size_t i = 0; i < data.train.size(); ++i)
+    notes.push_back(fmt::format("{}: {:.1f}% of the samples, {:.2f} times through its {} in {} steps",
+                                data.train[i]->name(), 100 * mixture.share(i),
+                                mixture.share(i) * rows / static_cast<double>(data.train[i]->num_samples()),
+                                data.train[i]->num_samples(), config.run.steps));
+}
+
+// Files that are one row of tokens: all of them, or with weights each for itself.
+std::vector<std::vector<std::string>> parts_of(const DataConfig& data) {
+  if (data.weights.empty() || data.train.size() == 1) return {data.train};
+  std::vector<std::vector<std::string>> parts;
+  for (const std::string& file : data.train) parts.push_back({file});
+  return parts;
+}
+
 }  // namespace
 
 RunData open_run_data(const Config& config, const std::string& cache) {
   RunData data;
   data.tokenizer = make_tokenizer(config.data.tokenizer);
-  const auto corpus = open_corpus(config.data.train, cache, *data.tokenizer, config.data);
-  data.fingerprint = hash_combine(corpus->fingerprint(), data.tokenizer->fingerprint());
-  TailSplit split{{0, corpus->num_tokens()}, {}};
-  if (config.data.valid.empty()) {
-    split = tail_of(*corpus, config.data);
+  const std::vector<std::vector<std::string>> parts = parts_of(config.data);
+  for (const std::vector<std::string>& part : parts) {
+    const auto corpus = open_corpus(part, cache, *data.tokenizer, config.data);
+    data.fingerprint =
+        data.train.empty() ? corpus->fingerprint() : hash_combine(data.fingerprint, corpus->fingerprint());
+    const std::string of = parts.size() == 1 ? "" : " of " + part[0];
+    TailSplit split{{0, corpus->num_tokens()}, {}};
+    if (config.data.valid.empty()) split = tail_of(*corpus, config.data);
     if (split.valid.size() > 0)
-      data.valid = dataset(corpus, split.valid, config.data, "validation data (data.valid_fraction)");
-  } else {
+      data.valid.push_back(
+          dataset(corpus, split.valid, config.data, "validation data (data.valid_fraction)" + of));
+    data.train.push_back(dataset(corpus, split.train, config.data, "training data" + of));
+  }
+  data.fingerprint = hash_combine(data.fingerprint, data.tokenizer->fingerprint());
+  if (!config.data.valid.empty()) {
     const auto valid = open_corpus(config.data.valid, cache, *data.tokenizer, config.data);
     data.fingerprint = hash_combine(data.fingerprint, valid->fingerprint());
-    data.valid = dataset(valid, {0, valid->num_tokens()}, config.data, "validation data");
+    data.valid.push_back(dataset(valid, {0, valid->num_tokens()}, config.data, "validation data"));
   }
-  data.train = dataset(corpus, split.train, config.data, "training data");
-  require_step_fits(*data.train, config.batch.tokens_per_step);
-  for (const auto& part : {data.train, data.valid}) {
-    if (!part) continue;
-    tell_packing(*part, config.data.overlong, data.notes);
-    require_learning(*part, data.notes);
-  }
+  require_step_fits(data.train_source(config), config.batch.tokens_per_step);
+  tell_mixture(data, config, data.notes);
+  for (const Datasets* all : {&data.train, &data.valid})
+    for (const auto& part : *all) {
+      tell_packing(*part, config.data.overlong, data.notes);
+      require_learning(*part, data.notes);
+    }
   return data;
 }
+
+int64_t RunData::train_places() const { return places(train); }
+int64_t RunData::valid_places() const { return places(valid); }
 
 DataSource RunData::train_source(const Config& config) const {
   return source(train, config, SampleOrder::shuffled, tokenizer->vocab_size());

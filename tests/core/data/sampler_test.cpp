@@ -126,7 +126,7 @@ TEST(DataSource, AgreesWithAReferenceOnRandomDocuments) {
         for (const int64_t rows : {3, 1, 2})
           for (const int64_t cursor : {0, 1, 7}) {
             std::vector<int64_t> samples;
-            for (int64_t r = 0; r < rows; ++r) samples.push_back(source.sample_of(cursor + r));
+            for (int64_t r = 0; r < rows; ++r) samples.push_back(source.sample_of(cursor + r).index);
             source.fill(cursor, rows, batch);
             expect_equal(batch, reference(documents, samples, seq_len, packing));
           }
@@ -138,14 +138,14 @@ TEST(DataSource, AnEpochIsEverySampleOnceInAnOrderOfItsOwn) {
   const ScratchFolder scratch;
   const auto corpus = counting_corpus(scratch, 1001);
   const DataSource source(dataset(corpus, 10), {.seed = 3, .vocab_size = 1001});
-  const int64_t n = source.dataset().num_samples();
+  const int64_t n = source.num_samples();
   ASSERT_EQ(n, 100);
   std::vector<std::vector<int64_t>> epochs;
   for (int64_t epoch = 0; epoch < 3; ++epoch) {
     epochs.emplace_back();
     for (int64_t i = 0; i < n; ++i) {
-      EXPECT_EQ(source.epoch_of(epoch * n + i), epoch);
-      epochs.back().push_back(source.sample_of(epoch * n + i));
+      EXPECT_EQ(source.sample_of(epoch * n + i).epoch, epoch);
+      epochs.back().push_back(source.sample_of(epoch * n + i).index);
     }
     EXPECT_EQ(std::set<int64_t>(epochs.back().begin(), epochs.back().end()).size(), 100u);
   }
@@ -153,7 +153,7 @@ TEST(DataSource, AnEpochIsEverySampleOnceInAnOrderOfItsOwn) {
   EXPECT_NE(epochs[1], epochs[2]);
   const DataSource other(dataset(corpus, 10), {.seed = 4, .vocab_size = 1001});
   std::vector<int64_t> order;
-  for (int64_t i = 0; i < n; ++i) order.push_back(other.sample_of(i));
+  for (int64_t i = 0; i < n; ++i) order.push_back(other.sample_of(i).index);
   EXPECT_NE(order, epochs[0]);
 }
 
@@ -164,7 +164,7 @@ TEST(DataSource, SequentialOrderIsTheOrderOfTheText) {
   EXPECT_THAT(filled(source, 0, 3).tokens,
               ElementsAre(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22,
                           23, 24, 25, 26, 27, 28, 29));
-  EXPECT_EQ(source.sample_of(3), 0);
+  EXPECT_EQ(source.sample_of(3).index, 0);
 }
 
 TEST(DataSource, SeekingEqualsReadingOnAndRowsDoNotDependOnTheMicroBatch) {

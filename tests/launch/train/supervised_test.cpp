@@ -113,6 +113,33 @@ TEST_F(SupervisedRun, PackingIsToldBeforeTheRun) {
   EXPECT_THAT(notes({}), testing::Not(HasSubstr("filled")));
 }
 
+// Two files, three samples of the first for one of the second: told, learned from, resumed bit for bit.
+TEST_F(SupervisedRun, MixturesGoOnBitForBit) {
+  std::ofstream(folder_ / "more.txt") << bytes_of(folder_ / "text.txt");
+  const std::vector<std::string> mixed{"run.steps=30",
+                                       "data.packing=best_fit",
+                                       "checkpoint.every=7",
+                                       "checkpoint.keep=10",
+                                       "data.weights=[3, 1]",
+                                       "data.train=[\"" + (folder_ / "chat.jsonl").string() + "\", \"" +
+                                           (folder_ / "more.txt").string() + "\"]"};
+  testing::internal::CaptureStdout();
+  ASSERT_EQ(train(chat("whole", mixed)), 0);
+  EXPECT_THAT(
+      testing::internal::GetCapturedStdout(),
+      testing::AllOf(HasSubstr("chat.jsonl: 75.0% of the samples, 0.72 times through its 125 in 30 steps"),
+                     HasSubstr("more.txt: 25.0% of the samples")));
+  std::vector<std::string> resumed = mixed;
+  resumed.push_back("checkpoint.resume=" + (out("whole") / "checkpoints/step-00000007").string());
+  ASSERT_EQ(train(chat("resumed", resumed)), 0);
+  const std::vector<double> whole = losses("whole");
+  EXPECT_EQ(losses("resumed"), std::vector<double>(whole.begin() + 7, whole.end()));
+  // Another share is another run.
+  std::vector<std::string> other = mixed;
+  other[4] = "data.weights=[1, 3]";
+  EXPECT_THROW(train(chat("whole", other)), Error);
+}
+
 // Behind the answers stands noise that is not learned: other noise there, the same loss of the first step.
 TEST_F(SupervisedRun, WhatIsNotLearnedIsNotInTheLoss) {
   std::string one, other;
