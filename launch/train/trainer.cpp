@@ -53,7 +53,7 @@ class Trainer {
         files_(make_posix_file_system()),
         folder_(open_folder()),
         data_(open_data()),
-        tokenizer_files_(tokenizer_files(*files_, config_.data.tokenizer)),
+        tokenizer_files_(tokenizer_files(*files_, config_.data.tokenizer, config_.data.chat_template)),
         train_source_(data_.train_source(config_)),
         device_(choose_device(config_.run.device, local_rank()), narrow<int>(config_.run.threads)),
         device_world_(make_device_world(job.world, device_.device(), device_.host_memory(),
