@@ -89,27 +89,30 @@ TEST(Lora, ProductAndGradientsAreThoseOfTheFormula) {
     const double sums = c.type == DType::f32 ? 32 : 3 * 65536;
     for (const Write write : {Write::overwrite, Write::accumulate}) {
       Matrix x, a, b, dy, y0, dx0, da0, db0;
-      const auto results = run_everywhere([&](Stream& stream, TestTensors& make) {
-        const Tensor x_t = make.normal(c.type, {c.tokens, c.in}), a_t = make.normal(c.type, a_shape),
-                     b_t = make.normal(c.type, b_shape), dy_t = make.normal(c.type, {c.tokens, out});
-        const Tensor y = make.normal(c.type, {c.tokens, out}), dx = make.normal(c.type, {c.tokens, c.in});
-        const Tensor da = make.normal(DType::f32, a_shape), db = make.normal(DType::f32, b_shape);
-        const auto value = [&](const Tensor& t) { return to_matrix(make.on_host(t)); };
-        x = value(x_t), a = value(a_t), b = value(b_t), dy = value(dy_t);
-        y0 = value(y), dx0 = value(dx), da0 = value(da), db0 = value(db);
-        const Tensor low = make.uninitialised(c.type, {c.tokens, lora.width()}),
-                     dlow = make.uninitialised(c.type, {c.tokens, lora.width()});
-        const TokenBatch batch;
-        const BoundarySet boundaries;
-        Context ctx{.stream = stream, .batch = batch, .boundaries = boundaries, .linear = plain_linear_op()};
-        const std::vector<LinearWeight> weights{{}, {.weight = a_t}, {.weight = b_t}};
-        const std::vector<Tensor> gradients{{}, da, db};
-        lora.forward(ctx, weights, x_t, low, y);
-        lora.backward_input(ctx, weights, dy_t, dlow, dx);
-        lora.backward_weight(ctx, {gradients, write}, dy_t, x_t, low, dlow);
-        stream.synchronize();
-        return std::vector<Tensor>{y, dx, da, db};
-      });
+      const auto results = run_everywhere(
+          [&](Stream& stream, TestTensors& make) {
+            const Tensor x_t = make.normal(c.type, {c.tokens, c.in}), a_t = make.normal(c.type, a_shape),
+                         b_t = make.normal(c.type, b_shape), dy_t = make.normal(c.type, {c.tokens, out});
+            const Tensor y = make.normal(c.type, {c.tokens, out}), dx = make.normal(c.type, {c.tokens, c.in});
+            const Tensor da = make.normal(DType::f32, a_shape), db = make.normal(DType::f32, b_shape);
+            const auto value = [&](const Tensor& t) { return to_matrix(make.on_host(t)); };
+            x = value(x_t), a = value(a_t), b = value(b_t), dy = value(dy_t);
+            y0 = value(y), dx0 = value(dx), da0 = value(da), db0 = value(db);
+            const Tensor low = make.uninitialised(c.type, {c.tokens, lora.width()}),
+                         dlow = make.uninitialised(c.type, {c.tokens, lora.width()});
+            const TokenBatch batch;
+            const BoundarySet boundaries;
+            Context ctx{
+                .stream = stream, .batch = batch, .boundaries = boundaries, .linear = plain_linear_op()};
+            const std::vector<LinearWeight> weights{{}, {.weight = a_t}, {.weight = b_t}};
+            const std::vector<Tensor> gradients{{}, da, db};
+            lora.forward(ctx, weights, x_t, low, y);
+            lora.backward_input(ctx, weights, dy_t, dlow, dx);
+            lora.backward_weight(ctx, {gradients, write}, dy_t, x_t, low, dlow);
+            stream.synchronize();
+            return std::vector<Tensor>{y, dx, da, db};
+          },
+          {isas_here().back()});
       const auto plus = [](Matrix m, const Matrix& before, bool add) {
         for (size_t i = 0; add && i < m.values.size(); ++i) m.values[i] += before.values[i];
         return m;
