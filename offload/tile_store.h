@@ -77,9 +77,7 @@ class TileStore : public BackingStore {
   }  // what makes it slower than it could be
   TransferLaneStats read_stats() const { return reads_->stats(); }
   TransferLaneStats write_stats() const { return writes_->stats(); }
-  double back_pressure_s() const {
-    return back_pressure_s_;
-  }  // that writes waited for a snapshot to let a slot go
+  double back_pressure_s() const;  // that writes waited for a snapshot to let a slot go
 
  private:
   friend class TileSnapshot;
