@@ -112,8 +112,8 @@ int32_t StorePlan::find(const Value& value) const {
 std::vector<int> weights_of(std::span<const double> speeds) {
   const double fastest = speeds.empty() ? 0 : *std::max_element(speeds.begin(), speeds.end());
   std::vector<int> weights;
-  for (const double speed : speeds)  // sixteenths of the fastest
-    weights.push_back(fastest > 0 ? std::max(1, static_cast<int>(std::lround(16 * speed / fastest))) : 1);
+  for (const double speed : speeds)  // eighths of the fastest
+    weights.push_back(fastest > 0 ? std::max(1, static_cast<int>(std::lround(8 * speed / fastest))) : 1);
   int divisor = 0;
   for (const int weight : weights) divisor = std::gcd(divisor, weight);
   for (int& weight : weights) weight /= std::max(1, divisor);
