@@ -8,6 +8,9 @@ namespace {
 
 using Survival = MemoryFileSystem::Survival;
 
+// What survives is decided for pieces of this size: a map of some hundred bytes may be torn.
+constexpr int64_t kTorn = 64;
+
 // Versions of step s are s; fixed values are those of step 0.
 void expect_step(TileStore& store, int64_t step) {
   for (const StoredValue& stored : sample_values())
@@ -26,7 +29,7 @@ void train(TileStore& store, int64_t until, int64_t* returned) {
 
 // Runs until a crash at call `at`; false when the run ended before it.
 bool run_into_crash(Survival survival, uint64_t seed, int64_t at) {
-  MemoryFileSystem files({.survival = survival, .seed = seed});
+  MemoryFileSystem files({.block_bytes = kTorn, .survival = survival, .seed = seed});
   const TileStoreOptions options = sample_options(drives(files, "", 2));
   files.sync_directory("/");
   files.inject({.kind = IoFault::Kind::crash, .at = at});
@@ -69,7 +72,6 @@ TEST(TileStoreCrash, EveryCallLeavesOneCommittedStepWhole) {
         ++crashes;
       }
   EXPECT_GT(crashes, 16 * 80);
-  std::printf("%d crashes\n", crashes);
 }
 
 // While a snapshot holds the step before and more commits follow, what a crash leaves is the last commit;
@@ -79,7 +81,7 @@ TEST(TileStoreCrash, WithASnapshotHeld) {
   for (uint64_t seed = 0; seed < 6; ++seed)
     for (int64_t at = 0;; ++at) {
       SCOPED_TRACE("seed " + std::to_string(seed) + ", call " + std::to_string(at));
-      MemoryFileSystem files({.seed = seed});
+      MemoryFileSystem files({.block_bytes = kTorn, .seed = seed});
       TileStoreOptions options = sample_options(drives(files, "", 2));
       options.spare_bytes = 16 * kTile;
       files.sync_directory("/");
@@ -115,6 +117,51 @@ TEST(TileStoreCrash, WithASnapshotHeld) {
       ++crashes;
     }
   EXPECT_GT(crashes, 6 * 40);
+}
+
+// Files of another plan are emptied. Wherever it stops, they are still those of the old plan, or hold
+// nothing.
+TEST(TileStoreCrash, WhileTheFilesAreMadeAnew) {
+  int crashes = 0, old_plan = 0, empty = 0;
+  for (uint64_t seed = 0; seed < 8; ++seed)
+    for (int64_t at = 0;; ++at) {
+      SCOPED_TRACE("seed " + std::to_string(seed) + ", call " + std::to_string(at));
+      MemoryFileSystem files({.block_bytes = kTorn, .seed = seed});
+      const TileStoreOptions options = sample_options(drives(files, "", 2));
+      files.sync_directory("/");
+      int64_t returned = -1;
+      train(*TileStore::open(files, options, sample_values()), 1, &returned);
+      std::vector<StoredValue> values = sample_values();
+      values[seed % 2 == 0 ? 0 : 2].bytes +=
+          seed == 0 ? 520 * kTile : kTile;  // once also a map of another size
+      files.inject({.kind = IoFault::Kind::crash, .at = at});
+      TileStoreOptions anew = options;
+      anew.existing = Existing::discard;
+      bool crashed = false;
+      try {
+        TileStore::open(files, anew, values);
+      } catch (const IoError& error) {
+        EXPECT_EQ(error.code(), kCrashed);
+        crashed = true;
+      }
+      if (!files.crashed()) files.crash();
+      files.reboot();
+      try {
+        EXPECT_EQ(TileStore::open(files, options, values)->committed_step(), -1);
+        ++empty;
+      } catch (const Error& error) {
+        EXPECT_THAT(error.what(), testing::HasSubstr("another layout"));
+        const auto store = TileStore::open(files, options, sample_values());
+        EXPECT_EQ(store->committed_step(), 1);
+        expect_step(*store, 1);
+        ++old_plan;
+      }
+      if (!crashed) break;
+      ++crashes;
+    }
+  EXPECT_GT(crashes, 100);
+  EXPECT_GT(old_plan, 0);
+  EXPECT_GT(empty, 0);
 }
 
 }  // namespace
