@@ -193,10 +193,11 @@ std::vector<LogicalState> StepRunner::logical_states() const {
   return states;
 }
 
-void StepRunner::pack_block(std::span<const LinearWeight> weights, int block) const {
-  const size_t own = model_.parameters(block).size();  // a tied table is packed by its owner
-  for (const LinearWeight& weight : weights.first(own))
-    if (weight.forward) plan_.linear().pack(stream_, weight);
+void StepRunner::pack_block(std::span<const LinearWeight> weights, int block, Packed which) const {
+  const auto own = model_.parameters(block);  // a tied table is packed by its owner
+  for (size_t i = 0; i < own.size(); ++i)
+    if (weights[i].forward && (which == Packed::all || own[i].trainable))
+      plan_.linear().pack(stream_, weights[i]);
 }
 
 void StepRunner::weights_changed() {
@@ -205,7 +206,7 @@ void StepRunner::weights_changed() {
     if (!info.holds_weights()) continue;
     if (info.state_level > info.weight_level)
       plan_.exchange()->spread(stream_, block, home(ValueClass::weight, block, info.weight_level));
-    if (info.packed && info.weight_level == 0) pack_block(weights(block), block);
+    if (info.packed && info.weight_level == 0) pack_block(weights(block), block, Packed::all);
   }
   stream_.synchronize();
 }

@@ -90,7 +90,8 @@ class StepRunner {
   ExecutorOptions with_order(ExecutorOptions options);
   std::byte* home(ValueClass cls, int block, int level) const;
   std::byte* final_gradients(int block) const;
-  void pack_block(std::span<const LinearWeight> weights, int block) const;
+  enum class Packed { all, trained };  // frozen weights stay packed from step to step
+  void pack_block(std::span<const LinearWeight> weights, int block, Packed which) const;
   bool speaks(int block, size_t parameter) const;
 
   // What the handlers share: the bytes of an action's operands as a block wants them.

@@ -166,6 +166,24 @@ void check_validation(const Config& config, Faults& faults) {
                       "data.valid_fraction = 0.02 or eval.every = 0"});
 }
 
+void check_adapter(const Config& config, Faults& faults) {
+  if (config.adapter.type == AdapterType::none) return;
+  if (config.model.from.empty())
+    faults.push_back({{"adapter.type", "model.from"},
+                      "adapters are trained beside a model that somebody trained",
+                      "model.from is empty",
+                      "a model to begin with",
+                      "model.from = \"FOLDER\", or adapter.type = \"none\""});
+  if (!config.optimizer.trainable.empty() || !config.optimizer.frozen.empty())
+    faults.push_back(
+        {{"adapter.type", "optimizer.trainable", "optimizer.frozen"},
+         "with adapters the model is frozen and the adapters are trained: there is nothing to choose",
+         fmt::format("trainable \"{}\", frozen \"{}\"", fmt::join(config.optimizer.trainable, "\", \""),
+                     fmt::join(config.optimizer.frozen, "\", \"")),
+         "empty lists",
+         "remove optimizer.trainable and optimizer.frozen, or choose layers with adapter.target"});
+}
+
 void check_weights(const DataConfig& data, Faults& faults) {
   if (data.weights.empty()) return;
   if (data.weights.size() != data.train.size()) {
@@ -231,6 +249,7 @@ std::vector<CrossFault> cross_check(const Config& config) {
   check_schedule(config, faults);
   check_precision(config.precision, faults);
   check_validation(config, faults);
+  check_adapter(config, faults);
   check_weights(config.data, faults);
   check_only_when(config, faults);
   return faults;

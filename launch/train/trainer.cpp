@@ -34,7 +34,6 @@
 #include "launch/train/stop_request.h"
 #include "launch/train/tokenizer_files.h"
 #include "optim/schedule.h"
-#include "parallel/comm/device_world.h"
 #include "parallel/watchdog.h"
 
 namespace strata {
@@ -56,7 +55,7 @@ class Trainer {
         tokenizer_files_(tokenizer_files(*files_, config_.data.tokenizer, config_.data.chat_template)),
         train_source_(data_.train_source(config_)),
         device_(choose_device(config_.run.device, local_rank()), narrow<int>(config_.run.threads)),
-        device_world_(make_device_world(job.world, device_.device(), device_.host_memory(),
+        device_world_(make_device_world(job, device_.device(), device_.host_memory(),
                                         config_.run.mode == RunMode::ordered, &device_communication_)),
         place_(device_world_ ? *device_world_ : job.world,
                place_options(config_, job.world.size(), model_vocab()), config_.model.tied),
@@ -425,7 +424,7 @@ int train(const LoadedConfig& loaded, const Job& job) {
 int train(const LoadedConfig& loaded) {
   const auto world = make_solo_world();
   FlightRecorder recorder;
-  return train(loaded, Job{*world, recorder});
+  return train(loaded, job_of(*world, recorder));
 }
 
 }  // namespace strata
