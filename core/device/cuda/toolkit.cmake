@@ -75,8 +75,10 @@ if(STRATA_CUDA)
     target_link_libraries(strata_cuda_on_cpu PRIVATE fmt::fmt)
     target_link_libraries(strata_cuda_toolkit INTERFACE strata_cuda_on_cpu)
   else()
-    target_include_directories(strata_cuda_toolkit INTERFACE ${PROJECT_SOURCE_DIR}/core/device/cuda/nvcc)
+    target_include_directories(strata_cuda_toolkit INTERFACE $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/core/device/cuda/nvcc>
+                               $<INSTALL_INTERFACE:include/strata/core/device/cuda/nvcc>)
     target_link_libraries(strata_cuda_toolkit INTERFACE CUDA::cudart_static)
+    install(TARGETS strata_cuda_toolkit EXPORT StrataTargets COMPONENT development)
   endif()
 endif()
 
