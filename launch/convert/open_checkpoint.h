@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "checkpoint/adapters/hugging_face.h"
+#include "checkpoint/adapters/peft.h"
 #include "checkpoint/logical.h"
 
 namespace strata {
@@ -18,6 +19,7 @@ struct OpenedCheckpoint {
   std::unique_ptr<TensorSource> renamed;    // made of these; null where names are ours already, or nobody's
   bool logical = false;                     // tensors() have our logical names
   std::optional<HfModel> model;             // when a config.json or the file says it
+  std::optional<AdapterInfo> adapter;       // when the tensors are adapters beside a model
   std::optional<std::string> hf_prefix;     // of Hugging Face's names, when that is what there was
   std::vector<std::string> dropped;         // stored tensors that are not among tensors(), with the reason
   std::vector<std::string> notes;           // for people
