@@ -74,10 +74,12 @@ struct AdapterConfig {
 
 struct DataConfig {
   std::vector<std::string> train;
+  std::vector<double> weights;     // of the files of train; empty: they are one text
   std::vector<std::string> valid;  // empty: valid_fraction of train
   double valid_fraction = 0.02;
   int64_t seq_len = 256;
   Packing packing = Packing::isolated;
+  Overlong overlong = Overlong::cut;
   std::string tokenizer = "byte";
   DocumentEnd document = DocumentEnd::file;
   DataFormat format = DataFormat::automatic;

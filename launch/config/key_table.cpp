@@ -209,6 +209,13 @@ void data_keys(KeyRows& rows) {
                    "relative to the working folder.",
             .required = true,
             .aliases = {"train_files", "train_data", "train_data_path", "datasets"}})
+      .key(
+          "weights", &DataConfig::weights,
+          {.doc =
+               "Shares of the files of data.train in the samples of training, one number a file: 3 and 1 are "
+               "three quarters and one. []: the files are one text, each as large as it is.",
+           .range = above(0),
+           .aliases = {"dataset_weights", "mixing_weights", "interleave_probs"}})
       .key("valid", &DataConfig::valid,
            {.doc = "Files for validation; with an empty list valid_fraction of data.train is kept for it.",
             .aliases = {"valid_files", "valid_data_path", "eval_data", "val_data"}})
@@ -224,8 +231,14 @@ void data_keys(KeyRows& rows) {
                         "max_seq_length", "block_size", "max_length"}})
       .key("packing", &DataConfig::packing,
            {.doc =
-                "Whether a token may attend to earlier documents of its sample: isolated never, concat does.",
-            .choices = {"isolated", "concat"}})
+                "How documents share a row: isolated cuts the text into rows and lets no token see another "
+                "document; concat does, and lets it; best_fit fills rows with whole documents, isolated, and "
+                "pads what is left.",
+            .choices = {"isolated", "concat", "best_fit"}})
+      .key("overlong", &DataConfig::overlong,
+           {.doc = "Documents longer than a row are cut into rows, or dropped.",
+            .choices = {"cut", "drop"},
+            .only_when = {"packing", {"best_fit"}}})
       .key("tokenizer", &DataConfig::tokenizer,
            {.doc = "How text becomes tokens: byte, or the path of a tokenizer.json, of a model's folder that "
                    "holds "

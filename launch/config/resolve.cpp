@@ -6,8 +6,10 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 
 #include "core/base/check.h"
+#include "core/data/mixture.h"
 #include "launch/config/key_table.h"
 
 namespace strata {
@@ -174,6 +176,28 @@ void check_adapter(const Config& config, Faults& faults) {
          "remove optimizer.trainable and optimizer.frozen, or choose layers with adapter.target"});
 }
 
+void check_weights(const DataConfig& data, Faults& faults) {
+  if (data.weights.empty()) return;
+  if (data.weights.size() != data.train.size()) {
+    faults.push_back(
+        {{"data.train", "data.weights"},
+         "the weights are not those of the training files",
+         fmt::format("{} files, {} weights", data.train.size(), data.weights.size()),
+         "one weight a file",
+         fmt::format("data.weights = [{}]", fmt::join(std::vector<int>(data.train.size(), 1), ", "))});
+    return;
+  }
+  const double sum = std::accumulate(data.weights.begin(), data.weights.end(), 0.0);
+  for (size_t i = 0; i < data.weights.size(); ++i)
+    if (data.weights[i] / sum * Mixture::kRound < 1)
+      faults.push_back(
+          {{"data.weights"},
+           "a file's share is too small",
+           fmt::format("{} of {} for {}", data.weights[i], sum, data.train[i]),
+           fmt::format("at least one sample of {}", Mixture::kRound),
+           fmt::format("raise it to {:.2g}, or leave the file out", sum / (Mixture::kRound - 1))});
+}
+
 // Keys that are set though another key makes them mean nothing.
 void check_only_when(const Config& config, Faults& faults) {
   const Config defaults;
@@ -218,6 +242,7 @@ std::vector<CrossFault> cross_check(const Config& config) {
   check_precision(config.precision, faults);
   check_validation(config, faults);
   check_adapter(config, faults);
+  check_weights(config.data, faults);
   check_only_when(config, faults);
   return faults;
 }
