@@ -219,6 +219,39 @@ HfMapping to_hugging_face(const HfModel& model, std::span<const TensorSpec> stor
   return mapping;
 }
 
+namespace {
+
+// `name` by `to` where it fits `from`, which holds one '*' for a number.
+std::optional<std::string> renumbered(const std::string& name, std::string_view from, std::string_view to) {
+  const size_t star = from.find('*'), behind = from.size() - star - 1;
+  if (star == std::string_view::npos || name.size() <= star + behind ||
+      !name.starts_with(from.substr(0, star)) || !name.ends_with(from.substr(star + 1)))
+    return std::nullopt;
+  const std::string number = name.substr(star, name.size() - star - behind);
+  if (number.find_first_not_of("0123456789") != std::string::npos) return std::nullopt;
+  std::string renamed(to);
+  return renamed.replace(renamed.find('*'), 1, number);
+}
+
+bool is_linear(const Rule& rule) { return rule.foreign.ends_with("_proj"); }
+
+}  // namespace
+
+std::optional<std::string> hugging_face_layer(const std::string& logical) {
+  for (const Rule& rule : kLlama)
+    if (is_linear(rule))
+      if (auto found = renumbered(logical, rule.logical, rule.foreign)) return "model." + *found;
+  return std::nullopt;
+}
+
+std::optional<std::string> logical_layer(const std::string& hugging_face) {
+  if (!hugging_face.starts_with("model.")) return std::nullopt;
+  for (const Rule& rule : kLlama)
+    if (is_linear(rule))
+      if (auto found = renumbered(hugging_face.substr(6), rule.foreign, rule.logical)) return found;
+  return std::nullopt;
+}
+
 std::vector<Asset> hf_assets(FileSystem& files, const std::string& folder) {
   constexpr int64_t kAssetBytes = int64_t{64} << 20;
   std::vector<Asset> assets;

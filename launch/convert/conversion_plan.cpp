@@ -17,7 +17,8 @@ struct Row {
 };
 constexpr Row kRows[] = {{TargetFormat::strata, "strata"},
                          {TargetFormat::hugging_face, "hf"},
-                         {TargetFormat::safetensors, "safetensors"}};
+                         {TargetFormat::safetensors, "safetensors"},
+                         {TargetFormat::peft, "peft"}};
 
 constexpr bool is_float(ElementType type) {
   return type == ElementType::f64 || type == ElementType::f32 || type == ElementType::f16 ||
@@ -85,6 +86,35 @@ void name_for_hugging_face(ConversionPlan& plan, const OpenedCheckpoint& opened)
   plan.source = plan.steps.back().get();
 }
 
+void name_for_peft(ConversionPlan& plan, const OpenedCheckpoint& opened) {
+  if (!opened.adapter)
+    throw Error(Fault::usage, {.what = "there are no adapters in this",
+                               .where = opened.stored->path(),
+                               .found = opened.stored->format() + ", a whole model",
+                               .expected = "a run with adapter.type = \"lora\"",
+                               .fix = "--to hf writes a whole model"});
+  std::vector<MappedTensor> tensors = to_peft(plan.source->tensors(), opened.stored->path());
+  std::erase_if(plan.assets, [](const Asset& asset) {
+    return asset.name == "config.toml" || asset.name == "config.json";
+  });
+  plan.assets.push_back(
+      {std::string(kPeftConfigName), make_peft_config(*opened.adapter, tensors).dump(2) + "\n"});
+  plan.steps.push_back(std::make_unique<MappedSource>(*plan.source, std::move(tensors),
+                                                      nlohmann::json::object(), plan.assets));
+  plan.source = plan.steps.back().get();
+}
+
+void refuse_adapters(const OpenedCheckpoint& opened) {
+  if (opened.adapter)
+    throw Error(Fault::usage,
+                {.what = "these are adapters beside a model, not a model",
+                 .where = opened.stored->path(),
+                 .found = fmt::format("adapters of rank {}", opened.adapter->rank),
+                 .expected = "a whole model",
+                 .fix = fmt::format("`strata merge {} OUT` makes one; --to peft keeps the adapters apart",
+                                    opened.stored->path())});
+}
+
 }  // namespace
 
 std::string_view name(TargetFormat format) { return kRows[static_cast<size_t>(format)].name; }
@@ -105,8 +135,11 @@ ConversionPlan plan_conversion(const OpenedCheckpoint& opened, TargetFormat form
     plan.steps.push_back(std::make_unique<CastSource>(*plan.source, *type));
     plan.source = plan.steps.back().get();
   }
-  if (format != TargetFormat::strata) keep_weights(plan);
+  // The optimizer knows nothing of merged weights.
+  if (format != TargetFormat::strata || opened.merged) keep_weights(plan);
+  if (format == TargetFormat::peft) name_for_peft(plan, opened);
   if (format == TargetFormat::hugging_face) {
+    refuse_adapters(opened);
     name_for_hugging_face(plan, opened);
     std::erase_if(plan.assets, [](const Asset& asset) { return asset.name == "config.toml"; });
     add_config(plan, *model_of(opened), type);

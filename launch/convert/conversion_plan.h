@@ -10,9 +10,9 @@
 
 namespace strata {
 
-enum class TargetFormat { strata, hugging_face, safetensors };
+enum class TargetFormat { strata, hugging_face, safetensors, peft };
 
-std::string_view name(TargetFormat format);  // "strata", "hf", "safetensors": as on the command line
+std::string_view name(TargetFormat format);  // "strata", "hf", "safetensors", "peft": as on the command line
 std::optional<TargetFormat> target_format_named(std::string_view name);
 
 struct ConversionPlan {

@@ -58,6 +58,27 @@ const Format* find_format(FileSystem& files, const std::string& path) {
   return found == std::end(kFormats) ? nullptr : found;
 }
 
+bool is_peft(FileSystem& files, const std::string& path) {
+  return files.info(path + "/" + std::string(kPeftConfigName)).has_value();
+}
+
+OpenedCheckpoint open_peft(FileSystem& files, const std::string& path) {
+  const std::string where = path + "/" + std::string(kPeftConfigName);
+  OpenedCheckpoint opened;
+  opened.adapter = parse_peft_config(parse_strict_json(read_file(files, where), where, kConfigLimits), where);
+  opened.stored = std::make_unique<SafetensorsSource>(files, path + "/" + std::string(kPeftModelName));
+  nlohmann::json metadata = opened.stored->metadata();
+  metadata["adapter"] = to_json(*opened.adapter);
+  metadata["base"] = {{"path", opened.adapter->base}};
+  std::vector<Asset> assets = hf_assets(files, path);
+  std::erase_if(assets, [](const Asset& asset) { return asset.name == "config.json"; });
+  opened.renamed = std::make_unique<MappedSource>(*opened.stored,
+                                                  from_peft(*opened.adapter, opened.stored->tensors(), path),
+                                                  std::move(metadata), std::move(assets));
+  opened.logical = true;
+  return opened;
+}
+
 // A foreign checkpoint, with Hugging Face's names where there is a config.json.
 OpenedCheckpoint open_model(FileSystem& files, const std::string& path, const std::string& map) {
   OpenedCheckpoint opened;
@@ -135,6 +156,7 @@ OpenedCheckpoint open_strata(FileSystem& files, const std::string& path) {
                                                     there->contains("prefix") &&
                                                     (*there)["prefix"].is_string())
     opened.hf_prefix = (*there)["prefix"].get<std::string>();
+  opened.adapter = adapter_info(meta);
   opened.stored = std::move(checkpoint);
   return opened;
 }
@@ -175,6 +197,7 @@ OpenedCheckpoint open_checkpoint(FileSystem& files, const std::string& path, con
                  .expected = "safetensors, torch.save or GGUF; or the folder of a checkpoint or model",
                  .fix = "name the folder if it is a part of one"});
   if (gguf) return open_gguf(files, path);
+  if (foreign && map.empty() && is_peft(files, path)) return open_peft(files, path);
   return foreign ? open_model(files, path, map) : open_strata(files, path);
 }
 

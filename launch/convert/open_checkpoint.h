@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "checkpoint/adapters/hugging_face.h"
+#include "checkpoint/adapters/peft.h"
 #include "checkpoint/logical.h"
 
 namespace strata {
@@ -16,14 +17,16 @@ struct OpenedCheckpoint {
   std::unique_ptr<TensorSource> stored;     // as it lies in the files
   std::unique_ptr<TensorSource> reordered;  // made of it, rows in our order; null where they are
   std::unique_ptr<TensorSource> renamed;    // made of these; null where names are ours already, or nobody's
+  std::unique_ptr<TensorSource> merged;     // made of these, with adapters worked in; null mostly
   bool logical = false;                     // tensors() have our logical names
   std::optional<HfModel> model;             // when a config.json or the file says it
+  std::optional<AdapterInfo> adapter;       // when the tensors are adapters beside a model
   std::optional<std::string> hf_prefix;     // of Hugging Face's names, when that is what there was
   std::vector<std::string> dropped;         // stored tensors that are not among tensors(), with the reason
   std::vector<std::string> notes;           // for people
   std::vector<std::pair<size_t, size_t>> twins;  // of stored: must be equal, one of them is dropped
 
-  const TensorSource& source() const { return renamed ? *renamed : *stored; }
+  const TensorSource& source() const { return merged ? *merged : renamed ? *renamed : *stored; }
 };
 
 // Throws Error(model) when nothing readable is there, or when it is not what it seems. `files` lives longer.
