@@ -9,11 +9,6 @@ namespace {
 
 // A row leaves this table when its feature enters key_table.cpp.
 constexpr RefusedKey kRefused[] = {
-    {"adapter.*", "", "adapters (LoRA) are not available in this version",
-     "remove [adapter] to train all weights"},
-    {"lora_r", "", "adapters (LoRA) are not available in this version", "remove it to train all weights"},
-    {"lora_target_modules", "", "adapters (LoRA) are not available in this version",
-     "remove it to train all weights"},
     {"offload.*", "", "offloading state to host memory or NVMe is not available in this version",
      "remove [offload]; parallel.recompute = \"full\" saves activation memory"},
     {"precision.recipe", "", "8-bit recipes are not available in this version", "remove it"},
