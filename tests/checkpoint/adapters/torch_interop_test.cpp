@@ -13,10 +13,9 @@ namespace {
 // Types that every PyTorch since 2.3 has.
 std::vector<TensorSpec> tensors() {
   std::vector<TensorSpec> list;
-  for (const ElementType type :
-       {ElementType::f64, ElementType::f32, ElementType::f16, ElementType::bf16, ElementType::f8_e4m3,
-        ElementType::f8_e5m2, ElementType::i64, ElementType::i32, ElementType::i16, ElementType::i8,
-        ElementType::u8, ElementType::u16})
+  for (const ElementType type : {ElementType::f64, ElementType::f32, ElementType::f16, ElementType::bf16,
+                                 ElementType::f8_e4m3, ElementType::f8_e5m2, ElementType::i64,
+                                 ElementType::i32, ElementType::i16, ElementType::i8, ElementType::u8})
     list.push_back({.name = fmt::format("types.{}", name(type)), .type = type, .shape = {7, 3}});
   list.push_back({.name = "scalar", .shape = {}});
   list.push_back({.name = "empty", .shape = {0, 4}});
