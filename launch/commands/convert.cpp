@@ -10,8 +10,12 @@
 #include <filesystem>
 #include <memory>
 
+#include "checkpoint/adapters/dcp_sink.h"
+#include "checkpoint/adapters/dcp_source.h"
 #include "checkpoint/adapters/safetensors_sink.h"
 #include "checkpoint/adapters/safetensors_source.h"
+#include "checkpoint/adapters/universal_sink.h"
+#include "checkpoint/adapters/universal_source.h"
 #include "checkpoint/convert.h"
 #include "checkpoint/strata_sink.h"
 #include "checkpoint/strata_source.h"
@@ -26,7 +30,9 @@ namespace strata {
 namespace {
 
 struct ConvertArguments {
-  std::string source, target, to, dtype, map, memory = "2GiB";
+  std::string source, target, to, names, dtype, memory = "2GiB";
+  OpenRules rules;
+  std::vector<std::string> rename, reinit;
   int threads = 0;
   bool dry_run = false;
 };
@@ -108,35 +114,82 @@ void check_twins(const OpenedCheckpoint& opened, int64_t piece, WorkerPool& pool
   }
 }
 
-std::unique_ptr<TensorSink> make_sink(FileSystem& files, const ConversionPlan& plan,
-                                      const ConvertArguments& arguments, int64_t piece) {
-  if (plan.format == TargetFormat::strata)
-    return std::make_unique<StrataSink>(
-        files, arguments.target,
-        StrataSink::Options{.step = plan.source->metadata().value("step", int64_t{0}), .piece_bytes = piece});
-  return std::make_unique<SafetensorsSink>(
+// A sink whose cut-off conversions go on.
+template <typename Sink>
+std::unique_ptr<TensorSink> resumable(FileSystem& files, const ConvertArguments& arguments, int64_t piece) {
+  return std::make_unique<Sink>(
       files, arguments.target,
-      SafetensorsSink::Options{
+      typename Sink::Options{
           .piece_bytes = piece, .keep_partial = true, .identity = identity_of(arguments.source)});
 }
 
+std::unique_ptr<TensorSink> make_sink(FileSystem& files, const ConversionPlan& plan,
+                                      const ConvertArguments& arguments, int64_t piece) {
+  switch (plan.format) {
+    case TargetFormat::strata:
+      return std::make_unique<StrataSink>(
+          files, arguments.target,
+          StrataSink::Options{.step = plan.source->metadata().value("step", int64_t{0}),
+                              .piece_bytes = piece});
+    case TargetFormat::dcp:
+      return resumable<DcpSink>(files, arguments, piece);
+    case TargetFormat::universal:
+      return resumable<UniversalSink>(files, arguments, piece);
+    default:
+      return resumable<SafetensorsSink>(files, arguments, piece);
+  }
+}
+
+// What was written, under the names that it was written with.
 std::unique_ptr<TensorSource> open_written(FileSystem& files, const ConversionPlan& plan,
                                            const std::string& path) {
-  if (plan.format == TargetFormat::strata) return std::make_unique<StrataSource>(files, path);
-  return std::make_unique<SafetensorsSource>(files, path);
+  switch (plan.format) {
+    case TargetFormat::strata:
+      return std::make_unique<StrataSource>(files, path);
+    case TargetFormat::dcp:
+      return std::make_unique<DcpSource>(files, path, DcpSource::Names::in_state_dict);
+    case TargetFormat::universal:
+      return std::make_unique<UniversalSource>(files, path);
+    default:
+      return std::make_unique<SafetensorsSource>(files, path);
+  }
+}
+
+// "OLD=NEW" of the command line.
+std::vector<std::pair<std::string, std::string>> renames(const std::vector<std::string>& texts) {
+  std::vector<std::pair<std::string, std::string>> rules;
+  for (const std::string& text : texts) {
+    const size_t equal = text.find('=');
+    if (equal == 0 || equal == std::string::npos || equal + 1 == text.size())
+      throw Error(Fault::usage, {.what = "--rename is not of its form",
+                                 .where = "command line",
+                                 .found = text,
+                                 .expected = "OLD=NEW"});
+    rules.emplace_back(text.substr(0, equal), text.substr(equal + 1));
+  }
+  return rules;
 }
 
 int convert(const ConvertArguments& arguments) {
   const auto files = make_posix_file_system();
   WorkerPool pool(arguments.threads);
   const int64_t piece = piece_bytes(arguments.memory, pool.threads());
-  const OpenedCheckpoint opened = open_checkpoint(*files, arguments.source, arguments.map);
+  OpenRules rules = arguments.rules;
+  rules.rename = renames(arguments.rename);
+  const OpenedCheckpoint opened = open_checkpoint(*files, arguments.source, rules);
   const bool ours = opened.stored->format().starts_with("Strata");
   const TargetFormat format = arguments.to.empty()
                                   ? (ours ? TargetFormat::hugging_face : TargetFormat::strata)
                                   : *target_format_named(arguments.to);
-  const auto type = arguments.dtype == "keep" ? std::nullopt : element_type_named(arguments.dtype);
-  const ConversionPlan plan = plan_conversion(opened, format, type);
+  const ConversionWish wish{
+      .format = format,
+      .names = arguments.names == "hf"     ? TargetNames::hugging_face
+               : arguments.names == "ours" ? TargetNames::ours
+                                           : TargetNames::automatic,
+      .type = arguments.dtype == "keep" ? std::nullopt : element_type_named(arguments.dtype),
+      .reinit = arguments.reinit,
+      .allow_missing = arguments.rules.allow_missing};
+  const ConversionPlan plan = plan_conversion(opened, wish);
   print_plan(opened, plan, arguments);
   if (arguments.dry_run) return 0;
 
@@ -178,18 +231,27 @@ Run add_convert(CLI::App& app) {
       ->required();
   app.add_option("DST", arguments->target, "the folder to make")->required();
   app.add_option("--to", arguments->to,
-                 "strata, hf or safetensors; default: hf from a checkpoint of ours, else strata")
-      ->check(CLI::IsMember({"strata", "hf", "safetensors"}));
+                 "strata, hf, safetensors, dcp (torch.distributed.checkpoint) or universal (DeepSpeed); "
+                 "default: hf from a checkpoint of ours, else strata")
+      ->check(CLI::IsMember({"strata", "hf", "safetensors", "dcp", "universal"}));
+  app.add_option("--names", arguments->names,
+                 "of tensors in dcp and universal: hf or ours; default: hf where the model is known there")
+      ->check(CLI::IsMember({"hf", "ours"}));
   app.add_option("--dtype", arguments->dtype, "of the weights: keep (as they are), f32, bf16 or f16")
       ->default_val("keep")
       ->check(CLI::IsMember({"keep", "f32", "bf16", "f16"}));
-  app.add_option("--map", arguments->map,
+  app.add_option("--map", arguments->rules.map,
                  "a file of rules that say what a foreign checkpoint's tensors are (checkpoint/map.md)");
+  app.add_option("--rename", arguments->rename, "OLD=NEW: take the stored tensor OLD for NEW");
+  app.add_option("--allow-missing", arguments->rules.allow_missing,
+                 "a tensor of the model, by our name (or many, ending with *), that need not be there");
+  app.add_option("--reinit", arguments->reinit,
+                 "tensors, by our names, that are left out: a run makes them anew");
   app.add_option("--memory", arguments->memory, "most memory to use")->capture_default_str();
   app.add_option("--threads", arguments->threads, "0: one a core")->check(CLI::Range(0, 1024));
   app.add_flag("--dry-run", arguments->dry_run, "say what would be written, tensor by tensor, and stop");
   app.footer(
-      "A conversion to hf or safetensors that was cut off goes on when it is started again.\n\nExamples:\n"
+      "A conversion to another format than ours that was cut off goes on when it is started again.\n\nExamples:\n"
       "  strata convert models/smollm2 smollm2\n  strata convert runs/tiny tiny-hf --dtype bf16");
   return [=] { return convert(*arguments); };
 }
