@@ -251,7 +251,8 @@ Run add_convert(CLI::App& app) {
   app.add_option("--threads", arguments->threads, "0: one a core")->check(CLI::Range(0, 1024));
   app.add_flag("--dry-run", arguments->dry_run, "say what would be written, tensor by tensor, and stop");
   app.footer(
-      "A conversion to another format than ours that was cut off goes on when it is started again.\n\nExamples:\n"
+      "A conversion to another format than ours that was cut off goes on when it is started "
+      "again.\n\nExamples:\n"
       "  strata convert models/smollm2 smollm2\n  strata convert runs/tiny tiny-hf --dtype bf16");
   return [=] { return convert(*arguments); };
 }

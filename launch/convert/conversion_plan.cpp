@@ -97,8 +97,7 @@ bool any_missing(const HfModel& model, const TensorSource& source, const std::st
   return false;
 }
 
-void name_for_hugging_face(ConversionPlan& plan, const OpenedCheckpoint& opened,
-                           const ConversionWish& wish) {
+void name_for_hugging_face(ConversionPlan& plan, const OpenedCheckpoint& opened, const ConversionWish& wish) {
   const auto model = opened.logical ? model_of(opened) : std::nullopt;
   if (!model)
     throw Error(Fault::usage,

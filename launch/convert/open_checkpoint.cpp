@@ -102,8 +102,8 @@ bool name_ours(OpenedCheckpoint& opened, const std::vector<Asset>& assets) {
       tensor.name.erase(0, prefix.size());
       tensors.push_back({tensor, {whole_piece(t, tensor.shape)}});
     }
-    opened.renamed = std::make_unique<MappedSource>(*opened.stored, std::move(tensors),
-                                                    opened.stored->metadata(), assets);
+    opened.renamed =
+        std::make_unique<MappedSource>(*opened.stored, std::move(tensors), opened.stored->metadata(), assets);
     opened.logical = true;
     return true;
   }
@@ -134,8 +134,7 @@ OpenedCheckpoint open_model(FileSystem& files, const std::string& path, const Op
     return opened;
   }
   opened.notes = opened.model->notes;
-  HfMapping mapping =
-      from_hugging_face(*opened.model, opened.stored->tensors(), path, rules.allow_missing);
+  HfMapping mapping = from_hugging_face(*opened.model, opened.stored->tensors(), path, rules.allow_missing);
   opened.missing = std::move(mapping.missing);
   nlohmann::json metadata = opened.stored->metadata();
   metadata["hugging_face"] = {{"family", opened.model->family}, {"prefix", mapping.prefix}};
