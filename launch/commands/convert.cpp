@@ -17,7 +17,9 @@ namespace strata {
 namespace {
 
 struct ConvertArguments {
-  std::string source, target, to, dtype, map, memory = "2GiB";
+  std::string source, target, to, names, dtype, memory = "2GiB";
+  OpenRules rules;
+  std::vector<std::string> rename, reinit;
   int threads = 0;
   bool dry_run = false;
 };
@@ -54,17 +56,41 @@ void print_plan(const OpenedCheckpoint& opened, const ConversionPlan& plan,
     fmt::print("{:>9}  {}\n", human_bytes(tensor.bytes()), to_string(tensor));
 }
 
+// "OLD=NEW" of the command line.
+std::vector<std::pair<std::string, std::string>> renames(const std::vector<std::string>& texts) {
+  std::vector<std::pair<std::string, std::string>> rules;
+  for (const std::string& text : texts) {
+    const size_t equal = text.find('=');
+    if (equal == 0 || equal == std::string::npos || equal + 1 == text.size())
+      throw Error(Fault::usage, {.what = "--rename is not of its form",
+                                 .where = "command line",
+                                 .found = text,
+                                 .expected = "OLD=NEW"});
+    rules.emplace_back(text.substr(0, equal), text.substr(equal + 1));
+  }
+  return rules;
+}
+
 int convert(const ConvertArguments& arguments) {
   const auto files = make_posix_file_system();
   WorkerPool pool(arguments.threads);
-  const OpenedCheckpoint opened = open_checkpoint(*files, arguments.source, arguments.map);
+  OpenRules rules = arguments.rules;
+  rules.rename = renames(arguments.rename);
+  const OpenedCheckpoint opened = open_checkpoint(*files, arguments.source, rules);
   const bool ours = opened.stored->format().starts_with("Strata");
   const TargetFormat format = arguments.to.empty() ? (!ours            ? TargetFormat::strata
                                                       : opened.adapter ? TargetFormat::peft
                                                                        : TargetFormat::hugging_face)
                                                    : *target_format_named(arguments.to);
-  const auto type = arguments.dtype == "keep" ? std::nullopt : element_type_named(arguments.dtype);
-  const ConversionPlan plan = plan_conversion(opened, format, type);
+  const ConversionWish wish{
+      .format = format,
+      .names = arguments.names == "hf"     ? TargetNames::hugging_face
+               : arguments.names == "ours" ? TargetNames::ours
+                                           : TargetNames::automatic,
+      .type = arguments.dtype == "keep" ? std::nullopt : element_type_named(arguments.dtype),
+      .reinit = arguments.reinit,
+      .allow_missing = arguments.rules.allow_missing};
+  const ConversionPlan plan = plan_conversion(opened, wish);
   print_plan(opened, plan, arguments);
   if (arguments.dry_run) return 0;
 
@@ -85,20 +111,30 @@ Run add_convert(CLI::App& app) {
                  "newest checkpoint), or one checkpoint of ours")
       ->required();
   app.add_option("DST", arguments->target, "the folder to make")->required();
-  app.add_option("--to", arguments->to,
-                 "strata, hf, safetensors or peft; default: hf (of adapters peft) from a checkpoint of ours, "
-                 "else strata")
-      ->check(CLI::IsMember({"strata", "hf", "safetensors", "peft"}));
+  app.add_option(
+         "--to", arguments->to,
+         "strata, hf, safetensors, dcp (torch.distributed.checkpoint), universal (DeepSpeed) or peft; "
+         "default: hf (of adapters peft) from a checkpoint of ours, else strata")
+      ->check(CLI::IsMember({"strata", "hf", "safetensors", "dcp", "universal", "peft"}));
+  app.add_option("--names", arguments->names,
+                 "of tensors in dcp and universal: hf or ours; default: hf where the model is known there")
+      ->check(CLI::IsMember({"hf", "ours"}));
   app.add_option("--dtype", arguments->dtype, "of the weights: keep (as they are), f32, bf16 or f16")
       ->default_val("keep")
       ->check(CLI::IsMember({"keep", "f32", "bf16", "f16"}));
-  app.add_option("--map", arguments->map,
+  app.add_option("--map", arguments->rules.map,
                  "a file of rules that say what a foreign checkpoint's tensors are (checkpoint/map.md)");
+  app.add_option("--rename", arguments->rename, "OLD=NEW: take the stored tensor OLD for NEW");
+  app.add_option("--allow-missing", arguments->rules.allow_missing,
+                 "a tensor of the model, by our name (or many, ending with *), that need not be there");
+  app.add_option("--reinit", arguments->reinit,
+                 "tensors, by our names, that are left out: a run makes them anew");
   app.add_option("--memory", arguments->memory, "most memory to use")->capture_default_str();
   app.add_option("--threads", arguments->threads, "0: one a core")->check(CLI::Range(0, 1024));
   app.add_flag("--dry-run", arguments->dry_run, "say what would be written, tensor by tensor, and stop");
   app.footer(
-      "A conversion to hf or safetensors that was cut off goes on when it is started again.\n\nExamples:\n"
+      "A conversion to another format than ours that was cut off goes on when it is started "
+      "again.\n\nExamples:\n"
       "  strata convert models/smollm2 smollm2\n  strata convert runs/tiny tiny-hf --dtype bf16");
   return [=] { return convert(*arguments); };
 }

@@ -103,7 +103,7 @@ int merge(const MergeArguments& arguments) {
 
   base.merged = std::move(merged);
   const auto type = arguments.dtype == "keep" ? std::nullopt : element_type_named(arguments.dtype);
-  const ConversionPlan plan = plan_conversion(base, *target_format_named(arguments.to), type);
+  const ConversionPlan plan = plan_conversion(base, {.format = *target_format_named(arguments.to), .type = type});
   write_conversion(*files, base, plan,
                    {.target = arguments.target,
                     .identity = identity_of(arguments.adapters) + identity_of(base_path),

@@ -8,8 +8,12 @@
 #include <filesystem>
 #include <memory>
 
+#include "checkpoint/adapters/dcp_sink.h"
+#include "checkpoint/adapters/dcp_source.h"
 #include "checkpoint/adapters/safetensors_sink.h"
 #include "checkpoint/adapters/safetensors_source.h"
+#include "checkpoint/adapters/universal_sink.h"
+#include "checkpoint/adapters/universal_source.h"
 #include "checkpoint/convert.h"
 #include "checkpoint/strata_sink.h"
 #include "checkpoint/strata_source.h"
@@ -50,24 +54,47 @@ void check_twins(const OpenedCheckpoint& opened, int64_t piece, WorkerPool& pool
   }
 }
 
-std::unique_ptr<TensorSink> make_sink(FileSystem& files, const ConversionPlan& plan,
-                                      const WriteConversion& options, int64_t piece) {
-  if (plan.format == TargetFormat::strata)
-    return std::make_unique<StrataSink>(
-        files, options.target,
-        StrataSink::Options{.step = plan.source->metadata().value("step", int64_t{0}), .piece_bytes = piece});
-  return std::make_unique<SafetensorsSink>(
-      files, options.target,
-      SafetensorsSink::Options{.piece_bytes = piece,
-                               .keep_partial = true,
-                               .stem = plan.format == TargetFormat::peft ? "adapter_model" : "model",
-                               .identity = options.identity});
+// A sink whose cut-off conversions go on.
+template <typename Sink>
+std::unique_ptr<TensorSink> resumable(FileSystem& files, const WriteConversion& options,
+                                      typename Sink::Options own) {
+  own.keep_partial = true;
+  own.identity = options.identity;
+  return std::make_unique<Sink>(files, options.target, std::move(own));
 }
 
+std::unique_ptr<TensorSink> make_sink(FileSystem& files, const ConversionPlan& plan,
+                                      const WriteConversion& options, int64_t piece) {
+  switch (plan.format) {
+    case TargetFormat::strata:
+      return std::make_unique<StrataSink>(
+          files, options.target,
+          StrataSink::Options{.step = plan.source->metadata().value("step", int64_t{0}),
+                              .piece_bytes = piece});
+    case TargetFormat::dcp:
+      return resumable<DcpSink>(files, options, {.piece_bytes = piece});
+    case TargetFormat::universal:
+      return resumable<UniversalSink>(files, options, {.piece_bytes = piece});
+    case TargetFormat::peft:
+      return resumable<SafetensorsSink>(files, options, {.piece_bytes = piece, .stem = "adapter_model"});
+    default:
+      return resumable<SafetensorsSink>(files, options, {.piece_bytes = piece});
+  }
+}
+
+// What was written, under the names that it was written with.
 std::unique_ptr<TensorSource> open_written(FileSystem& files, const ConversionPlan& plan,
                                            const std::string& path) {
-  if (plan.format == TargetFormat::strata) return std::make_unique<StrataSource>(files, path);
-  return std::make_unique<SafetensorsSource>(files, path);
+  switch (plan.format) {
+    case TargetFormat::strata:
+      return std::make_unique<StrataSource>(files, path);
+    case TargetFormat::dcp:
+      return std::make_unique<DcpSource>(files, path, DcpSource::Names::in_state_dict);
+    case TargetFormat::universal:
+      return std::make_unique<UniversalSource>(files, path);
+    default:
+      return std::make_unique<SafetensorsSource>(files, path);
+  }
 }
 
 }  // namespace
