@@ -14,6 +14,7 @@ Run add_doctor(CLI::App& app);
 Run add_eval(CLI::App& app);
 Run add_init(CLI::App& app);
 Run add_inspect(CLI::App& app);
+Run add_merge(CLI::App& app);
 Run add_plan(CLI::App& app);
 Run add_sample(CLI::App& app);
 Run add_slurm(CLI::App& app);
@@ -34,6 +35,7 @@ std::span<const Command> commands() {
       {"tokenize", "turn text into a token file", add_tokenize},
       {"data", "show which tokens of texts and records are learned", add_data},
       {"convert", "turn a checkpoint of one format into another", add_convert},
+      {"merge", "work adapters into the model they were trained beside", add_merge},
       {"inspect", "say what a checkpoint holds", add_inspect},
       {"verify", "read every byte of a checkpoint and compare it with its checksums", add_verify},
       {"diff", "name the tensors in which two checkpoints differ", add_diff},

@@ -2,6 +2,7 @@
 #include "launch/train/run_tensors.h"
 
 #include "core/base/check.h"
+#include "core/base/hash.h"
 #include "core/tensor/transfer.h"
 
 namespace strata {
@@ -48,7 +49,11 @@ bool on_the_host(const Tensor& tensor) { return tensor.device() == Device{}; }
 }  // namespace
 
 RunTensors::RunTensors(const StepRunner& runner, const UpdateRule& rule, Stream& stream)
-    : rule_(rule), stream_(stream), memory_(runner.memory()), states_(runner.logical_states()) {}
+    : rule_(rule),
+      stream_(stream),
+      memory_(runner.memory()),
+      adapters_(runner.plan().model().spec.lora.rank > 0),
+      states_(runner.logical_states()) {}
 
 // Frozen weights have no state and are what they are; f32 weights without a master are the values.
 bool RunTensors::keeps_values_apart(const LogicalState& state) const {
@@ -59,14 +64,17 @@ Tensor RunTensors::in_host_memory(DType dtype, const Shape& shape) {
   return copies_.emplace_back(make_tensor(*make_cpu_allocator(), dtype, shape, "checkpoint"));
 }
 
-std::vector<RunTensors::Part> RunTensors::parts() const {
+std::vector<RunTensors::Part> RunTensors::parts(Wanted wanted) const {
   std::vector<Part> parts;
   for (const LogicalState& state : states_) {
+    const bool adapter = state.role == Role::adapter;
+    if (wanted == Wanted::everything ? adapters_ && !adapter : adapter != (wanted == Wanted::adapters))
+      continue;
     const bool apart = keeps_values_apart(state);
     parts.push_back({&state,
                      spec_of(state, "param", apart ? ElementType::f32 : element_type(state.weight.dtype())),
                      apart ? Tensor() : state.weight});
-    for (size_t slot = 0; slot < state.state.size(); ++slot)
+    for (size_t slot = 0; wanted == Wanted::everything && slot < state.state.size(); ++slot)
       if (const StateSlot& kind = rule_.slots()[slot]; !holds_value(kind))
         parts.push_back(
             {&state, spec_of(state, state_name(kind), element_type(kind.dtype)), state.state[slot]});
@@ -76,14 +84,15 @@ std::vector<RunTensors::Part> RunTensors::parts() const {
 
 int64_t RunTensors::saved_bytes() const {
   int64_t bytes = 0;
-  for (const Part& part : parts()) bytes += part.state->held.numel() * size_of(part.spec.type);
+  for (const Part& part : parts(Wanted::everything))
+    bytes += part.state->held.numel() * size_of(part.spec.type);
   return bytes;
 }
 
 std::vector<SaveItem> RunTensors::save_items() {
   copies_.clear();
   std::vector<SaveItem> items;
-  for (Part& part : parts()) {
+  for (Part& part : parts(Wanted::everything)) {
     Tensor host = part.tensor;
     if (!part.tensor) {
       host = in_host_memory(DType::f32, part.state->held.extent);
@@ -118,9 +127,8 @@ RestoreReport RunTensors::restore(const TensorSource& source, Peers& peers, Work
   };
   std::vector<RestoreItem> items;
   std::vector<std::pair<Tensor, Tensor>> uploads;  // from the host, to the device
-  std::vector<std::pair<const LogicalState*, Tensor>> apart;
-  for (Part& part : parts()) {
-    if (wanted == Wanted::values && part.spec.state != "param") continue;
+  std::vector<std::pair<const LogicalState*, Tensor>> apart, spoken;
+  for (Part& part : parts(wanted)) {
     const LogicalState& state = *part.state;
     Tensor host = part.tensor;
     if (part.spec.state == "param" && part.tensor && state.state.empty() &&
@@ -135,9 +143,15 @@ RestoreReport RunTensors::restore(const TensorSource& source, Peers& peers, Work
       host = in_host_memory(part.tensor.dtype(), part.tensor.shape());
       uploads.emplace_back(host, part.tensor);
     }
+    if (wanted == Wanted::model && state.speaks && host.dtype() == DType::f32)
+      spoken.emplace_back(&state, host);
     items.push_back({std::move(part.spec), state.held, host.raw()});
   }
   RestoreReport report = strata::restore(source, peers, items, pool, rules);
+  model_digest_ = 0;
+  for (const auto& [state, host] : spoken)
+    model_digest_ += (hash_name(state->name) | 1) *
+                     digest_of(state->shape, state->held, size_of(ElementType::f32), host.raw()).low;
   for (const auto& [host, device] : uploads) transfer(stream_, host, device);
   for (const auto& [state, values] : apart) take_values(*state, values);
   stream_.synchronize();

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The seam to the matrix-product library: one product, described so that the library can do it in one call.
-// matmul.cpp makes descriptions, blas_lt.cpp runs them with cuBLASLt; a pretend GPU has a loop.
+// matmul.cpp makes descriptions, blas_lt.cpp runs them with cuBLASLt.
 #pragma once
 
 #include <cstdint>
