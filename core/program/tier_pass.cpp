@@ -36,11 +36,10 @@ class Travels {
         if (cls == ValueClass::weight && value.cls == ValueClass::packed) use_packed(value.block, i);
         if (value.cls == cls && travels(value)) use(value, i, writes(effect.access));
       }
-    for (size_t k = 0; k < runs_.size(); ++k) {
-      load(k);
-      pack(runs_[k]);
-      store(runs_[k]);
-    }
+    // In this order where they meet.
+    for (const Run& run : runs_) store(run);
+    for (size_t k = 0; k < runs_.size(); ++k) load(k);
+    for (const Run& run : runs_) pack(run);
   }
 
  private:
