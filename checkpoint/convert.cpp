@@ -6,8 +6,8 @@
 #include <map>
 #include <mutex>
 
-#include "checkpoint/page_memory.h"
 #include "core/base/error.h"
+#include "core/io/page_memory.h"
 
 namespace strata {
 namespace {

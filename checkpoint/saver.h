@@ -18,11 +18,11 @@
 #include <vector>
 
 #include "checkpoint/logical.h"
-#include "checkpoint/page_memory.h"
 #include "checkpoint/peers.h"
 #include "checkpoint/save_plan.h"
 #include "checkpoint/shard_writer.h"
 #include "core/io/file_system.h"
+#include "core/io/page_memory.h"
 
 namespace strata {
 

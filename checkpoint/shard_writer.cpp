@@ -4,9 +4,9 @@
 #include <algorithm>
 #include <cstring>
 
-#include "checkpoint/page_memory.h"
 #include "core/base/check.h"
 #include "core/io/crc32c.h"
+#include "core/io/page_memory.h"
 
 namespace strata {
 

@@ -5,13 +5,13 @@
 #include <cstring>
 #include <functional>
 
-#include "checkpoint/page_memory.h"
 #include "checkpoint/runs.h"
 #include "checkpoint/sha256.h"
 #include "checkpoint/shard_writer.h"
 #include "core/base/check.h"
 #include "core/base/error.h"
 #include "core/io/crc32c.h"
+#include "core/io/page_memory.h"
 
 namespace strata {
 namespace {

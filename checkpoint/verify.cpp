@@ -2,12 +2,12 @@
 // Every byte of a checkpoint against what its manifest says.
 #include <functional>
 
-#include "checkpoint/page_memory.h"
 #include "checkpoint/runs.h"
 #include "checkpoint/sha256.h"
 #include "checkpoint/shard_writer.h"
 #include "checkpoint/strata_source.h"
 #include "core/base/error.h"
+#include "core/io/page_memory.h"
 
 namespace strata {
 namespace {

@@ -6,9 +6,9 @@
 #include <limits>
 
 #include "checkpoint/adapters/strided_copy.h"
-#include "checkpoint/page_memory.h"
 #include "core/base/check.h"
 #include "core/base/error.h"
+#include "core/io/page_memory.h"
 #include "core/tensor/bf16.h"
 
 namespace strata {

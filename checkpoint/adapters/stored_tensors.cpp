@@ -4,8 +4,8 @@
 #include <algorithm>
 
 #include "checkpoint/adapters/strided_copy.h"
-#include "checkpoint/page_memory.h"
 #include "core/base/check.h"
+#include "core/io/page_memory.h"
 
 namespace strata {
 namespace {
