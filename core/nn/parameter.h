@@ -11,12 +11,12 @@
 
 namespace strata {
 
-enum class Role { embedding, linear, bias, norm };
+enum class Role { embedding, linear, bias, norm, adapter };
 
 struct Init {
-  enum class Kind { zeros, ones, normal };
+  enum class Kind { zeros, ones, normal, uniform };
   Kind kind = Kind::zeros;
-  float std = 0;  // of normal
+  float std = 0;  // of normal, and of uniform: between -sqrt(3) std and sqrt(3) std
 };
 
 // A logical tensor, what of it is held here, and where that lies in the physical one: rows [first_row,
@@ -44,6 +44,8 @@ struct Parameter {
 };
 
 // Weight decay applies to matrices; norms and biases are left alone.
-constexpr bool decays(Role role) { return role == Role::embedding || role == Role::linear; }
+constexpr bool decays(Role role) {
+  return role == Role::embedding || role == Role::linear || role == Role::adapter;
+}
 
 }  // namespace strata

@@ -44,6 +44,7 @@ struct OpTable {
   void (*sum_of_squares)(Stream&, const Tensor&, BinnedSum*);
   void (*sum_losses)(Stream&, const Tensor&, const Tensor&, LossSum*);
   void (*copy)(Stream&, const Tensor&, const Tensor&);
+  void (*stochastic_round)(Stream&, const Tensor&, const Tensor&, const RandomKey&, uint64_t);
   void (*fill)(Stream&, const Tensor&, float);
   void (*add)(Stream&, const Tensor&, const Tensor&, const Tensor&);
   void (*scale)(Stream&, const Tensor&, float);
@@ -84,6 +85,7 @@ const ScratchTable* cuda_scratch_table();
   .cross_entropy = device::cross_entropy, .embedding_forward = device::embedding_forward,               \
   .embedding_backward = device::embedding_backward, .column_sum = device::column_sum,                   \
   .sum_of_squares = device::sum_of_squares, .sum_losses = device::sum_losses, .copy = device::copy,     \
-  .fill = device::fill, .add = device::add, .scale = device::scale, .fill_normal = device::fill_normal
+  .stochastic_round = device::stochastic_round, .fill = device::fill, .add = device::add,               \
+  .scale = device::scale, .fill_normal = device::fill_normal
 
 }  // namespace strata

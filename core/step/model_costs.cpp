@@ -380,7 +380,8 @@ std::vector<BlockInfo> ModelCosts::describe(bool train) const {
   }
   for (BlockInfo& info : infos) layout_.partition().describe(info);
   if (model_.tied()) infos.back().tied_to = 0;
-  if (model_.twin_table()) {
+  // Copies of a table that is not trained stay alike without a word.
+  if (model_.twin_table() && model_.parameters(0)[0].trainable) {
     infos.front().twin = static_cast<int16_t>(infos.size() - 1);
     infos.back().twin = 0;
   }

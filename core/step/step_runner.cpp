@@ -204,10 +204,11 @@ std::vector<LogicalState> StepRunner::logical_states() const {
   return states;
 }
 
-void StepRunner::pack_block(std::span<const LinearWeight> weights, int block) const {
-  const size_t own = model_.parameters(block).size();  // a tied table is packed by its owner
-  for (const LinearWeight& weight : weights.first(own))
-    if (weight.forward) plan_.linear().pack(stream_, weight);
+void StepRunner::pack_block(std::span<const LinearWeight> weights, int block, Packed which) const {
+  const auto own = model_.parameters(block);  // a tied table is packed by its owner
+  for (size_t i = 0; i < own.size(); ++i)
+    if (weights[i].forward && (which == Packed::all || own[i].trainable))
+      plan_.linear().pack(stream_, weights[i]);
 }
 
 void StepRunner::weights_changed() {
@@ -219,7 +220,7 @@ void StepRunner::weights_changed() {
       plan_.exchange()->spread(stream_, block, place(ValueClass::weight, block));
       if (is_away(block)) put_back(block);
     }
-    if (info.keeps_packed()) pack_block(weights(block), block);
+    if (info.keeps_packed()) pack_block(weights(block), block, Packed::all);
   }
   stream_.synchronize();
 }

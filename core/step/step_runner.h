@@ -108,7 +108,8 @@ class StepRunner {
   std::byte* bytes_at(const PlannedBuffer& buffer) const;
   std::vector<Value> values_away(int block) const;  // as they are named on the device
   std::byte* final_gradients(int block) const;
-  void pack_block(std::span<const LinearWeight> weights, int block) const;
+  enum class Packed { all, trained };  // frozen weights stay packed from step to step
+  void pack_block(std::span<const LinearWeight> weights, int block, Packed which) const;
   bool speaks(int block, size_t parameter) const;
 
   // What the handlers share: the bytes of an action's operands as a block wants them.

@@ -15,6 +15,7 @@ Run add_init(CLI::App& app);
 Run add_inspect(CLI::App& app);
 Run add_plan(CLI::App& app);
 Run add_sample(CLI::App& app);
+Run add_slurm(CLI::App& app);
 Run add_tokenize(CLI::App& app);
 Run add_train(CLI::App& app);
 Run add_verify(CLI::App& app);
@@ -28,6 +29,7 @@ std::span<const Command> commands() {
       {"train", "train a model, or go on with a run", add_train},
       {"sample", "let a trained model go on with a text", add_sample},
       {"eval", "measure a trained model's loss and perplexity on a text", add_eval},
+      {"slurm", "write the batch script that trains under Slurm", add_slurm},
       {"tokenize", "turn text into a token file", add_tokenize},
       {"data", "show which tokens of texts and records are learned", add_data},
       {"convert", "turn a checkpoint of one format into another", add_convert},

@@ -5,9 +5,6 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
-#include <cerrno>
-#include <cstdio>
-#include <cstring>
 #include <filesystem>
 #include <memory>
 
@@ -18,6 +15,7 @@
 #include "launch/recipes/finetune.h"
 #include "launch/recipes/recipe.h"
 #include "launch/train/run_state.h"
+#include "launch/write_new_file.h"
 
 namespace strata {
 namespace {
@@ -40,26 +38,6 @@ const Recipe& find_recipe(const std::string& name) {
                              .found = name,
                              .expected = fmt::format("one of: {}", fmt::join(names, ", ")),
                              .fix = "strata init " + (near.empty() ? names.front() : near)});
-}
-
-void write_new_file(const std::string& path, std::string_view text) {
-  const auto failed = [&](Fault fault, std::string found, std::string fix) {
-    throw Error(fault, {.what = "the configuration was not written",
-                        .where = path,
-                        .found = std::move(found),
-                        .expected = "a new file",
-                        .fix = std::move(fix)});
-  };
-  std::FILE* file = std::fopen(path.c_str(), "wx");
-  if (!file && errno == EEXIST)
-    failed(Fault::usage, "a file of that name", "choose another name with -o, or remove the file");
-  if (!file) failed(Fault::environment, std::strerror(errno), "choose another place with -o");
-  const bool written = std::fwrite(text.data(), 1, text.size(), file) == text.size();
-  if (std::fclose(file) != 0 || !written) {
-    const std::string why = std::strerror(errno);
-    std::remove(path.c_str());
-    failed(Fault::environment, why, "free space, or choose another place with -o");
-  }
 }
 
 // The model's tokenizer lies beside its weights, if at all.
@@ -89,7 +67,8 @@ std::string tokenizer_of(const OpenedCheckpoint& opened, const InitArguments& ar
                                      .found = failed.message(),
                                      .fix = "choose another place with -o"});
   for (const Asset& asset : assets)
-    if (asset.name.starts_with("tokenizer")) write_new_file((folder / asset.name).string(), asset.content);
+    if (asset.name.starts_with("tokenizer"))
+      write_new_file((folder / asset.name).string(), asset.content, "the model's tokenizer");
   return folder.string();
 }
 
@@ -113,7 +92,7 @@ int init_from_model(const InitArguments& arguments) {
     return 0;
   }
   const std::string path = arguments.output.empty() ? "tuned.toml" : arguments.output;
-  write_new_file(path, text);
+  write_new_file(path, text, "the configuration");
   fmt::print("wrote {}: goes on training {}, a {} of {} layers\n", path, arguments.model, model->family,
              model->spec.layers);
   return 0;
@@ -133,7 +112,7 @@ int init(const InitArguments& arguments) {
     return 0;
   }
   const std::string path = arguments.output.empty() ? fmt::format("{}.toml", recipe.name) : arguments.output;
-  write_new_file(path, recipe.toml);
+  write_new_file(path, recipe.toml, "the configuration");
   fmt::print("wrote {}: {}\n", path, recipe.help);
   return 0;
 }

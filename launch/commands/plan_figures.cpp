@@ -32,7 +32,7 @@ DeviceKind device_of(DeviceChoice choice) {
 struct Planned {
   Planned(const Config& config, const PlaceOptions& options, DeviceKind device, int64_t tokenizer_vocab,
           int rank, int ranks)
-      : world(make_plan_world(rank, ranks)),
+      : world(make_plan_world(rank, ranks, planned_gpu_transport(config.run.mode == RunMode::ordered))),
         place(*world, options, config.model.tied),
         model(build_model(config, tokenizer_vocab, place.split())),
         rule(build_update_rule(config)),

@@ -25,6 +25,7 @@ enum class StateFormat { fp32, split };
 enum class UpdateTiming { sync };
 enum class Recompute { none, full };
 enum class NanAction { stop, skip };
+enum class AdapterType { none, lora };
 
 struct RunConfig {
   std::string name = "run";
@@ -62,12 +63,23 @@ struct ModelConfig {
   double init_std = 0.02;
 };
 
+struct AdapterConfig {
+  AdapterType type = AdapterType::none;
+  std::string from;  // adapters to begin with; empty: new ones
+  int64_t rank = 16;
+  double alpha = 32;
+  bool rank_stabilized = false;
+  std::vector<std::string> target = {"all-linear"};
+};
+
 struct DataConfig {
   std::vector<std::string> train;
+  std::vector<double> weights;     // of the files of train; empty: they are one text
   std::vector<std::string> valid;  // empty: valid_fraction of train
   double valid_fraction = 0.02;
   int64_t seq_len = 256;
   Packing packing = Packing::isolated;
+  Overlong overlong = Overlong::cut;
   std::string tokenizer = "byte";
   DocumentEnd document = DocumentEnd::file;
   DataFormat format = DataFormat::automatic;
@@ -85,8 +97,9 @@ struct OptimizerConfig {
   std::array<double, 2> betas = {0.9, 0.95};
   double eps = 1e-8;
   double weight_decay = 0.1;
-  double grad_clip = 1.0;           // 0: off
-  std::vector<std::string> frozen;  // patterns of tensor names that are not trained
+  double grad_clip = 1.0;              // 0: off
+  std::vector<std::string> trainable;  // patterns of tensor names; empty: all
+  std::vector<std::string> frozen;     // of them, those that are not trained
   UpdateTiming timing = UpdateTiming::sync;
 };
 
@@ -140,6 +153,7 @@ struct GuardConfig {
 struct Config {
   RunConfig run;
   ModelConfig model;
+  AdapterConfig adapter;
   DataConfig data;
   BatchConfig batch;
   OptimizerConfig optimizer;

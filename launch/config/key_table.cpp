@@ -169,6 +169,38 @@ void model_keys(KeyRows& rows) {
             .aliases = {"initializer_range", "init_method_std"}});
 }
 
+void adapter_keys(KeyRows& rows) {
+  const OnlyWhen lora = {"type", {"lora"}};
+  SectionRows(rows, &Config::adapter, "adapter",
+              "Small matrices beside the linear layers, trained in place of the model (LoRA).")
+      .key("type", &AdapterConfig::type,
+           {.doc = "lora freezes the model and trains y = x W^T + s x A^T B^T beside its layers (Hu et al. "
+                   "2021); "
+                   "none trains the model itself.",
+            .choices = {"none", "lora"},
+            .aliases = {"kind", "adapter_type"}})
+      .key("from", &AdapterConfig::from,
+           {.doc = "Adapters to begin with: a folder of peft, or a run with adapters. Empty: new ones.",
+            .only_when = lora,
+            .aliases = {"adapter_name_or_path", "lora_model_dir"}})
+      .key("rank", &AdapterConfig::rank,
+           {.doc = "Width between A and B.",
+            .range = between(1, 65536),
+            .only_when = lora,
+            .aliases = {"r", "lora_r", "lora_rank"}})
+      .key("alpha", &AdapterConfig::alpha,
+           {.doc = "s is alpha / rank.", .range = above(0), .only_when = lora, .aliases = {"lora_alpha"}})
+      .key("rank_stabilized", &AdapterConfig::rank_stabilized,
+           {.doc = "s is alpha / sqrt(rank) (Kalajdzievski 2023).",
+            .only_when = lora,
+            .aliases = {"use_rslora", "rslora"}})
+      .key("target", &AdapterConfig::target,
+           {.doc = "Linear layers that get adapters: all-linear (the head is not among them), names such as "
+                   "attention.query, mlp.* or those of transformers (q_proj); * stands for any characters.",
+            .only_when = lora,
+            .aliases = {"target_modules", "lora_target_modules", "targets", "lora_target"}});
+}
+
 void data_keys(KeyRows& rows) {
   SectionRows(rows, &Config::data, "data", "Texts or token files, and how samples are cut from them.")
       .key("train", &DataConfig::train,
@@ -177,6 +209,13 @@ void data_keys(KeyRows& rows) {
                    "relative to the working folder.",
             .required = true,
             .aliases = {"train_files", "train_data", "train_data_path", "datasets"}})
+      .key(
+          "weights", &DataConfig::weights,
+          {.doc =
+               "Shares of the files of data.train in the samples of training, one number a file: 3 and 1 are "
+               "three quarters and one. []: the files are one text, each as large as it is.",
+           .range = above(0),
+           .aliases = {"dataset_weights", "mixing_weights", "interleave_probs"}})
       .key("valid", &DataConfig::valid,
            {.doc = "Files for validation; with an empty list valid_fraction of data.train is kept for it.",
             .aliases = {"valid_files", "valid_data_path", "eval_data", "val_data"}})
@@ -192,8 +231,14 @@ void data_keys(KeyRows& rows) {
                         "max_seq_length", "block_size", "max_length"}})
       .key("packing", &DataConfig::packing,
            {.doc =
-                "Whether a token may attend to earlier documents of its sample: isolated never, concat does.",
-            .choices = {"isolated", "concat"}})
+                "How documents share a row: isolated cuts the text into rows and lets no token see another "
+                "document; concat does, and lets it; best_fit fills rows with whole documents, isolated, and "
+                "pads what is left.",
+            .choices = {"isolated", "concat", "best_fit"}})
+      .key("overlong", &DataConfig::overlong,
+           {.doc = "Documents longer than a row are cut into rows, or dropped.",
+            .choices = {"cut", "drop"},
+            .only_when = {"packing", {"best_fit"}}})
       .key("tokenizer", &DataConfig::tokenizer,
            {.doc = "How text becomes tokens: byte, or the path of a tokenizer.json, of a model's folder that "
                    "holds "
@@ -259,6 +304,10 @@ void optimizer_keys(KeyRows& rows) {
             .range = between(0, 1e6),
             .aliases = {"max_grad_norm", "clip_grad", "gradient_clipping", "gradient_clip_val",
                         "clip_grad_norm"}})
+      .key("trainable", &OptimizerConfig::trainable,
+           {.doc = "Names of tensors that are trained, all others being frozen; * stands for any characters, "
+                   "as in "
+                   "\"layers.3.*\". An empty list: all."})
       .key("frozen", &OptimizerConfig::frozen,
            {.doc =
                 "Names of tensors that are not trained; * stands for any characters, as in \"layers.0.*\"."})
@@ -427,6 +476,7 @@ KeyRows all_rows() {
   KeyRows rows;
   run_keys(rows);
   model_keys(rows);
+  adapter_keys(rows);
   data_keys(rows);
   batch_keys(rows);
   optimizer_keys(rows);

@@ -4,6 +4,7 @@
 #include "core/base/error.h"
 #include "core/base/hash.h"
 #include "core/models/architectures.h"
+#include "launch/train/adapter.h"
 #include "optim/clip.h"
 #include "optim/optimizer_table.h"
 #include "optim/parameter_group.h"
@@ -44,9 +45,10 @@ Model build_model(const Config& config, int64_t tokenizer_vocab, const Split& sp
                                .found = fmt::format("model.vocab = {}", m.vocab),
                                .expected = fmt::format("at least {}", tokenizer_vocab),
                                .fix = "leave model.vocab out"});
-  const ModelSpec spec = model_spec(m, m.vocab ? m.vocab : tokenizer_vocab);
+  ModelSpec spec = model_spec(m, m.vocab ? m.vocab : tokenizer_vocab);
+  spec.lora = lora_spec(config.adapter);
   Model model = make_model(spec, compute_type(config), split);
-  model.freeze(config.optimizer.frozen);
+  choose_trained(config, model);
   return model;
 }
 

@@ -27,6 +27,8 @@ std::string_view name_of(Role role) {
       return "bias";
     case Role::norm:
       return "norm";
+    case Role::adapter:
+      return "adapter";
   }
   return "";
 }

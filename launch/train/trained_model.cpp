@@ -14,7 +14,10 @@ TrainedModel::TrainedModel(const std::string& path, int threads, int64_t rows)
   const StrataSource checkpoint(*files, path_);
   loaded_ = checkpoint_config(checkpoint);
   step_ = checkpoint.manifest().step;
-  tokenizer_ = make_tokenizer(tokenizer_of_checkpoint(*files, path_, loaded_.config.data.tokenizer));
+  DataConfig& data = loaded_.config.data;
+  data.tokenizer = tokenizer_of_checkpoint(*files, path_, data.tokenizer);
+  data.chat_template = chat_template_of_checkpoint(*files, path_, data.chat_template);
+  tokenizer_ = make_tokenizer(data.tokenizer);
   model_ = build_model(loaded_.config, tokenizer_->vocab_size());
   plan_ = std::make_unique<StepPlan>(
       model_,

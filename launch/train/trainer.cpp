@@ -34,7 +34,6 @@
 #include "launch/train/stop_request.h"
 #include "launch/train/tokenizer_files.h"
 #include "optim/schedule.h"
-#include "parallel/comm/device_world.h"
 #include "parallel/watchdog.h"
 
 namespace strata {
@@ -53,10 +52,10 @@ class Trainer {
         files_(make_posix_file_system()),
         folder_(open_folder()),
         data_(open_data()),
-        tokenizer_files_(tokenizer_files(*files_, config_.data.tokenizer)),
+        tokenizer_files_(tokenizer_files(*files_, config_.data.tokenizer, config_.data.chat_template)),
         train_source_(data_.train_source(config_)),
         device_(choose_device(config_.run.device, local_rank()), narrow<int>(config_.run.threads)),
-        device_world_(make_device_world(job.world, device_.device(), device_.host_memory(),
+        device_world_(make_device_world(job, device_.device(), device_.host_memory(),
                                         config_.run.mode == RunMode::ordered, &device_communication_)),
         place_(device_world_ ? *device_world_ : job.world,
                place_options(config_, job.world.size(), model_vocab()), config_.model.tied),
@@ -316,7 +315,7 @@ StepRecord Trainer::train_one_step(std::span<const Batch> batches) {
 double Trainer::evaluate() {
   progress_.enter(step_, "evaluation");
   const DataSource source = data_.valid_source(config_);
-  int64_t samples = source.dataset().num_samples();
+  int64_t samples = source.num_samples();
   if (config_.eval.tokens > 0) samples = std::min(samples, div_up(config_.eval.tokens, config_.data.seq_len));
   const Mesh& mesh = place_.mesh();
   const LossSum sum = evaluate_samples(runner_, source, plan_.geometry().rows, samples,
@@ -382,7 +381,7 @@ int Trainer::run() {
     StepRecord record = train_one_step(batches_of(prefetch.next()));
     position_.cursor = prefetch.cursor();
     const bool last = step_ == config_.run.steps;
-    const bool eval = data_.valid && (is_due(eval_due) || last);
+    const bool eval = !data_.valid.empty() && (is_due(eval_due) || last);
     if (eval) record.valid_loss = valid_loss = evaluate();
     if (reporter_) reporter_->step(record);
     if (reporter_ && eval) reporter_->write_page("running");
@@ -425,7 +424,7 @@ int train(const LoadedConfig& loaded, const Job& job) {
 int train(const LoadedConfig& loaded) {
   const auto world = make_solo_world();
   FlightRecorder recorder;
-  return train(loaded, Job{*world, recorder});
+  return train(loaded, job_of(*world, recorder));
 }
 
 }  // namespace strata

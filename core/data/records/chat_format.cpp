@@ -32,17 +32,12 @@ std::string slurp(const fs::path& path) {
   return {std::istreambuf_iterator<char>(file), {}};
 }
 
-bool is_built_in(const std::string& name) {
-  const auto rows = built_in_chat_templates();
-  return std::any_of(rows.begin(), rows.end(), [&](const auto& row) { return row.name == name; });
-}
-
 fs::path folder_of(const std::string& tokenizer) {
   return fs::is_directory(tokenizer) ? fs::path(tokenizer) : fs::path(tokenizer).parent_path();
 }
 
 ChatTemplate open_template(const std::string& given, const std::string& tokenizer) {
-  if (is_built_in(given)) return ChatTemplate::built_in(given);
+  if (is_built_in_chat_template(given)) return ChatTemplate::built_in(given);
   if (!given.empty() && fs::is_directory(given)) return ChatTemplate::of_model(given);
   if (!given.empty() && fs::is_regular_file(given)) return ChatTemplate(slurp(given), given);
   const bool has_folder = fs::exists(tokenizer);
@@ -66,6 +61,11 @@ std::string spelled(const nlohmann::json& config, const char* key, std::string_v
 }
 
 }  // namespace
+
+bool is_built_in_chat_template(std::string_view name) {
+  const auto rows = built_in_chat_templates();
+  return std::any_of(rows.begin(), rows.end(), [&](const auto& row) { return row.name == name; });
+}
 
 ChatFormat open_chat_format(const std::string& given, const std::string& tokenizer) {
   ChatFormat format{.chat = open_template(given, tokenizer), .bos_token = {}, .eos_token = {}};

@@ -43,6 +43,7 @@ void column_sum(Stream&, const ColumnSum&);
 void sum_of_squares(Stream&, const Tensor&, BinnedSum*);
 void sum_losses(Stream&, const Tensor& nll, const Tensor& targets, LossSum*);
 void copy(Stream&, const Tensor&, const Tensor&);
+void stochastic_round(Stream&, const Tensor& from, const Tensor& to, const RandomKey&, uint64_t first_index);
 void fill(Stream&, const Tensor&, float);
 void add(Stream&, const Tensor&, const Tensor&, const Tensor&);
 void scale(Stream&, const Tensor&, float);

@@ -37,7 +37,7 @@ std::optional<KeyValue> another_value(const Key& key, const Config& config) {
     case KeyKind::texts:
       return std::vector<std::string>{"other"};
     case KeyKind::numbers:
-      return std::vector<double>(key.list_length, 0.125);
+      return std::vector<double>(std::max<size_t>(1, key.list_length), 0.125);
     case KeyKind::period:
       return Period{.steps = 0, .seconds = 77};
     case KeyKind::number_or_off:
@@ -138,14 +138,34 @@ TEST(KeyTable, ReferencePageAndHelpShowEveryKey) {
 
 TEST(Fingerprint, ChangesExactlyWithTheKeysThatChangeTheResult) {
   const Config base = load(kGood).config;
-  const std::set<std::string> execution = {
-      "run.name",         "run.out",           "run.steps",         "run.device",
-      "run.threads",      "batch.micro_batch", "optimizer.timing",  "parallel.recompute",
-      "checkpoint.every", "checkpoint.keep",   "checkpoint.resume", "eval.every",
-      "eval.tokens",      "log.every",         "log.tensorboard",   "log.trace_steps", "log.record",
-      "parallel.tp",      "parallel.pp",       "parallel.cp",       "parallel.dp",
-      "parallel.sequence_parallel", "parallel.schedule", "parallel.virtual_stages",
-      "parallel.partition", "parallel.gather_ahead", "guard.stall_timeout", "run.program"};
+  const std::set<std::string> execution = {"run.name",
+                                           "run.out",
+                                           "run.steps",
+                                           "run.device",
+                                           "run.threads",
+                                           "batch.micro_batch",
+                                           "optimizer.timing",
+                                           "parallel.recompute",
+                                           "checkpoint.every",
+                                           "checkpoint.keep",
+                                           "checkpoint.resume",
+                                           "eval.every",
+                                           "eval.tokens",
+                                           "log.every",
+                                           "log.tensorboard",
+                                           "log.trace_steps",
+                                           "log.record",
+                                           "parallel.tp",
+                                           "parallel.pp",
+                                           "parallel.cp",
+                                           "parallel.dp",
+                                           "parallel.sequence_parallel",
+                                           "parallel.schedule",
+                                           "parallel.virtual_stages",
+                                           "parallel.partition",
+                                           "parallel.gather_ahead",
+                                           "guard.stall_timeout",
+                                           "run.program"};
   for (const Key& key : key_table().keys()) {
     Config other = base;
     const auto value = another_value(key, other);

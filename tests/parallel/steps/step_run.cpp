@@ -69,6 +69,12 @@ void put(StepOutcome::Tensors& tensors, const LogicalState& state, const Tensor&
   }
 }
 
+Model prepared(const StepRun& run, const Split& split) {
+  Model model = make_model(run.spec, run.compute, split);
+  if (run.prepare) run.prepare(model);
+  return model;
+}
+
 class RankRun {
  public:
   RankRun(World& world, const StepRun& run, const StepLayout& layout, const Alteration& alteration,
@@ -79,7 +85,7 @@ class RankRun {
         outcome_(outcome),
         mutex_(mutex),
         place_(world_, place_options(run, layout), run.spec.tied),
-        model_(make_model(run.spec, run.compute, place_.split())),
+        model_(prepared(run, place_.split())),
         rule_(
             make_update_rule("adamw", run.state, run.compute, {.beta1 = 0.9f, .beta2 = 0.95f, .eps = 1e-4f})),
         plan_(model_, {.geometry = {.rows = run.rows,

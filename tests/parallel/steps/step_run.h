@@ -3,6 +3,7 @@
 // gradients and final parameters of the logical tensors, put together from what the ranks hold.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <string>
 #include <vector>
@@ -43,7 +44,8 @@ struct StepRun {
   int steps = 3;
   int compared_step = 3;  // after which the parameters are compared, if there are so many
   float learning_rate = 1e-2f, grad_clip = 1.0f;
-  bool evaluate = false;  // the last step's samples once more, without gradients
+  bool evaluate = false;                     // the last step's samples once more, without gradients
+  std::function<void(Model&)> prepare = {};  // what is trained, and how it begins
 };
 
 struct StepOutcome {
