@@ -157,8 +157,8 @@ DiskBench bench_disk(FileSystem& files, const DiskBenchOptions& options) {
          .expected = "--block a multiple of 4096, --size a multiple of two blocks, --depth 2 or more"});
   DiskBench result{.options = options, .volume = files.volume(options.folder).type, .fio = fio_version()};
   const std::string run = "bench-disk-" + std::to_string(getpid());
-  const Value own = {.cls = ValueClass::state, .block = 0, .tier = Tier::nvme},
-              shared = {.cls = ValueClass::state, .block = 1, .tier = Tier::nvme};
+  const Value own = {.cls = ValueClass::moments, .block = 0, .tier = Tier::nvme},
+              shared = {.cls = ValueClass::moments, .block = 1, .tier = Tier::nvme};
   const TileStoreOptions store_options = {.folders = {options.folder},
                                           .run = run,
                                           .rank = 9999,
@@ -177,7 +177,7 @@ DiskBench bench_disk(FileSystem& files, const DiskBenchOptions& options) {
     }
   } const removed{files, store_options};
   const auto store = TileStore::open(
-      files, store_options, {{own, options.bytes, Keep::scratch}, {shared, options.bytes, Keep::scratch}});
+      files, store_options, {{own, options.bytes, Lifetime::scratch}, {shared, options.bytes, Lifetime::scratch}});
   const int64_t offset =
       store->plan().slots[store->plan().tiles[store->plan().first_tile[1]].first_slot].offset;
   const std::string path = options.folder + "/" + tile_file_name(store_options.rank, 0);
