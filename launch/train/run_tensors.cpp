@@ -8,7 +8,7 @@ namespace strata {
 namespace {
 
 // Slots that hold the value itself, or a part of it: their content is in "param".
-bool holds_value(const StateSlot& slot) { return slot.name.starts_with("master"); }
+bool holds_value(const StateSlot& slot) { return class_of(slot) == ValueClass::master; }
 
 // What checkpoints call a slot.
 std::string state_name(const StateSlot& slot) {
