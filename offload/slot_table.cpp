@@ -15,7 +15,7 @@ SlotTable::SlotTable(const StorePlan& plan, const std::optional<SlotMap>& commit
   if (committed) {
     size_t entry = 0;
     for (size_t t = 0; t < tiles_.size(); ++t) {
-      if (plan.values[plan.tiles[t].value].keep == Keep::scratch) continue;
+      if (plan.values[plan.tiles[t].value].lifetime == Lifetime::scratch) continue;
       const auto [slot, crc] = committed->entries[entry++];
       const StorePlan::Tile& tile = plan.tiles[t];
       check(slot < plan.slots.size() && users_[slot] == 0 && plan.slots[slot].path == tile.path &&
@@ -42,10 +42,10 @@ std::optional<SlotTable::Version> SlotTable::committed(int64_t tile) const {
 std::optional<uint32_t> SlotTable::slot_for_write(int64_t t) {
   const StorePlan::Tile& tile = plan_.tiles[t];
   TileState& state = tiles_[t];
-  const Keep keep = plan_.values[tile.value].keep;
+  const Lifetime lifetime = plan_.values[tile.value].lifetime;
   const bool is_committed = state.newest.slot == state.committed.slot;
   if (state.newest.slot != kNone) {
-    check(keep != Keep::fixed || !is_committed,
+    check(lifetime != Lifetime::fixed || !is_committed,
           "[tile store] {} is fixed and committed: it is not written again", plan_.values[tile.value].value);
     // With one slot a commit does not outlive the process: only snapshots count on the version.
     const int32_t counted = !is_committed ? 1 : plan_.shape.slots == 1 ? 2 : 0;
@@ -66,7 +66,7 @@ SlotMap SlotTable::map_of_newest(int64_t step) const {
   SlotMap map{.step = step};
   for (size_t t = 0; t < tiles_.size(); ++t) {
     const StoredValue& stored = plan_.values[plan_.tiles[t].value];
-    if (stored.keep == Keep::scratch) continue;
+    if (stored.lifetime == Lifetime::scratch) continue;
     const Version& newest = tiles_[t].newest;
     check(newest.slot != kNone, "[tile store] a commit of step {}, but tile {} of {} was never written", step,
           plan_.tiles[t].index, stored.value);
@@ -78,7 +78,7 @@ SlotMap SlotTable::map_of_newest(int64_t step) const {
 void SlotTable::commit_newest() {
   for (size_t t = 0; t < tiles_.size(); ++t) {
     TileState& tile = tiles_[t];
-    if (plan_.values[plan_.tiles[t].value].keep == Keep::scratch) continue;
+    if (plan_.values[plan_.tiles[t].value].lifetime == Lifetime::scratch) continue;
     if (tile.newest.slot != tile.committed.slot) {
       ++users_[tile.newest.slot];
       if (tile.committed.slot != kNone) release(tile.committed.slot);

@@ -81,7 +81,7 @@ void make_files(FileSystem& files, const StoreFilesRequest& request, const Store
     before += header.bytes;
   }
   int64_t kept = 0;
-  for (const StorePlan::Tile& tile : plan.tiles) kept += plan.values[tile.value].keep != Keep::scratch;
+  for (const StorePlan::Tile& tile : plan.tiles) kept += plan.values[tile.value].lifetime != Lifetime::scratch;
   SlotMapFile::create(files, map_path(request), kept);
 }
 
@@ -150,7 +150,7 @@ StoreFiles open_store_files(FileSystem& files, const StoreFilesRequest& request,
   }
   int64_t kept = 0;
   for (const StorePlan::Tile& tile : result.plan.tiles)
-    kept += result.plan.values[tile.value].keep != Keep::scratch;
+    kept += result.plan.values[tile.value].lifetime != Lifetime::scratch;
   for (int p = 0; p < wanted.num_paths(); ++p) {
     std::string note;
     result.tiles.push_back(open_tile_file(files, tile_path(request, p), note));

@@ -68,10 +68,10 @@ StorePlan plan_store(std::vector<StoredValue> values, const StoreShape& shape) {
                                     .path = dealer.next(),
                                     .bytes = std::min(shape.tile_bytes, stored.bytes - at),
                                     .first_slot = std::ssize(plan.slots),
-                                    .num_slots = stored.keep == Keep::versioned ? shape.slots : 1};
+                                    .num_slots = stored.lifetime == Lifetime::versioned ? shape.slots : 1};
       for (int32_t s = 0; s < tile.num_slots; ++s) add_slot(tile.path, tile.bytes);
       plan.tiles.push_back(tile);
-      kept_tiles += stored.keep != Keep::scratch;
+      kept_tiles += stored.lifetime != Lifetime::scratch;
     }
   }
   plan.first_tile.push_back(std::ssize(plan.tiles));
@@ -99,7 +99,7 @@ uint64_t StorePlan::hash() const {
   mix(shape.slots), mix(shape.tile_bytes), mix(shape.spare_bytes), mix(shape.weights.size());
   for (const int weight : shape.weights) mix(weight);
   mix(values.size());
-  for (const StoredValue& stored : values) mix(key(stored.value)), mix(stored.bytes), mix(stored.keep);
+  for (const StoredValue& stored : values) mix(key(stored.value)), mix(stored.bytes), mix(stored.lifetime);
   return h;
 }
 

@@ -116,7 +116,7 @@ BackingStore::Ticket TileStore::write(const Value& value, int64_t offset, std::s
       const std::lock_guard lock(mutex_);
       slots_.set_crc(t, version.crc);
       file_written_[plan().tiles[t].path] = 1;
-      written_since_commit_ |= plan().values[plan().tiles[t].value].keep != Keep::scratch;
+      written_since_commit_ |= plan().values[plan().tiles[t].value].lifetime != Lifetime::scratch;
     }
     writes_->begin(ticket, transfer(IoRequest::Op::write, t, version,
                                     {const_cast<std::byte*>(memory.data()), memory.size()}));

@@ -5,6 +5,7 @@
 
 #include <array>
 
+#include "core/base/check.h"
 #include "core/program/words.h"
 
 namespace strata {
@@ -18,6 +19,22 @@ Action free_of(const Value& value) {
   action.tier = value.tier;
   action.level = value.level;
   return action;
+}
+
+Action move_of(const Value& value, Tier onto) {
+  check(value.tier != onto, "[program] a move of `{}` to where it is", value);
+  Action action = free_of(value);
+  action.kind = onto < value.tier ? Kind::load : Kind::store;
+  action.onto = onto;
+  return action;
+}
+
+Value moved_from(const Action& action) { return freed_value(action); }
+
+Value moved_to(const Action& action) {
+  Value value = freed_value(action);
+  value.tier = action.onto;
+  return value;
 }
 
 Value freed_value(const Action& action) {
@@ -46,7 +63,10 @@ const KindInfo& info(Kind kind) {
       {.name = "update", .block = true},
       {.name = "spread", .block = true},
       {.name = "pack", .block = true},
-      {.name = "free", .block = true, .micro_batch = true},
+      {.name = "load", .block = true, .micro_batch = true, .value = true},
+      {.name = "store", .block = true, .micro_batch = true, .value = true},
+      {.name = "commit"},
+      {.name = "free", .block = true, .micro_batch = true, .value = true},
   }};
   return table[static_cast<size_t>(kind)];
 }
@@ -62,6 +82,12 @@ std::string to_string(const Action& action) {
   const KindInfo& kind = info(action.kind);
   std::string text(kind.name);
   if (action.kind == Kind::free) return fmt::format("{} {}", kind.name, to_string(freed_value(action)));
+  if (is_move(action)) {
+    Value value = freed_value(action);
+    value.tier = Tier::device;  // told apart
+    return fmt::format("{} {} from={} onto={}", kind.name, to_string(value), name(action.tier),
+                       name(action.onto));
+  }
   if (kind.cls) text.append(" ").append(name(action.cls));
   if (kind.block) text += fmt::format(" {}", action.block);
   if (kind.micro_batch) text += fmt::format(" mb={}", action.micro_batch);
@@ -95,6 +121,30 @@ Value words::value(std::string_view line, const std::vector<std::string_view>& w
   return value;
 }
 
+namespace {
+
+Action parse_move(std::string_view text, Kind kind, std::vector<std::string_view> all) {
+  const auto tier = [&](std::string_view key) {
+    const std::string_view word = all.size() > 1 ? all.back() : std::string_view{};
+    const auto found = word.starts_with(key)
+                           ? words::enumerator<Tier>(word.substr(key.size()), kNumTiers)
+                           : std::nullopt;
+    if (!found) words::refuse(text, word, std::string(key) + "device, host or nvme");
+    all.pop_back();
+    return *found;
+  };
+  const Tier onto = tier("onto=");
+  Value value{.tier = tier("from=")};
+  const Tier from = value.tier;
+  value = words::value(text, all, 1);
+  value.tier = from;
+  if (from == onto || (onto < from) != (kind == Kind::load))
+    words::refuse(text, name(onto), kind == Kind::load ? "a faster tier" : "a slower tier");
+  return move_of(value, onto);
+}
+
+}  // namespace
+
 Action parse_action(std::string_view text) {
   using namespace words;
   const auto all = split(text);
@@ -102,6 +152,7 @@ Action parse_action(std::string_view text) {
   const auto kind = enumerator<Kind>(all[0], kNumKinds);
   if (!kind) refuse(text, all[0], "a kind of action");
   if (*kind == Kind::free) return free_of(words::value(text, all, 1));
+  if (info(*kind).value) return parse_move(text, *kind, all);
 
   Action action;
   action.kind = *kind;

@@ -35,9 +35,12 @@ enum class Kind : uint8_t {
   update,           // optimizer step of a block's state shard and of the weights under it
   spread,           // brings updated weights from the shards of the state to those of the weights
   pack,             // packed weights from weights
+  load,             // copies a value to a faster tier, where the copy is made
+  store,            // copies a value to a slower tier: into the value there, or making it (activations)
+  commit,           // what was stored on nvme since the last one becomes what a restart finds: all or none
   free,             // ends a value's life; no work, on no lane
 };
-inline constexpr int kNumKinds = 21;
+inline constexpr int kNumKinds = 24;
 
 // What forward does with what the backwards would need.
 enum class Keep : uint8_t { save, discard };
@@ -51,9 +54,10 @@ struct Action {
   int16_t with = -1;                // fold: the sum that is added
   Keep keep = Keep::save;           // forward
   Write write = Write::accumulate;  // backward_weight, loss, reduce: overwrite creates the gradients
-  ValueClass cls = ValueClass::x;   // send, receive: x or dx; free: the value that ends
-  Tier tier = Tier::device;         // free: its tier
-  uint8_t level = 0;                // reduce: the level it reads; free: the value's level
+  ValueClass cls = ValueClass::x;   // send, receive: x or dx; free, load, store: of the value
+  Tier tier = Tier::device;         // free: of the value; load, store: it is copied from here
+  Tier onto = Tier::device;         // load, store: to there
+  uint8_t level = 0;                // reduce: the level it reads; free, load, store: the value's level
   uint8_t to = 0;                   // reduce: the level it adds to; the same level sums over its replicas
 
   friend bool operator==(const Action&, const Action&) = default;
@@ -63,17 +67,25 @@ struct Action {
 Action free_of(const Value& value);
 Value freed_value(const Action& action);
 
+// A move of a value from its tier to another one: a load to a faster tier, a store to a slower one. And the
+// value that a move reads, and the one it makes or overwrites.
+Action move_of(const Value& value, Tier onto);
+Value moved_from(const Action& action);
+Value moved_to(const Action& action);
+inline bool is_move(const Action& action) { return action.kind == Kind::load || action.kind == Kind::store; }
+
 // Which fields a kind has; the others keep their defaults.
 struct KindInfo {
   std::string_view name;
   bool block = false, micro_batch = false, keep = false, write = false;
   bool cls = false, peer = false, slot = false, with = false, levels = false;
+  bool value = false;  // names a value in full: free, load, store
 };
 const KindInfo& info(Kind kind);
 inline std::string_view name(Kind kind) { return info(kind).name; }
 
 // "forward 3 mb=1 discard", "backward_weight 3 mb=1 accumulate", "send dx 4 mb=1 peer=0",
-// "reduce 3 level=0 to=2 overwrite", "free saved_input 3 mb=1", "clip".
+// "reduce 3 level=0 to=2 overwrite", "free saved_input 3 mb=1", "load moments 3 level=1 from=nvme onto=device", "clip".
 std::string to_string(const Action& action);
 // The inverse. Throws Error(usage) naming the word that does not fit.
 Action parse_action(std::string_view text);

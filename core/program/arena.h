@@ -6,6 +6,8 @@
 #include <cstdint>
 #include <map>
 
+#include "core/device/buffer.h"
+
 namespace strata {
 
 class Arena {
@@ -15,8 +17,9 @@ class Arena {
   // the next occupant seldom waits for the last one; beyond the budget, the lowest address again.
   explicit Arena(int64_t budget) : budget_(budget) {}
 
-  // The offset of a new buffer. `bytes` is rounded up to kTensorAlignment; 0 bytes take no place.
-  int64_t place(int64_t bytes);
+  // The offset of a new buffer, a multiple of `alignment`. `bytes` is rounded up to kTensorAlignment; 0 bytes
+  // take no place.
+  int64_t place(int64_t bytes, int64_t alignment = kTensorAlignment);
   // Gives it back; the order of the calls is the order of time.
   void release(int64_t offset, int64_t bytes);
 
@@ -29,8 +32,8 @@ class Arena {
   };
   using Gaps = std::map<int64_t, Gap>;  // by begin; adjacent gaps stay apart when freed at different times
 
-  int64_t lowest(int64_t bytes) const;
-  int64_t longest_free(int64_t bytes) const;  // -1: none within the budget
+  int64_t lowest(int64_t bytes, int64_t alignment) const;
+  int64_t longest_free(int64_t bytes, int64_t alignment) const;  // -1: none within the budget
   void occupy(int64_t begin, int64_t end);
 
   int64_t budget_;

@@ -22,7 +22,7 @@ inline constexpr int64_t kStoreAlignment =
 
 // How a value is kept on disk. It decides the space: `slots` (1 or 2) times its bytes if versioned, else
 // once.
-enum class Keep : uint8_t {
+enum class Lifetime : uint8_t {
   scratch,    // gone with the process: gradients, boundary activations; written in place, no part of a commit
   fixed,      // written before the first commit and never again: frozen weights
   versioned,  // a write makes a new version, a commit makes it the one that a restart finds: weights, state
@@ -31,7 +31,7 @@ enum class Keep : uint8_t {
 struct StoredValue {
   Value value;
   int64_t bytes = 0;  // > 0, multiple of kStoreAlignment
-  Keep keep = Keep::versioned;
+  Lifetime lifetime = Lifetime::versioned;
 
   friend bool operator==(const StoredValue&, const StoredValue&) = default;
 };

@@ -4,6 +4,8 @@
 
 #include <cstdint>
 
+#include "core/program/value.h"
+
 namespace strata {
 
 struct BlockInfo {
@@ -25,8 +27,30 @@ struct BlockInfo {
   uint8_t state_level = 0;   // of the optimizer state, and of the gradient as the update reads it
   bool replicated = false;   // several ranks hold each shard of the state: gradients are summed over them too
 
+  // The optimizer state that a trained block has.
+  bool has_master = true;
+  bool has_moments = true;
+  // Where they live between their uses; blocks compute on the device with copies that loads make and stores
+  // bring home.
+  Tier weight_home = Tier::device;
+  Tier master_home = Tier::device;
+  Tier moments_home = Tier::device;
+
   bool holds_weights() const { return here && has_parameters; }
   bool trains() const { return here && trainable; }
+  bool keeps_master() const { return trains() && has_master; }
+  bool keeps_moments() const { return trains() && has_moments; }
+  // Of persistent values; everything else is at home on the device.
+  Tier home(ValueClass cls) const {
+    return cls == ValueClass::weight    ? weight_home
+           : cls == ValueClass::master  ? master_home
+           : cls == ValueClass::moments ? moments_home
+                                        : Tier::device;
+  }
+  // Packed weights last as long as what they are made from.
+  bool keeps_packed() const {
+    return holds_weights() && packed && weight_level == 0 && weight_home == Tier::device;
+  }
 
   friend bool operator==(const BlockInfo&, const BlockInfo&) = default;
 };

@@ -101,15 +101,28 @@ class Collector {
         scalars(read);
         gradient(b_, -1, block().state_level, read);
         persistent(ValueClass::weight, b_, update, block().weight_level);
-        persistent(ValueClass::state, b_, update, block().state_level);
+        if (block().has_master) persistent(ValueClass::master, b_, update, block().state_level);
+        if (block().has_moments) persistent(ValueClass::moments, b_, update, block().state_level);
         break;
       case Kind::spread:
         persistent(ValueClass::weight, b_, update, block().weight_level);
         break;
       case Kind::pack:
         persistent(ValueClass::weight, b_, read);
-        // Packed weights last as long as what they are made from.
-        persistent(ValueClass::packed, b_, block().weight_level == 0 ? update : create);
+        persistent(ValueClass::packed, b_, block().keeps_packed() ? update : create);
+        break;
+      case Kind::load:
+        list_.add(moved_from(action_), read);
+        list_.add(moved_to(action_), create);
+        break;
+      case Kind::store:
+        list_.add(moved_from(action_), read);
+        list_.add(moved_to(action_), comes_home() ? update : create);
+        // A step's new versions, whose turn to count comes together.
+        if (action_.onto == Tier::nvme && strata::persistent(action_.cls)) versions(Access::accumulate);
+        break;
+      case Kind::commit:
+        versions(update);
         break;
       case Kind::free:
         list_.add(freed_value(action_), Access::free);
@@ -132,6 +145,12 @@ class Collector {
         {.cls = ValueClass::grad, .block = static_cast<int16_t>(b), .micro_batch = slot, .level = level},
         access);
   }
+  // Over what is there; elsewhere a store makes a copy.
+  bool comes_home() const {
+    return b_ >= 0 && b_ < static_cast<int>(blocks_.size()) && strata::persistent(action_.cls) &&
+           action_.onto == block().home(action_.cls);
+  }
+  void versions(Access access) { list_.add({.cls = ValueClass::map, .tier = Tier::nvme}, access); }
   void scalars(Access access) { list_.add({.cls = ValueClass::scalars}, access); }
   void input(Access access) {
     if (b_ > 0) activation(ValueClass::x, b_, access);
@@ -174,8 +193,9 @@ class Collector {
 EffectList effects(const Action& action, std::span<const BlockInfo> blocks) {
   const KindInfo& kind = info(action.kind);
   const int num_blocks = static_cast<int>(blocks.size());
-  check(!kind.block || action.kind == Kind::free || (action.block >= 0 && action.block < num_blocks),
+  check(!kind.block || kind.value || (action.block >= 0 && action.block < num_blocks),
         "[effects] `{}` in a model of {} blocks", action, num_blocks);
+  check(!is_move(action) || action.tier != action.onto, "[effects] `{}` moves nothing", action);
   return Collector(action, blocks).collect();
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// One simulated run of a job whose ranks have a lane for computing and one for collectives, and whose
-// messages wait for nobody's turn. What begins earlier there comes earlier in every rank's list.
+// One simulated run of a job whose ranks have a lane for computing, one for collectives, one each for loads
+// and stores, and whose messages wait for nobody's turn. What begins earlier there comes earlier in every rank's list.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -17,11 +17,13 @@
 namespace strata {
 namespace {
 
-enum Queue : uint8_t { compute, collective, message };
-constexpr size_t kNumQueues = 3;
+enum Queue : uint8_t { compute, collective, message, loads, stores };
+constexpr size_t kNumQueues = 5;
 
 Queue queue_of(const Action& action) {
   if (action.kind == Kind::send || action.kind == Kind::receive) return message;
+  if (action.kind == Kind::load) return loads;
+  if (action.kind == Kind::store || action.kind == Kind::commit) return stores;
   return default_lane(action) == Lane::communication ? collective : compute;
 }
 

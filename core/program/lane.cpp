@@ -6,8 +6,7 @@
 namespace strata {
 
 std::string_view name(Lane lane) {
-  constexpr std::array<std::string_view, kNumLanes> names{"compute", "communication", "h2d",
-                                                          "d2h",     "disk",          "host"};
+  constexpr std::array<std::string_view, kNumLanes> names{"compute", "communication", "h2d", "d2h", "disk_read", "disk_write", "host"};
   return names[static_cast<size_t>(lane)];
 }
 
@@ -22,6 +21,12 @@ Lane default_lane(const Action& action) {
     case Kind::total:
     case Kind::spread:
       return Lane::communication;
+    case Kind::load:
+      return action.tier == Tier::nvme ? Lane::disk_read : Lane::h2d;
+    case Kind::store:
+      return action.onto == Tier::nvme ? Lane::disk_write : Lane::d2h;
+    case Kind::commit:
+      return Lane::disk_write;
     default:
       return Lane::compute;
   }

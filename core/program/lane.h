@@ -10,8 +10,8 @@
 
 namespace strata {
 
-enum class Lane : uint8_t { compute, communication, h2d, d2h, disk, host };
-inline constexpr int kNumLanes = 6;
+enum class Lane : uint8_t { compute, communication, h2d, d2h, disk_read, disk_write, host };
+inline constexpr int kNumLanes = 7;
 
 std::string_view name(Lane lane);
 

@@ -131,7 +131,7 @@ class Linker {
     };
     for (PlannedBuffer& buffer : linked_.buffers) {
       if (buffer.begin >= 0 || buffer.value.tier != tier) continue;
-      buffer.offset = arena.place(buffer.bytes);
+      buffer.offset = arena.place(buffer.bytes, costs_.alignment(buffer.value));
       count(buffer, 1);
     }
     // Behind the initial values, so that programs over the same ones agree on their addresses.
@@ -147,7 +147,7 @@ class Linker {
         PlannedBuffer& buffer = this->buffer(operand);
         if (buffer.value.tier != tier || buffer.begin < 0) continue;
         if (operand.access == Access::create) {
-          buffer.offset = arena.place(buffer.bytes);
+          buffer.offset = arena.place(buffer.bytes, costs_.alignment(buffer.value));
           count(buffer, 1);
         } else if (operand.access == Access::free) {
           arena.release(buffer.offset, buffer.bytes);

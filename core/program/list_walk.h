@@ -47,4 +47,8 @@ class ListWalk {
 // the order that the options ask for. The list must be well formed.
 void check_sums(const Program& program, const VerifyOptions& options, std::vector<Problem>& problems);
 
+// Copies on several tiers: what is used is the newest, homes hold the newest at the end, and what a restart
+// finds on nvme is a whole step's. The list must be well formed.
+void check_tiers(const Program& program, const VerifyOptions& options, std::vector<Problem>& problems);
+
 }  // namespace strata

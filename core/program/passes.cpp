@@ -57,7 +57,7 @@ Pass optimizer_pass() {
       program.list.push_back({.kind = Kind::update, .block = b});
       if (block.state_level > block.weight_level) program.list.push_back({.kind = Kind::spread, .block = b});
       // While the new weights are still in the cache. Gathered ones are packed where they are gathered.
-      if (block.packed && block.weight_level == 0) program.list.push_back({.kind = Kind::pack, .block = b});
+      if (block.keeps_packed()) program.list.push_back({.kind = Kind::pack, .block = b});
     });
   };
 }
@@ -108,6 +108,7 @@ Program make_list(const Grid& grid, const std::vector<Stage>& stages, std::vecto
   if (goal == Goal::train) recompute_pass(std::move(recompute))(program);
   partition_pass({options.order, options.gather_ahead, rank_of_block})(program);
   optimizer_pass()(program);
+  tier_pass(options.tiers)(program);
   return program;
 }
 

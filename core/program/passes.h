@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The passes, and the one place that fixes their order: exchange, recompute, partition, optimizer, (over all
-// ranks) global order, free.
+// The passes, and the one place that fixes their order: exchange, recompute, partition, optimizer,
+// tiers, (over all ranks) global order, free.
 #pragma once
 
 #include <span>
@@ -9,6 +9,7 @@
 #include "core/program/cost_model.h"
 #include "core/program/grid.h"
 #include "core/program/program.h"
+#include "core/program/tiers.h"
 
 namespace strata {
 
@@ -36,6 +37,11 @@ Pass partition_pass(PartitionOptions options = {});
 // block, in forward order: the order in which the next step wants them. Of an evaluation only the totals.
 Pass optimizer_pass();
 
+// What the homes of the blocks' values (BlockInfo) demand: loads ahead of the uses of what is not at home on
+// the device, stores of what a use has changed, packing of weights that were loaded, and the commit of what
+// went to nvme.
+Pass tier_pass(TierOptions options = {});
+
 // Ends every value that is not initial right after the last use of each of its lives. Later passes may move
 // these frees.
 Pass free_pass();
@@ -50,7 +56,8 @@ struct StepOptions {
   std::vector<int> recompute;  // blocks
   SumOrder order = SumOrder::ascending;
   int gather_ahead = 1;
-  int ranks = 1;  // of the job
+  TierOptions tiers;  // how values travel; where they live, the blocks say
+  int ranks = 1;      // of the job
 };
 
 // The program of a training step on one rank, all passes applied: ready for link().

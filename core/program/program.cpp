@@ -52,15 +52,20 @@ bool needs_backward_input(const Program& program, int b) {
 
 std::vector<Value> persistent_values(const Program& program) {
   std::vector<Value> values{{.cls = ValueClass::scalars}};
+  bool on_nvme = false;
   for (int b = 0; b < program.num_blocks(); ++b) {
     const BlockInfo& block = program.blocks[static_cast<size_t>(b)];
-    const auto add = [&](bool exists, ValueClass cls, uint8_t level) {
-      if (exists) values.push_back({.cls = cls, .block = static_cast<int16_t>(b), .level = level});
+    const auto add = [&](bool exists, ValueClass cls, Tier home, uint8_t level) {
+      if (!exists) return;
+      values.push_back({.cls = cls, .block = static_cast<int16_t>(b), .tier = home, .level = level});
+      on_nvme |= home == Tier::nvme;
     };
-    add(block.holds_weights(), ValueClass::weight, block.weight_level);
-    add(block.holds_weights() && block.packed && block.weight_level == 0, ValueClass::packed, 0);
-    add(block.trains(), ValueClass::state, block.state_level);
+    add(block.holds_weights(), ValueClass::weight, block.weight_home, block.weight_level);
+    add(block.keeps_packed(), ValueClass::packed, Tier::device, 0);
+    add(block.keeps_master(), ValueClass::master, block.master_home, block.state_level);
+    add(block.keeps_moments(), ValueClass::moments, block.moments_home, block.state_level);
   }
+  if (on_nvme) values.push_back({.cls = ValueClass::map, .tier = Tier::nvme});
   return values;
 }
 

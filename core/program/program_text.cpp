@@ -20,12 +20,14 @@ struct Property {
   std::string_view name;
   bool BlockInfo::*field;
 };
-constexpr std::array<Property, 8> kProperties{{{"parameters", &BlockInfo::has_parameters},
+constexpr std::array<Property, 10> kProperties{{{"parameters", &BlockInfo::has_parameters},
                                                {"trainable", &BlockInfo::trainable},
                                                {"packed", &BlockInfo::packed},
                                                {"saves_input", &BlockInfo::saves_input},
                                                {"saves_weight", &BlockInfo::saves_weight},
                                                {"defers", &BlockInfo::defers},
+                                               {"master", &BlockInfo::has_master},
+                                               {"moments", &BlockInfo::has_moments},
                                                {"replicated", &BlockInfo::replicated},
                                                {"partial", &BlockInfo::partial}}};
 
@@ -36,6 +38,14 @@ struct Level {
 constexpr std::array<Level, 3> kLevels{{{"weight_level", &BlockInfo::weight_level},
                                         {"grad_level", &BlockInfo::grad_level},
                                         {"state_level", &BlockInfo::state_level}}};
+
+struct Home {
+  std::string_view name;
+  Tier BlockInfo::*field;
+};
+constexpr std::array<Home, 3> kHomes{{{"weight_home", &BlockInfo::weight_home},
+                                      {"master_home", &BlockInfo::master_home},
+                                      {"moments_home", &BlockInfo::moments_home}}};
 
 void parse_header(std::string_view line, const std::vector<std::string_view>& all, Program& program) {
   if (all.size() < 2) words::refuse(line, "", "train or evaluate");
@@ -69,6 +79,13 @@ void parse_block(std::string_view line, const std::vector<std::string_view>& all
         block.*level.field = *value;
         known = true;
       }
+    for (const Home& home : kHomes) {
+      if (!all[i].starts_with(home.name) || all[i].size() <= home.name.size()) continue;
+      const auto tier = words::enumerator<Tier>(all[i].substr(home.name.size() + 1), kNumTiers);
+      if (!tier || all[i][home.name.size()] != '=') continue;
+      block.*home.field = *tier;
+      known = true;
+    }
     for (auto [name, field] :
          {std::pair{"tied_to", &BlockInfo::tied_to}, std::pair{"twin", &BlockInfo::twin}})
       if (const auto other = words::field<int16_t>(all[i], name); other && *other >= 0) {
@@ -100,6 +117,8 @@ std::string to_string(const Program& program) {
       if (block.*property.field) text.append(" ").append(property.name);
     for (const Level& level : kLevels)
       if (block.*level.field > 0) text += fmt::format(" {}={}", level.name, block.*level.field);
+    for (const Home& home : kHomes)
+      if (block.*home.field != Tier::device) text += fmt::format(" {}={}", home.name, name(block.*home.field));
     if (block.tied_to >= 0) text += fmt::format(" tied_to={}", block.tied_to);
     if (block.twin >= 0) text += fmt::format(" twin={}", block.twin);
     if (!block.here) text += " elsewhere";

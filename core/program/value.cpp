@@ -9,9 +9,14 @@ namespace strata {
 
 bool per_micro_batch(ValueClass cls) { return cls <= ValueClass::deferred; }
 
+bool persistent(ValueClass cls) {
+  return cls == ValueClass::weight || cls == ValueClass::packed || cls == ValueClass::master ||
+         cls == ValueClass::moments || cls == ValueClass::scalars || cls == ValueClass::map;
+}
+
 std::string_view name(ValueClass cls) {
   constexpr std::array<std::string_view, kNumValueClasses> names{
-      "x", "dx", "saved_input", "saved_weight", "deferred", "weight", "packed", "grad", "state", "scalars"};
+      "x", "dx", "saved_input", "saved_weight", "deferred", "weight", "packed", "grad", "master", "moments", "scalars", "map"};
   return names[static_cast<size_t>(cls)];
 }
 

@@ -20,10 +20,12 @@ enum class ValueClass : uint8_t {
   weight,        // parameters as the model computes with them
   packed,        // the weights again, in the layout a matrix product likes
   grad,          // gradients of a block's parameters, summed over micro-batches
-  state,         // optimizer state
+  master,        // optimizer state that holds the parameters more exactly than weight does
+  moments,       // optimizer state besides
   scalars,       // loss and norm accumulators, clip coefficient, step number; block -1
+  map,           // of Tier::nvme: which versions of its values a restart finds; block -1
 };
-inline constexpr int kNumValueClasses = 10;
+inline constexpr int kNumValueClasses = 12;
 
 // Where bytes live. Addresses exist on device and host; nvme has offsets in a file.
 enum class Tier : uint8_t { device, host, nvme };
@@ -40,6 +42,9 @@ struct Value {
 
   friend bool operator==(const Value&, const Value&) = default;
 };
+
+// Whether a class of values outlives the step, and so is there before a move brings a newer copy of it.
+bool persistent(ValueClass cls);
 
 // Whether a class has one value per micro-batch (x, dx, saved_input, saved_weight, deferred).
 bool per_micro_batch(ValueClass cls);

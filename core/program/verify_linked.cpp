@@ -140,8 +140,8 @@ class LinkedChecker {
     }
     for (size_t tier = 0; tier < kNumTiers; ++tier) {
       auto& places = fixed[tier];
-      std::sort(places.begin(), places.end(),
-                [](const Place& a, const Place& b) { return a.begin < b.begin; });
+      std::stable_sort(places.begin(), places.end(),
+                       [](const Place& a, const Place& b) { return a.begin < b.begin; });
       for (size_t i = 0; i + 1 < places.size(); ++i)
         if (places[i].end > places[i + 1].begin)
           report(-1, "{} and {} overlap on tier {}", places[i].what, places[i + 1].what,

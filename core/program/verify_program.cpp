@@ -31,6 +31,7 @@ class Checker : ListWalk {
     residency();
     freshness();
     completeness();
+    check_tiers(program_, options_, problems_);
     check_sums(program_, options_, problems_);
   }
 
@@ -41,6 +42,10 @@ class Checker : ListWalk {
     each_action([&](int32_t i, const Action& a) {
       const KindInfo& fields = info(a.kind);
       if (a.kind == Kind::free) return;
+      if (is_move(a)) {
+        if (a.tier == a.onto || a != move_of(moved_from(a), a.onto)) report(i, "is not a move between tiers");
+        return;
+      }
       const Action plain{.kind = a.kind,
                          .block = fields.block ? a.block : int16_t{-1},
                          .micro_batch = fields.micro_batch ? a.micro_batch : int16_t{-1},
@@ -68,7 +73,11 @@ class Checker : ListWalk {
     switch (a.kind) {
       case Kind::begin:
       case Kind::free:
+      case Kind::load:
+      case Kind::store:
         return true;
+      case Kind::commit:
+        return train;
       case Kind::gather:
         return block(a.block).holds_weights() && block(a.block).weight_level > 0;
       case Kind::forward:
@@ -115,7 +124,7 @@ class Checker : ListWalk {
         return train;
       case Kind::pack:
         return block(a.block).holds_weights() && block(a.block).packed &&
-               (train || block(a.block).weight_level > 0);
+               (train || !block(a.block).keeps_packed());
     }
     return false;
   }
@@ -173,7 +182,7 @@ class Checker : ListWalk {
         report(i, "reads `weight {}`, of which {} has changed a part only", b, line(v.updated_at));
     };
     each_action([&](int32_t i, const Action& action) {
-      if (action.kind == Kind::free) return;
+      if (action.kind == Kind::free || is_move(action)) return;
       Version* const own = action.block >= 0 ? &versions[static_cast<size_t>(action.block)] : nullptr;
       switch (action.kind) {
         case Kind::update:
@@ -216,7 +225,7 @@ class Checker : ListWalk {
       const Version& v = versions[static_cast<size_t>(b)];
       if (!block(b).holds_weights()) continue;
       if (v.spreading) report(v.updated_at, "changes a part of `weight {}`, the rest never follows", b);
-      if (block(b).packed && block(b).weight_level == 0 && v.packed != v.whole)
+      if (block(b).keeps_packed() && v.packed != v.whole)
         report(v.updated_at, "leaves `packed {}` stale at the end of the step", b);
     }
   }
@@ -232,6 +241,9 @@ class Checker : ListWalk {
       switch (a.kind) {
         // What these may do twice is for residency, freshness and sums to judge.
         case Kind::free:
+        case Kind::load:
+        case Kind::store:
+        case Kind::commit:
         case Kind::pack:
         case Kind::recompute:
         case Kind::gather:

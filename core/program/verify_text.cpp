@@ -95,7 +95,7 @@ void require_verified(std::span<const LinkedProgram> programs, const VerifyOptio
       const std::vector<Problem> full = verify(linked, options);
       throw Error(Fault::memory, {.what = "the step does not fit into memory",
                                   .found = explain(linked.program, full) + to_string(linked.memory),
-                                  .fix = "smaller micro-batches, or recomputation of more blocks"});
+                                  .fix = "smaller micro-batches, recomputation of more blocks, or more state on a slower tier"});
     }
 }
 

@@ -32,8 +32,13 @@ Tensor weight_shard(const StateLayout& layout, int block, size_t parameter, int 
 // Absent when the parameter is frozen.
 Tensor gradient_shard(const StateLayout& layout, int block, size_t parameter, int level, Device device,
                       std::byte* bytes);
+// First bytes of a block's values of optimizer state, or of copies of them.
+struct StateBytes {
+  std::byte* master = nullptr;
+  std::byte* moments = nullptr;
+};
 // State slots of one parameter, in slot order; empty for a frozen one.
 std::vector<Tensor> bind_state(const StateLayout& layout, int block, size_t parameter, Device device,
-                               std::byte* bytes);
+                               const StateBytes& bytes);
 
 }  // namespace strata

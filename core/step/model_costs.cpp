@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "core/program/backing_store.h"
 #include "core/step/bindings.h"
 #include "core/step/scalars.h"
 
@@ -32,7 +33,8 @@ struct MetaBatch {
 }  // namespace
 
 ModelCosts::ModelCosts(const Model& model, const Geometry& geometry, const StateLayout& layout,
-                       const LinearOp& linear, Device target, const Rates& rates, const Meetings& meetings)
+                       const LinearOp& linear, Device target, const Rates& rates, const Meetings& meetings,
+                       const TierOptions& tiers)
     : model_(model),
       layout_(layout),
       linear_(linear),
@@ -53,6 +55,15 @@ ModelCosts::ModelCosts(const Model& model, const Geometry& geometry, const State
   }
   for (int block = 0; block + 1 < model.num_blocks(); ++block) measure_block(block, geometry, target);
   measure_head(geometry, target);
+  infos_ = describe(layout.trains());
+  settle(
+      tiers,
+      [&](ValueClass cls, int block) {
+        return layout.bytes(cls, block,
+                            cls == ValueClass::weight ? layout.partition().weight_level()
+                                                      : layout.partition().state_level());
+      },
+      infos_);
 }
 
 void ModelCosts::measure_block(int block, const Geometry& geometry, Device target) {
@@ -130,6 +141,18 @@ void ModelCosts::measure_head(const Geometry& geometry, Device target) {
   run(sizes.loss_only, [&](Context& ctx) { model_.head->loss_only(ctx, weights, x, &sum); });
 }
 
+// Whether drives read it from where it lies, and write to there: whole pages.
+bool ModelCosts::streams(const Value& value) const {
+  if (value.block < 0 || value.cls == ValueClass::packed || value.cls == ValueClass::grad) return false;
+  const BlockInfo& info = infos_.at(static_cast<size_t>(value.block));
+  const int level = value.cls == ValueClass::weight ? info.weight_level : info.state_level;
+  return info.home(value.cls) == Tier::nvme && value.level == level;
+}
+
+int64_t ModelCosts::alignment(const Value& value) const {
+  return streams(value) ? kStoreAlignment : kTensorAlignment;
+}
+
 int64_t ModelCosts::bytes(const Value& value) const {
   switch (value.cls) {
     case ValueClass::x:
@@ -144,8 +167,13 @@ int64_t ModelCosts::bytes(const Value& value) const {
     case ValueClass::weight:
     case ValueClass::packed:
     case ValueClass::grad:
-    case ValueClass::state:
-      return layout_.bytes(value.cls, value.block, value.level);
+    case ValueClass::master:
+    case ValueClass::moments: {
+      const int64_t bytes = layout_.bytes(value.cls, value.block, value.level);
+      return streams(value) ? round_up(bytes, kStoreAlignment) : bytes;
+    }
+    case ValueClass::map:
+      return 0;
     case ValueClass::scalars:
       return sizeof(StepScalars);
   }
@@ -255,7 +283,8 @@ WorkCount ModelCosts::work(const Action& action) const {
     case Kind::update:
       work.bytes =
           layout_.bytes(ValueClass::grad, action.block, state_level) +
-          2 * layout_.bytes(ValueClass::state, action.block, state_level) +
+          2 * (layout_.bytes(ValueClass::master, action.block, state_level) +
+               layout_.bytes(ValueClass::moments, action.block, state_level)) +
           2 * sizes.trainable / layout_.partition().shards(state_level) * size_of(layout_.weight_dtype());
       break;
     case Kind::pack:
@@ -268,7 +297,17 @@ WorkCount ModelCosts::work(const Action& action) const {
   return work;
 }
 
-double ModelCosts::seconds(const Action& action) const { return seconds(work(action)); }
+double ModelCosts::seconds(const Action& action) const {
+  return is_move(action) ? move_seconds(action) : seconds(work(action));
+}
+
+double ModelCosts::move_seconds(const Action& action) const {
+  const double rate = action.tier == Tier::nvme   ? rates_.disk_read
+                      : action.onto == Tier::nvme ? rates_.disk_write
+                      : action.kind == Kind::load ? rates_.host_to_device
+                                                  : rates_.device_to_host;
+  return static_cast<double>(bytes(moved_from(action))) / rate;
+}
 
 double ModelCosts::seconds(const WorkCount& count) const {
   double wire = 0;
@@ -280,6 +319,7 @@ double ModelCosts::seconds(const WorkCount& count) const {
 }
 
 double ModelCosts::seconds_anywhere(const Action& action) const {
+  if (is_move(action)) return move_seconds(action);
   const Partition& partition = layout_.partition();
   const auto bytes_of = [&](ValueClass cls, int level) { return layout_.bytes(cls, action.block, level); };
   int64_t moved = 0;
@@ -311,6 +351,16 @@ double ModelCosts::seconds_anywhere(const Action& action) const {
 }
 
 std::vector<BlockInfo> ModelCosts::block_infos(bool train) const {
+  std::vector<BlockInfo> infos = describe(train);
+  for (size_t b = 0; b < infos.size(); ++b) {
+    infos[b].weight_home = infos_[b].weight_home;
+    infos[b].master_home = infos_[b].master_home;
+    infos[b].moments_home = infos_[b].moments_home;
+  }
+  return infos;
+}
+
+std::vector<BlockInfo> ModelCosts::describe(bool train) const {
   std::vector<BlockInfo> infos;
   for (int block = 0; block < model_.num_blocks(); ++block) {
     const BlockSizes& sizes = sizes_[static_cast<size_t>(block)];
@@ -324,7 +374,9 @@ std::vector<BlockInfo> ModelCosts::block_infos(bool train) const {
                      .saves_input = sizes.saved_input > 0,
                      .saves_weight = sizes.saved_weight > 0,
                      .defers = sizes.deferred > 0,
-                     .partial = std::any_of(parameters.begin(), parameters.end(), is_partial)});
+                     .partial = std::any_of(parameters.begin(), parameters.end(), is_partial),
+                     .has_master = layout_.bytes(ValueClass::master, block, 0) > 0,
+                     .has_moments = layout_.bytes(ValueClass::moments, block, 0) > 0});
   }
   for (BlockInfo& info : infos) layout_.partition().describe(info);
   if (model_.tied()) infos.back().tied_to = 0;

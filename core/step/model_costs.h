@@ -11,6 +11,7 @@
 #include "core/nn/model.h"
 #include "core/program/block_info.h"
 #include "core/program/cost_model.h"
+#include "core/program/tiers.h"
 #include "core/step/geometry.h"
 #include "core/step/state_exchange.h"
 #include "core/step/state_layout.h"
@@ -22,6 +23,8 @@ struct Rates {
   double matmul_flops = 300e9;    // per second
   double attention_flops = 80e9;  // per second
   double bytes = 30e9;            // per second, of everything else
+  // Between tiers, per second.
+  double host_to_device = 20e9, device_to_host = 20e9, disk_read = 3e9, disk_write = 2e9;
   // Received per second, by the level of the link (LinkLevel).
   std::array<double, kNumLinkLevels> wire_bytes{30e9, 10e9, 10e9, 5e9, 5e9};
 };
@@ -38,9 +41,10 @@ class ModelCosts final : public CostModel {
   // `target` is the device that will run it. What is moved between ranks is counted on the communicators
   // behind `meetings`. The references must outlive this.
   ModelCosts(const Model& model, const Geometry& geometry, const StateLayout& layout, const LinearOp& linear,
-             Device target, const Rates& rates, const Meetings& meetings);
+             Device target, const Rates& rates, const Meetings& meetings, const TierOptions& tiers = {});
 
   int64_t bytes(const Value& value) const override;
+  int64_t alignment(const Value& value) const override;
   int64_t scratch_bytes(const Action& action) const override;
   double seconds(const Action& action) const override;
   WorkCount work(const Action& action) const;
@@ -48,7 +52,7 @@ class ModelCosts final : public CostModel {
   // ranks order their programs by it, apart from each other.
   double seconds_anywhere(const Action& action) const;
 
-  // Which values the program of this model has, under a rule (null: evaluation only).
+  // Which values the program of this model has, under a rule (null: evaluation only), and where they live.
   std::vector<BlockInfo> block_infos(bool train) const;
   // Shape of what travels between blocks.
   Shape activation_shape() const { return {rows_, model_.spec.hidden}; }
@@ -71,9 +75,12 @@ class ModelCosts final : public CostModel {
   };
   void measure_block(int block, const Geometry& geometry, Device target);
   void measure_head(const Geometry& geometry, Device target);
+  std::vector<BlockInfo> describe(bool train) const;  // all at home on the device
   Measured measure_exchange(const Action& action) const;
   Measured measured(const Action& action) const;
   double seconds(const WorkCount& count) const;
+  double move_seconds(const Action& action) const;
+  bool streams(const Value& value) const;
 
   const Model& model_;
   const StateLayout& layout_;
@@ -84,6 +91,7 @@ class ModelCosts final : public CostModel {
   int micro_batches_;
   int64_t rows_;  // of an activation between blocks
   std::vector<BlockSizes> sizes_;
+  std::vector<BlockInfo> infos_;  // of training, if the layout trains
   // Of actions that move things between ranks: measured when first asked for, alike for all micro-batches.
   mutable std::map<uint64_t, Measured> exchanges_;
 };

@@ -19,6 +19,10 @@ int64_t append(int64_t& total, int64_t size) {
 
 }  // namespace
 
+ValueClass class_of(const StateSlot& slot) {
+  return slot.name.starts_with("master") ? ValueClass::master : ValueClass::moments;
+}
+
 StateLayout::StateLayout(const Model& model, const UpdateRule* rule, const LinearOp& linear, Device target,
                          const Partition& partition)
     : partition_(partition),
@@ -50,7 +54,8 @@ StateLayout::StateLayout(const Model& model, const UpdateRule* rule, const Linea
       for (int level = 0; level < levels; ++level)
         place.grad.push_back(append(bytes.grad[static_cast<size_t>(level)], on_level(level, DType::f32)));
       for (const StateSlot& slot : slots_)
-        place.state.push_back(append(bytes.state, on_level(partition.state_level(), slot.dtype)));
+        place.state.push_back(append(class_of(slot) == ValueClass::master ? bytes.master : bytes.moments,
+                                     on_level(partition.state_level(), slot.dtype)));
     }
   }
 }
@@ -64,8 +69,10 @@ int64_t StateLayout::bytes(ValueClass cls, int block, int level) const {
       return bytes.packed;
     case ValueClass::grad:
       return bytes.grad.at(static_cast<size_t>(level));
-    case ValueClass::state:
-      return bytes.state;
+    case ValueClass::master:
+      return bytes.master;
+    case ValueClass::moments:
+      return bytes.moments;
     default:
       fail_contract(fmt::format("[state] {} is not state", name(cls)));
   }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Where the parts of every parameter lie inside the planned values of its block: weight and gradient on each
-// level of the partition, packed layouts, and each array of optimizer state. A parameter's elements are
+// level of the partition, packed layouts, and each array of optimizer state (in its block's master or moments). A parameter's elements are
 // padded with zeros to equal shards; every value holds one shard of each of the block's parameters.
 #pragma once
 
@@ -20,8 +20,11 @@ struct ParameterPlace {
   std::vector<int64_t> weight;  // by level
   std::vector<int64_t> grad;    // by level; empty: frozen
   int64_t packed = -1;          // -1: not multiplied
-  std::vector<int64_t> state;   // by slot, on the state's level
+  std::vector<int64_t> state;   // by slot, on the state's level: in the slot's class of values
 };
+
+// Which of a block's values an array of state is a part of: what refines the weight is its master.
+ValueClass class_of(const StateSlot& slot);
 
 class StateLayout {
  public:
@@ -33,7 +36,7 @@ class StateLayout {
   DType weight_dtype() const { return weight_dtype_; }
   bool trains() const { return trains_; }                      // made with a rule
   std::span<const StateSlot> slots() const { return slots_; }  // empty without a rule
-  // Bytes of a block's value; cls is weight, packed, grad or state.
+  // Bytes of a block's value; cls is weight, packed, grad, master or moments.
   int64_t bytes(ValueClass cls, int block, int level) const;
   const ParameterPlace& place(int block, size_t parameter) const {
     return places_[static_cast<size_t>(block)][parameter];
@@ -45,7 +48,7 @@ class StateLayout {
  private:
   struct BlockBytes {
     std::vector<int64_t> weight, grad;  // by level
-    int64_t packed = 0, state = 0;
+    int64_t packed = 0, master = 0, moments = 0;
   };
   Partition partition_;
   DType weight_dtype_;

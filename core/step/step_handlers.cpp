@@ -10,7 +10,11 @@
 namespace strata {
 
 Stream& StepRunner::stream_of(Lane lane) const {
-  return lane == Lane::communication && communication_ ? *communication_ : stream_;
+  Stream* const own = lane == Lane::communication ? communication_
+                      : lane == Lane::h2d         ? host_to_device_
+                      : lane == Lane::d2h         ? device_to_host_
+                                                  : nullptr;
+  return own ? *own : stream_;
 }
 
 Stream& StepRunner::stream_of(const Invocation& invocation) const {
@@ -217,6 +221,9 @@ Executor::Handlers StepRunner::handlers() {
   for (const Kind kind : {Kind::gather, Kind::send, Kind::receive, Kind::reduce, Kind::complete, Kind::fold,
                           Kind::tie, Kind::total, Kind::spread})
     handle(kind, [this](const Invocation& i) { exchange(i); });
+  handle(Kind::load, [this](const Invocation& i) { move(i); });
+  handle(Kind::store, [this](const Invocation& i) { move(i); });
+  handle(Kind::commit, [this](const Invocation& i) { store_->commit(first_step_ + i.step() + 1); });
   return handlers;
 }
 

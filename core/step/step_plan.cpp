@@ -41,7 +41,8 @@ class SharedCosts final : public CostModel {
   const ModelCosts& costs_;
 };
 
-StepPlanOptions with_pipeline(StepPlanOptions options, const Model& model) {
+StepPlanOptions completed(StepPlanOptions options, const Model& model) {
+  options.tiers.through_host = options.target.kind == DeviceKind::cuda;
   Pipeline& pipeline = options.rank.pipeline;
   if (pipeline.grids.empty())
     pipeline = {{one_stage(options.geometry.micro_batches)}, {{0, model.num_blocks()}}, {0}};
@@ -52,20 +53,23 @@ StepPlanOptions with_pipeline(StepPlanOptions options, const Model& model) {
 
 StepPlan::StepPlan(const Model& model, const StepPlanOptions& options)
     : model_(model),
-      options_(with_pipeline(options, model)),
+      options_(completed(options, model)),
       linear_(options.linear ? *options.linear : plain_linear_op()),
       layout_(model, options.rule, linear_, options.target, options.rank.partition),
       exchange_(options.rank.groups ? std::make_unique<StateExchange>(model, layout_, *options.rank.groups)
                                     : nullptr),
       costs_(model, options.geometry, layout_, linear_, options.target, options.rates,
-             {boundaries(), *options.rank.keys, exchange_.get()}) {
+             {boundaries(), *options.rank.keys, exchange_.get()}, options.tiers) {
   const Geometry& geometry = options.geometry;
   const RankOptions& rank = options_.rank;
   check(geometry.seq_len <= model.spec.max_positions,
         "[plan] sequences of {} tokens, the model has {} positions", geometry.seq_len,
         model.spec.max_positions);
   check(rank.ranks == 1 || exchange_, "[plan] {} ranks without groups", rank.ranks);
-  StepOptions step{.order = rank.order, .gather_ahead = rank.gather_ahead, .ranks = rank.ranks};
+  StepOptions step{.order = rank.order,
+                   .gather_ahead = rank.gather_ahead,
+                   .tiers = options_.tiers,
+                   .ranks = rank.ranks};
   const SharedCosts shared(costs_);
   const std::vector<BlockInfo> infos = costs_.block_infos(options.rule != nullptr);
   evaluate_ = link_verified(
@@ -83,8 +87,9 @@ StepPlan::StepPlan(const Model& model, const StepPlanOptions& options)
 
 std::vector<LinkedProgram> StepPlan::link_verified(std::vector<Program> programs, SumOrder order) const {
   std::vector<LinkedProgram> linked;
-  for (Program& program : programs) linked.push_back(link(std::move(program), costs_));
-  require_verified(linked, {.order = order});
+  for (Program& program : programs)
+    linked.push_back(link(std::move(program), costs_, {.budget = options_.limit}));
+  require_verified(linked, {.order = order, .limit = options_.limit});
   return linked;
 }
 
@@ -147,9 +152,19 @@ const LinkedProgram& StepPlan::train() const {
   return train_[static_cast<size_t>(options_.rank.pipeline_rank)];
 }
 
-int64_t StepPlan::arena_bytes() const {
-  return std::max(train_.empty() ? 0 : train().memory[Tier::device].arena,
-                  evaluate().memory[Tier::device].arena);
+int64_t StepPlan::arena_bytes(Tier tier) const {
+  return std::max(train_.empty() ? 0 : train().memory[tier].arena, evaluate().memory[tier].arena);
+}
+
+std::vector<StoredValue> StepPlan::stored_values() const {
+  std::vector<StoredValue> values;
+  for (const Value& value : main().program.initial) {
+    const int64_t bytes = costs_.bytes(value);
+    if (value.tier != Tier::nvme || value.cls == ValueClass::map || bytes == 0) continue;
+    const bool changes = trains() && main().program.blocks[static_cast<size_t>(value.block)].trains();
+    values.push_back({value, bytes, changes ? Lifetime::versioned : Lifetime::fixed});
+  }
+  return values;
 }
 
 }  // namespace strata

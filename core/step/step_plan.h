@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "core/nn/model.h"
+#include "core/program/backing_store.h"
 #include "core/program/link.h"
 #include "core/program/passes.h"
 #include "core/program/update_rule.h"
@@ -40,6 +41,9 @@ struct StepPlanOptions {
       nullptr;  // bound to every linear layer; null: products in the dtype of the tensors
   Rates rates;  // for simulated times
   RankOptions rank;
+  TierOptions tiers;  // through_host follows from the target
+  // Bytes of each tier's arena; 0: as many as it takes. Up to the limit, lanes need not wait for memory.
+  std::array<int64_t, kNumTiers> limit = {};
   // The training step of every pipeline rank, before link(), instead of what the passes would make: a text
   // that was printed, and perhaps edited.
   std::vector<Program> given = {};
@@ -48,7 +52,7 @@ struct StepPlanOptions {
 class StepPlan {
  public:
   // `model`, the rule, boundaries and groups must outlive the plan. Throws ContractError when a program does
-  // not verify; Error(usage) when a given one does not, or is not of this model and these ranks.
+  // not verify; Error(memory) when a tier's limit is too small, with what it takes; Error(usage) when a given one does not, or is not of this model and these ranks.
   StepPlan(const Model& model, const StepPlanOptions& options);
 
   const Model& model() const { return model_; }
@@ -74,7 +78,12 @@ class StepPlan {
   std::span<const LinkedProgram> train_job() const { return train_; }
   std::span<const LinkedProgram> evaluate_job() const { return evaluate_; }
   // Both programs share one arena: what outlives a step lies at the same place in both.
-  int64_t arena_bytes() const;
+  int64_t arena_bytes(Tier tier = Tier::device) const;
+  // What a store must keep: the values of Tier::nvme. Those that no update changes are fixed.
+  std::vector<StoredValue> stored_values() const;
+  bool offloads() const { return options_.tiers.offloads(); }
+  // The program that a value's places are those of: of training when there is one.
+  const LinkedProgram& main() const { return train_.empty() ? evaluate() : train(); }
 
  private:
   std::vector<LinkedProgram> link_verified(std::vector<Program> programs, SumOrder order) const;

@@ -23,13 +23,16 @@ Allocator& host_memory(const StepStreams& streams, Allocator& allocator) {
 }  // namespace
 
 StepRunner::StepRunner(const StepPlan& plan, const StepStreams& streams, Allocator& allocator, ClipRule clip,
-                       ExecutorOptions executor)
+                       ExecutorOptions executor, BackingStore* store)
     : plan_(plan),
       model_(plan.model()),
       stream_(streams.compute),
       communication_(streams.communication),
       allocator_(allocator),
       clip_(std::move(clip)),
+      host_to_device_(streams.host_to_device),
+      device_to_host_(streams.device_to_host),
+      store_(store),
       batches_(plan.geometry(), stream_.device(), allocator, host_memory(streams, allocator)) {
   check(stream_.device() == plan.target(), "[step] planned for {}, run on {}", to_string(plan.target()),
         to_string(stream_.device()));
@@ -38,13 +41,17 @@ StepRunner::StepRunner(const StepPlan& plan, const StepStreams& streams, Allocat
   if (model_.rotary)
     rope_ = make_rope_table(stream_, allocator, model_.spec.rope, model_.spec.max_positions,
                             model_.spec.head_dim);
+  check(store_ || plan.stored_values().empty(), "[step] a plan with values on nvme needs a store");
   arena_ = allocator.allocate(plan.arena_bytes(), "arena");
+  if (const int64_t bytes = plan.arena_bytes(Tier::host); bytes > 0)
+    host_arena_ = host_memory(streams, allocator).allocate(bytes, "host arena");
   scalars_ = host_memory(streams, allocator).allocate(sizeof(StepScalars), "step scalars");
   new (scalars_->data()) StepScalars{};
   bind_shards();
 
   ArenaBases bases{};
   bases[kDevice] = arena_->data();
+  if (host_arena_) bases[static_cast<size_t>(Tier::host)] = host_arena_->data();
   const auto bind = [&](const LinkedProgram& linked) {
     return std::make_unique<ActionViews>(model_, plan.layout(), plan.linear(), linked, stream_,
                                          arena_->data());
@@ -62,8 +69,15 @@ StepRunner::~StepRunner() = default;
 
 // Handlers only enqueue: where a lane waits for another one's action, its stream waits for that stream.
 ExecutorOptions StepRunner::with_order(ExecutorOptions options) {
-  options.mark = [this](Lane lane) { return stream_of(lane).record(); };
-  options.follow = [this](Lane lane, const Event& event) { stream_of(lane).wait(event); };
+  // What drives do is done when its handler returns, and begins when memory is ready.
+  const auto of_drives = [](Lane lane) { return lane == Lane::disk_read || lane == Lane::disk_write; };
+  options.mark = [this, of_drives](Lane lane) { return of_drives(lane) ? Event() : stream_of(lane).record(); };
+  options.follow = [this, of_drives](Lane lane, const Event& event) {
+    if (of_drives(lane))
+      event.wait();
+    else
+      stream_of(lane).wait(event);
+  };
   if (options.trace && stream_.device().kind == DeviceKind::cuda) {
     clock_ = std::make_unique<ActionClock>(std::move(options.trace),
                                            [this](Lane lane) -> Stream& { return stream_of(lane); });
@@ -72,12 +86,6 @@ ExecutorOptions StepRunner::with_order(ExecutorOptions options) {
   return options;
 }
 
-std::byte* StepRunner::home(ValueClass cls, int block, int level) const {
-  const LinkedProgram& linked = plan_.trains() ? plan_.train() : plan_.evaluate();
-  return arena_->data() +
-         linked.home({.cls = cls, .block = static_cast<int16_t>(block), .level = static_cast<uint8_t>(level)})
-             .offset;
-}
 
 // The sum that norm and update read: made once a step.
 std::byte* StepRunner::final_gradients(int block) const {
@@ -92,6 +100,7 @@ std::byte* StepRunner::final_gradients(int block) const {
 
 void StepRunner::bind_shards() {
   own_.resize(static_cast<size_t>(model_.num_blocks()));
+  for (int block = 0; block < model_.num_blocks(); ++block) is_away_.push_back(!values_away(block).empty());
   const StateLayout& layout = plan_.layout();
   const Partition& partition = layout.partition();
   const int weight_level = partition.weight_level(), state_level = partition.state_level();
@@ -101,7 +110,8 @@ void StepRunner::bind_shards() {
     const BlockInfo& info = plan_.evaluate().program.blocks[static_cast<size_t>(block)];
     if (!info.holds_weights()) continue;
     OwnShard& own = own_[static_cast<size_t>(block)];
-    std::byte* const weights = home(ValueClass::weight, block, weight_level);
+    std::byte* const weights = place(ValueClass::weight, block);
+    const StateBytes state{place(ValueClass::master, block), place(ValueClass::moments, block)};
     const bool trains = plan_.trains() && plan_.train().program.blocks[static_cast<size_t>(block)].trains();
     std::byte* const gradients = trains ? final_gradients(block) : nullptr;
     for (size_t i = 0; i < model_.parameters(block).size(); ++i) {
@@ -112,8 +122,7 @@ void StepRunner::bind_shards() {
       own.gradient.push_back(trains ? gradient_shard(layout, block, i, state_level, device, gradients)
                                     : Tensor());
       own.state.push_back(
-          trains ? bind_state(layout, block, i, device, home(ValueClass::state, block, state_level))
-                 : std::vector<Tensor>{});
+          trains ? bind_state(layout, block, i, device, state) : std::vector<Tensor>{});
     }
   }
 }
@@ -139,10 +148,11 @@ void StepRunner::initialize(uint64_t seed) {
       } else {
         const int level = partition.weight_level();
         copy(stream_, shard(level),
-             weight_shard(layout, block, i, level, stream_.device(), home(ValueClass::weight, block, level)));
+             weight_shard(layout, block, i, level, stream_.device(), place(ValueClass::weight, block)));
       }
       stream_.synchronize();  // `padded` goes
     }
+    if (!own.weight.empty() && is_away(block)) put_back(block);
   }
   weights_changed();
 }
@@ -183,7 +193,8 @@ std::vector<LogicalState> StepRunner::logical_states() const {
                                                                  .init = piece.init,
                                                                  .role = parameters[i].role,
                                                                  .speaks = speaks(block, i),
-                                                                 .weight = elements(own.weight[i])});
+                                                                 .weight = elements(own.weight[i]),
+                                                                 .block = block});
           if (own.gradient[i]) state.gradient = elements(own.gradient[i]);
           for (const Tensor& slot : own.state[i]) state.state.push_back(elements(slot));
         }
@@ -204,9 +215,12 @@ void StepRunner::weights_changed() {
   for (int block = 0; block < model_.num_blocks(); ++block) {
     const BlockInfo& info = plan_.evaluate().program.blocks[static_cast<size_t>(block)];
     if (!info.holds_weights()) continue;
-    if (info.state_level > info.weight_level)
-      plan_.exchange()->spread(stream_, block, home(ValueClass::weight, block, info.weight_level));
-    if (info.packed && info.weight_level == 0) pack_block(weights(block), block, Packed::all);
+    if (info.state_level > info.weight_level) {
+      if (is_away(block)) fetch(block);
+      plan_.exchange()->spread(stream_, block, place(ValueClass::weight, block));
+      if (is_away(block)) put_back(block);
+    }
+    if (info.keeps_packed()) pack_block(weights(block), block, Packed::all);
   }
   stream_.synchronize();
 }
@@ -233,7 +247,8 @@ void StepRunner::run(Executor& executor) {
   executor.run_step();
   executor.drain();
   stream_.synchronize();
-  if (communication_) communication_->synchronize();
+  for (Stream* stream : {communication_, host_to_device_, device_to_host_})
+    if (stream) stream->synchronize();
   if (clock_) clock_->end_step();
 }
 

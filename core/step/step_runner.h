@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "core/nn/model.h"
+#include "core/program/backing_store.h"
 #include "core/program/executor.h"
 #include "core/program/link.h"
 #include "core/program/update_rule.h"
@@ -33,6 +34,7 @@ struct LogicalState {
   Tensor weight;       // as the model computes with it
   Tensor gradient;     // f32; absent when frozen or without a rule. Holds it only while the clip rule runs
   std::vector<Tensor> state;  // in the order of the rule's slots; empty without a rule
+  int block = 0;              // it belongs to
 };
 
 // Where actions run. On a CPU, lanes that work at the same time need streams of their own.
@@ -41,22 +43,34 @@ struct StepStreams {
   Stream* communication = nullptr;  // needed for several ranks
   // What operations of the device reach in the host's memory (OpenDevice::host_memory). Null on a CPU.
   Allocator* host_memory = nullptr;
+  // Of the lanes between host and device; null: the compute stream serves.
+  Stream* host_to_device = nullptr;
+  Stream* device_to_host = nullptr;
 };
 
 class StepRunner {
  public:
   // All references must outlive the runner; the streams are of the plan's target. `clip` is needed when the
-  // plan trains. Throws Error(memory) when the arena cannot be had. Weights are zero until initialize(), or
+  // plan trains, `store` when it has values on nvme: opened for them, all content still to be written. Throws
+  // Error(memory) when the arena cannot be had. Weights are zero until initialize(), or
   // until somebody fills logical_states() and calls weights_changed(). With several ranks everything but the
   // accessors is collective.
   StepRunner(const StepPlan& plan, const StepStreams& streams, Allocator& allocator, ClipRule clip = {},
-             ExecutorOptions executor = {});
+             ExecutorOptions executor = {}, BackingStore* store = nullptr);
   ~StepRunner();
 
   // Initial values from (seed, tensor name, element index): the same on every layout. Takes device memory for
   // one parameter in f32 meanwhile.
   void initialize(uint64_t seed);
   std::vector<LogicalState> logical_states() const;
+  // Of a block whose values are not all at home on the device, the tensors of logical_states() are where a
+  // step works on them: between fetch(), which brings them there, and the next call of fetch() or anything
+  // that runs actions. put_back() takes what is there home. Not while a step runs; not collective.
+  bool is_away(int block) const { return is_away_[static_cast<size_t>(block)]; }
+  void fetch(int block) const;
+  void put_back(int block) const;
+  // Optimizer steps that the state has behind it, when it did not begin here: commits are numbered so.
+  void resume_after(int64_t steps) { first_step_ = steps; }
   void weights_changed();  // brings the weights of every shard together again, and packs them
 
   // One optimizer step over this rank's geometry.micro_batches batches. Waits for the device. Returns the
@@ -88,7 +102,11 @@ class StepRunner {
   StepScalars& scalars() const { return *reinterpret_cast<StepScalars*>(scalars_->data()); }
   void run(Executor& executor);
   ExecutorOptions with_order(ExecutorOptions options);
-  std::byte* home(ValueClass cls, int block, int level) const;
+  // Where a step works on a block's own shard of a class: its home, or where its loads bring it.
+  std::byte* place(ValueClass cls, int block) const;
+  const PlannedBuffer* working_buffer(const Value& value) const;
+  std::byte* bytes_at(const PlannedBuffer& buffer) const;
+  std::vector<Value> values_away(int block) const;  // as they are named on the device
   std::byte* final_gradients(int block) const;
   enum class Packed { all, trained };  // frozen weights stay packed from step to step
   void pack_block(std::span<const LinearWeight> weights, int block, Packed which) const;
@@ -108,6 +126,9 @@ class StepRunner {
   void norm(const Invocation& invocation);
   void update(const Invocation& invocation);
   void exchange(const Invocation& invocation);
+  void move(const Invocation& invocation);
+  void read_stored(const Value& value, OperandBytes into) const;
+  void write_stored(const Value& value, OperandBytes from) const;
   Executor::Handlers handlers();
 
   const StepPlan& plan_;
@@ -117,7 +138,13 @@ class StepRunner {
   Allocator& allocator_;
   ClipRule clip_;
   RopeTable rope_;
+  Stream* host_to_device_;
+  Stream* device_to_host_;
+  BackingStore* store_;
   BufferRef arena_;
+  BufferRef host_arena_;  // of Tier::host; null when nothing is there
+  std::vector<char> is_away_;  // by block
+  int64_t first_step_ = 0;
   // StepScalars, where host and device both reach them: for the program their place in the arena is one to
   // wait for.
   BufferRef scalars_;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// strata bench gemm|step|train|adam|comm
+// strata bench gemm|step|train|adam|comm|disk
 #include <fmt/core.h>
 #include <fmt/ranges.h>
 
@@ -11,6 +11,7 @@
 
 #include "launch/bench/adam.h"
 #include "launch/bench/comm.h"
+#include "launch/bench/disk.h"
 #include "launch/bench/gemm.h"
 #include "launch/bench/step.h"
 #include "launch/bench/train.h"
@@ -29,6 +30,7 @@ struct Arguments {
   GemmBenchOptions gemm;
   AdamBenchOptions adam;
   CommBenchOptions comm;
+  DiskBenchOptions disk;
 };
 
 DeviceChoice device_named(const std::string& name) {
@@ -125,13 +127,30 @@ Run add_bench(CLI::App& app) {
   train->footer("Example:\n  strata bench train --model tiny --rows 2 --seq-len 256 --device cpu");
   adam->footer("Example:\n  strata bench adam --json");
   comm->footer("Examples:\n  strata bench comm --ranks 4\n  mpirun -n 2 strata bench comm --largest 1MiB");
-  app.footer("Example:\n  strata bench step --seq-len 256");
+  CLI::App* const disk =
+      app.add_subcommand("disk", "the drive below offload.paths, beside fio where it is there");
+  disk->add_flag("--json", arguments->json, "one JSON object");
+  disk->add_option("--path", arguments->disk.folder, "a folder on it")->capture_default_str();
+  const auto size = [&](const char* option, int64_t& value, const char* help, const char* standard) {
+    disk->add_option(option, value, help)->transform(CLI::AsSizeValue(false))->default_str(standard);
+  };
+  size("--size", arguments->disk.bytes, "moved by every measurement; twice as much is needed", "1 GiB");
+  size("--block", arguments->disk.block, "of a request", "1 MiB");
+  disk->add_option("--depth", arguments->disk.depth, "requests in flight")
+      ->check(CLI::Range(2, 1024))
+      ->capture_default_str();
+  disk->add_option("--rounds", arguments->disk.rounds, "medians over so many")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  disk->footer("Example:\n  strata bench disk --path /nvme0 --size 256MiB");
+  app.footer("Examples:\n  strata bench step --seq-len 256\n  strata bench disk --path /nvme0");
   return [=] {
     if (comm->parsed()) return run_comm(arguments->comm, arguments->json);
     if (train->parsed()) {
       RunDevice device(choose_device(device_named(arguments->device), 0), arguments->threads);
       return print(bench_train(device, arguments->train), arguments->json);
     }
+    if (disk->parsed()) return print(bench_disk(*make_posix_file_system(), arguments->disk), arguments->json);
     WorkerPool pool(arguments->threads);
     if (gemm->parsed()) return print(bench_gemm(pool, arguments->gemm), arguments->json);
     arguments->step.compute = arguments->compute == "f32" ? DType::f32 : DType::bf16;

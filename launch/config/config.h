@@ -12,6 +12,7 @@
 
 #include "core/data/records/data_format.h"
 #include "core/data/sampler.h"
+#include "core/program/value.h"
 #include "launch/config/units.h"
 
 namespace strata {
@@ -126,6 +127,15 @@ struct ParallelConfig {
   Recompute recompute = Recompute::none;
 };
 
+struct OffloadConfig {
+  Tier weights = Tier::device, master = Tier::device, moments = Tier::device;
+  double weights_kept = 0, master_kept = 0, moments_kept = 0;  // on the next faster tier, of the bytes
+  int64_t prefetch = 2;
+  std::string device_limit, host_limit;  // sizes; empty: none
+  std::vector<std::string> paths;        // empty: the folder "offload" of run.out
+  bool any_volume = false;
+};
+
 struct CheckpointConfig {
   Period every = {.steps = 100};
   int64_t keep = 3;
@@ -160,6 +170,7 @@ struct Config {
   ScheduleConfig schedule;
   PrecisionConfig precision;
   ParallelConfig parallel;
+  OffloadConfig offload;
   CheckpointConfig checkpoint;
   EvalConfig eval;
   LogConfig log;

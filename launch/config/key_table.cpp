@@ -401,6 +401,43 @@ void execution_keys(KeyRows& rows) {
            {.doc = "full keeps only block inputs and computes the rest again in the backward pass.",
             .choices = {"none", "full"},
             .effect = KeyEffect::execution});
+  const auto home = [](std::string_view what) {
+    return KeyTraits{.doc = what, .choices = {"device", "host", "nvme"}, .effect = KeyEffect::execution};
+  };
+  const auto kept = [](std::string_view what) {
+    return KeyTraits{.doc = what, .range = between(0, 1), .effect = KeyEffect::execution};
+  };
+  SectionRows(rows, &Config::offload, "offload",
+              "State away from where it is computed with: in memory of the host or on drives. The bits of a "
+              "run do not depend on it.")
+      .key("weights", &OffloadConfig::weights, home("Where weights live between their uses."))
+      .key("master", &OffloadConfig::master,
+           home("Where masters live: what an optimizer keeps of the weights beyond their own bits."))
+      .key("moments", &OffloadConfig::moments, home("Where the optimizer's moments live."))
+      .key("weights_kept", &OffloadConfig::weights_kept,
+           kept("Share of the weights that stays on the next faster tier, in whole layers."))
+      .key("master_kept", &OffloadConfig::master_kept, kept("The same of masters."))
+      .key("moments_kept", &OffloadConfig::moments_kept, kept("The same of moments."))
+      .key("prefetch", &OffloadConfig::prefetch,
+           {.doc = "State is loaded this many blocks before its use: more hides slower drives, and takes memory "
+                   "for as many blocks.",
+            .unit = "blocks",
+            .range = between(0, 1000),
+            .effect = KeyEffect::execution})
+      .key("device_limit", &OffloadConfig::device_limit,
+           {.doc = "Memory of the device for a step, as \"64GiB\"; \"\": as much as it takes.",
+            .effect = KeyEffect::execution})
+      .key("host_limit", &OffloadConfig::host_limit,
+           {.doc = "Memory of the host for state kept there; \"\": as much as it takes.",
+            .effect = KeyEffect::execution})
+      .key("paths", &OffloadConfig::paths,
+           {.doc = "Folders on the drives for state on nvme, one per drive; []: the folder \"offload\" of "
+                   "run.out.",
+            .effect = KeyEffect::execution})
+      .key("any_volume", &OffloadConfig::any_volume,
+           {.doc = "Also use folders in memory, in container layers and on networks, which are refused "
+                   "otherwise.",
+            .effect = KeyEffect::execution});
   SectionRows(rows, &Config::checkpoint, "checkpoint", "Saving and resuming.")
       .key("every", &CheckpointConfig::every,
            {.doc = "Save this often; 0 is only at the end.",

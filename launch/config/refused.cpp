@@ -9,8 +9,12 @@ namespace {
 
 // A row leaves this table when its feature enters key_table.cpp.
 constexpr RefusedKey kRefused[] = {
-    {"offload.*", "", "offloading state to host memory or NVMe is not available in this version",
-     "remove [offload]; parallel.recompute = \"full\" saves activation memory"},
+    {"offload.gradients", "", "gradients stay on the device in this version", "remove it"},
+    {"offload.activations", "", "activations stay on the device in this version",
+     "remove it; parallel.recompute = \"full\" saves activation memory"},
+    {"offload.order", "", "micro-batches run one after another in this version", "remove it"},
+    {"offload.update", "", "the device updates its state in this version", "remove it"},
+    {"offload.slots", "", "a restart begins with the last checkpoint in this version", "remove it"},
     {"precision.recipe", "", "8-bit recipes are not available in this version", "remove it"},
     {"precision.compute", "fp8", "8-bit matrix products are not available in this version",
      "precision.compute = \"bf16\""},

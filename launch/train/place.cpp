@@ -8,6 +8,7 @@
 #include <sstream>
 
 #include "core/base/error.h"
+#include "launch/train/offload.h"
 #include "core/nn/embedding_block.h"
 #include "parallel/schedules/schedule_table.h"
 
@@ -151,6 +152,7 @@ PlaceOptions place_options(const Config& config, int ranks, int64_t vocab) {
 
 StepPlanOptions plan_options(const Config& config, const UpdateRule& rule, const RankPlace& place,
                              const Model& model, Device target) {
+  check_offload(config);
   return {.geometry = {.rows = config.batch.micro_batch,
                        .seq_len = place.local_seq_len(config.data.seq_len),
                        .micro_batches = place.options().micro_batches},
@@ -158,6 +160,8 @@ StepPlanOptions plan_options(const Config& config, const UpdateRule& rule, const
           .recompute = config.parallel.recompute == Recompute::full,
           .target = target,
           .rank = place.rank_options(model),
+          .tiers = tier_options(config.offload),
+          .limit = tier_limits(config.offload),
           .given = given_programs(config.run.program)};
 }
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "launch/train/run_tensors.h"
 
+#include <utility>
+
 #include "core/base/check.h"
 #include "core/base/hash.h"
 #include "core/tensor/transfer.h"
@@ -9,7 +11,7 @@ namespace strata {
 namespace {
 
 // Slots that hold the value itself, or a part of it: their content is in "param".
-bool holds_value(const StateSlot& slot) { return slot.name.starts_with("master"); }
+bool holds_value(const StateSlot& slot) { return class_of(slot) == ValueClass::master; }
 
 // What checkpoints call a slot.
 std::string state_name(const StateSlot& slot) {
@@ -49,7 +51,8 @@ bool on_the_host(const Tensor& tensor) { return tensor.device() == Device{}; }
 }  // namespace
 
 RunTensors::RunTensors(const StepRunner& runner, const UpdateRule& rule, Stream& stream)
-    : rule_(rule),
+    : runner_(runner),
+      rule_(rule),
       stream_(stream),
       memory_(runner.memory()),
       adapters_(runner.plan().model().spec.lora.rank > 0),
@@ -91,13 +94,15 @@ int64_t RunTensors::saved_bytes() const {
 
 std::vector<SaveItem> RunTensors::save_items() {
   copies_.clear();
+  fetched_ = -1;
   std::vector<SaveItem> items;
   for (Part& part : parts(Wanted::everything)) {
+    fetch(part.state->block);
     Tensor host = part.tensor;
     if (!part.tensor) {
       host = in_host_memory(DType::f32, part.state->held.extent);
       export_values(*part.state, host);
-    } else if (!on_the_host(part.tensor)) {
+    } else if (!on_the_host(part.tensor) || runner_.is_away(part.state->block)) {
       host = in_host_memory(part.tensor.dtype(), part.tensor.shape());
       transfer(stream_, part.tensor, host);
     }
@@ -105,6 +110,13 @@ std::vector<SaveItem> RunTensors::save_items() {
   }
   stream_.synchronize();
   return items;
+}
+
+void RunTensors::fetch(int block) {
+  if (!runner_.is_away(block) || block == fetched_) return;
+  stream_.synchronize();
+  runner_.fetch(block);
+  fetched_ = block;
 }
 
 void RunTensors::export_values(const LogicalState& state, const Tensor& host) {
@@ -126,8 +138,12 @@ RestoreReport RunTensors::restore(const TensorSource& source, Peers& peers, Work
     return true;
   };
   std::vector<RestoreItem> items;
-  std::vector<std::pair<Tensor, Tensor>> uploads;  // from the host, to the device
-  std::vector<std::pair<const LogicalState*, Tensor>> apart, spoken;
+  std::vector<std::pair<const LogicalState*, Tensor>> spoken;
+  struct Arrival {
+    const LogicalState* state;
+    Tensor host, tensor;  // absent tensor: values
+  };
+  std::vector<Arrival> arrivals;
   for (Part& part : parts(wanted)) {
     const LogicalState& state = *part.state;
     Tensor host = part.tensor;
@@ -138,10 +154,10 @@ RestoreReport RunTensors::restore(const TensorSource& source, Peers& peers, Work
     }
     if (!part.tensor) {
       host = in_host_memory(DType::f32, state.held.extent);
-      apart.emplace_back(&state, host);
-    } else if (!on_the_host(part.tensor)) {
+      arrivals.push_back({&state, host, {}});
+    } else if (!on_the_host(part.tensor) || runner_.is_away(state.block)) {
       host = in_host_memory(part.tensor.dtype(), part.tensor.shape());
-      uploads.emplace_back(host, part.tensor);
+      arrivals.push_back({&state, host, part.tensor});
     }
     if (wanted == Wanted::model && state.speaks && host.dtype() == DType::f32)
       spoken.emplace_back(&state, host);
@@ -152,9 +168,21 @@ RestoreReport RunTensors::restore(const TensorSource& source, Peers& peers, Work
   for (const auto& [state, host] : spoken)
     model_digest_ += (hash_name(state->name) | 1) *
                      digest_of(state->shape, state->held, size_of(ElementType::f32), host.raw()).low;
-  for (const auto& [host, device] : uploads) transfer(stream_, host, device);
-  for (const auto& [state, values] : apart) take_values(*state, values);
+  // By block: whoever is away comes once.
+  fetched_ = -1;
+  for (const auto& [state, host, tensor] : arrivals) {
+    if (fetched_ >= 0 && fetched_ != state->block) {
+      stream_.synchronize();
+      runner_.put_back(std::exchange(fetched_, -1));
+    }
+    fetch(state->block);
+    if (tensor)
+      transfer(stream_, host, tensor);
+    else
+      take_values(*state, host);
+  }
   stream_.synchronize();
+  if (fetched_ >= 0) runner_.put_back(std::exchange(fetched_, -1));
   copies_.clear();
   return report;
 }

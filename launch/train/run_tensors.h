@@ -20,7 +20,7 @@ class RunTensors {
   // only weights are filled. Besides, memory of its device for one tensor's values at a time is used.
   RunTensors(const StepRunner& runner, const UpdateRule& rule, Stream& stream);
 
-  // This rank's state. What is not in the host's memory as it is saved is put together there, in memory of
+  // This rank's state. What is not in the host's memory as it is saved, or is away, is put together there, in memory of
   // this object, which must live until Saver::begin returns.
   std::vector<SaveItem> save_items();
   int64_t saved_bytes() const;
@@ -49,7 +49,11 @@ class RunTensors {
   Tensor in_host_memory(DType dtype, const Shape& shape);
   void export_values(const LogicalState& state, const Tensor& host);
   void take_values(const LogicalState& state, const Tensor& values);
+  // Before a block's tensors are touched: what is away comes where they point, and what was fetched before may
+  // go. As often as one likes.
+  void fetch(int block);
 
+  const StepRunner& runner_;
   const UpdateRule& rule_;
   Stream& stream_;
   Allocator& memory_;
@@ -57,6 +61,7 @@ class RunTensors {
   uint64_t model_digest_ = 0;
   std::vector<LogicalState> states_;
   std::vector<Tensor> copies_;  // in the host's memory
+  int fetched_ = -1;            // the block that is
 };
 
 }  // namespace strata

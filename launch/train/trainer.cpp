@@ -24,6 +24,7 @@
 #include "launch/train/due.h"
 #include "launch/train/evaluate.h"
 #include "launch/train/initial_weights.h"
+#include "launch/train/offload.h"
 #include "launch/train/place.h"
 #include "launch/train/process_memory.h"
 #include "launch/train/reporter.h"
@@ -69,7 +70,8 @@ class Trainer {
         record_(config_.log.record.empty()
                     ? nullptr
                     : std::make_unique<RecordWriter>(*files_, config_, place_, plan_, *everyone_)),
-        runner_(plan_, device_.streams(), device_.memory(), clip_rule(), hooks()) {}
+        store_(open_store(*files_, config_, plan_, job.world.rank())),
+        runner_(plan_, device_.streams(), device_.memory(), clip_rule(), hooks(), store_.get()) {}
 
   int run();
 
@@ -130,6 +132,7 @@ class Trainer {
   int64_t step_ = 0;          // the one that runs, for messages
   StepPlan plan_;
   std::unique_ptr<RecordWriter> record_;  // null: nothing is recorded
+  std::unique_ptr<BackingStore> store_;   // null: nothing lives on nvme
   StepRunner runner_;
   std::unique_ptr<Reporter> reporter_;  // of the rank that leads
   double peak_flops_ = 0;               // of all ranks
@@ -226,6 +229,7 @@ void Trainer::start() {
       base_ = load_base(*files_, config_, base_of(checkpoint.metadata()), runner_, *rule_, loading);
     position_ = load_run(checkpoint, runner_, *rule_, data_.fingerprint, loading);
     guard_.restore(position_.guard);
+    runner_.resume_after(position_.step);
     resumed_after = position_.step;
     if (leads()) {
       for (const std::string& damaged : folder_.choice().passed_over) fmt::print("passed over {}\n", damaged);

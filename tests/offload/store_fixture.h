@@ -19,11 +19,11 @@ inline Value nvme(ValueClass cls, int block) {
 
 // One tile, less than one, several and a rest; each way of keeping.
 inline std::vector<StoredValue> sample_values() {
-  return {{nvme(ValueClass::state, 0), kTile, Keep::versioned},
-          {nvme(ValueClass::state, 1), kStoreAlignment, Keep::versioned},
-          {nvme(ValueClass::state, 2), 3 * kTile + kStoreAlignment, Keep::versioned},
-          {nvme(ValueClass::weight, 0), kTile + kStoreAlignment, Keep::fixed},
-          {nvme(ValueClass::grad, 0), 2 * kTile, Keep::scratch}};
+  return {{nvme(ValueClass::moments, 0), kTile, Lifetime::versioned},
+          {nvme(ValueClass::moments, 1), kStoreAlignment, Lifetime::versioned},
+          {nvme(ValueClass::moments, 2), 3 * kTile + kStoreAlignment, Lifetime::versioned},
+          {nvme(ValueClass::weight, 0), kTile + kStoreAlignment, Lifetime::fixed},
+          {nvme(ValueClass::grad, 0), 2 * kTile, Lifetime::scratch}};
 }
 
 inline uint64_t content_seed(const StoredValue& stored, int64_t version) {
@@ -71,7 +71,7 @@ inline std::vector<std::string> drives(FileSystem& files, const std::string& fol
 // What a step does to the sample: versioned values get the version, scratch is used, fixed is made once.
 inline void run_step(BackingStore& store, const std::vector<StoredValue>& values, int64_t version) {
   for (const StoredValue& stored : values)
-    if (stored.keep != Keep::fixed || store.committed_step() < 0) put(store, stored, version);
+    if (stored.lifetime != Lifetime::fixed || store.committed_step() < 0) put(store, stored, version);
 }
 
 }  // namespace strata

@@ -29,7 +29,7 @@ TEST(StorePlan, SlotsFillTheFilesWithoutGapsOrOverlap) {
       for (const StorePlan::Tile& tile : plan.tiles) {
         EXPECT_EQ(tile.index * kTile, bytes[tile.value]);
         bytes[tile.value] += tile.bytes;
-        EXPECT_EQ(tile.num_slots, plan.values[tile.value].keep == Keep::versioned ? slots : 1);
+        EXPECT_EQ(tile.num_slots, plan.values[tile.value].lifetime == Lifetime::versioned ? slots : 1);
         for (int s = 0; s < tile.num_slots; ++s) EXPECT_EQ(plan.slots[tile.first_slot + s].bytes, tile.bytes);
       }
       for (size_t v = 0; v < bytes.size(); ++v) EXPECT_EQ(bytes[v], plan.values[v].bytes);
@@ -38,7 +38,7 @@ TEST(StorePlan, SlotsFillTheFilesWithoutGapsOrOverlap) {
 
 TEST(StorePlan, EveryRunOfTilesIsSharedByWeight) {
   const std::vector<int> weights = {5, 2, 1};
-  const StorePlan plan = plan_store({{nvme(ValueClass::state, 0), 800 * kTile, Keep::versioned}},
+  const StorePlan plan = plan_store({{nvme(ValueClass::moments, 0), 800 * kTile, Lifetime::versioned}},
                                     {.tile_bytes = kTile, .weights = weights});
   for (size_t begin = 0; begin + 80 <= plan.tiles.size(); begin += 13) {
     std::vector<int> count(3, 0);
@@ -73,7 +73,7 @@ TEST(StorePlan, WhatDecidesTheMeaningOfBytesChangesTheHash) {
   for (size_t field = 0; field < 5; ++field) {
     std::vector<StoredValue> values = sample_values();
     if (field == 0) values[0].bytes += kStoreAlignment;
-    if (field == 1) values[0].keep = Keep::fixed;
+    if (field == 1) values[0].lifetime = Lifetime::fixed;
     if (field == 2) values[0].value.level = 1;
     if (field == 3) std::swap(values[0], values[1]);
     if (field == 4) values.pop_back();
@@ -85,9 +85,9 @@ TEST(StorePlan, BrokenContractsAreNamed) {
   const auto message = [](std::vector<StoredValue> values, const StoreShape& shape) {
     return message_of([&] { plan_store(std::move(values), shape); });
   };
-  EXPECT_THAT(message({{nvme(ValueClass::state, 0), 4095}}, {}), testing::HasSubstr("4095 bytes"));
-  EXPECT_THAT(message({{nvme(ValueClass::state, 0), 0}}, {}), testing::HasSubstr("0 bytes"));
-  EXPECT_THAT(message({{nvme(ValueClass::state, 0), 4096}, {nvme(ValueClass::state, 0), 4096}}, {}),
+  EXPECT_THAT(message({{nvme(ValueClass::moments, 0), 4095}}, {}), testing::HasSubstr("4095 bytes"));
+  EXPECT_THAT(message({{nvme(ValueClass::moments, 0), 0}}, {}), testing::HasSubstr("0 bytes"));
+  EXPECT_THAT(message({{nvme(ValueClass::moments, 0), 4096}, {nvme(ValueClass::moments, 0), 4096}}, {}),
               testing::HasSubstr("state 0 tier=nvme is there twice"));
   EXPECT_THAT(message({}, {.slots = 3}), testing::HasSubstr("slots are 1 or 2, not 3"));
   EXPECT_THAT(message({}, {.tile_bytes = 5000}), testing::HasSubstr("5000"));
@@ -112,8 +112,8 @@ TEST(SlotTable, NeverGivesASlotThatSomebodyCountsOn) {
     int waits = 0;
     for (int step = 0; step < 300; ++step) {
       const int64_t t = chance.below(std::ssize(plan.tiles));
-      const Keep keep = plan.values[plan.tiles[t].value].keep;
-      if (!(keep == Keep::fixed && committed)) {
+      const Lifetime lifetime = plan.values[plan.tiles[t].value].lifetime;
+      if (!(lifetime == Lifetime::fixed && committed)) {
         const auto slot = table.slot_for_write(t);
         if (slot) {
           EXPECT_EQ(std::ranges::count(pinned, *slot), 0);
@@ -137,7 +137,7 @@ TEST(SlotTable, NeverGivesASlotThatSomebodyCountsOn) {
         table.commit_newest();
         committed = true;
         for (size_t tile = 0; tile < newest.size(); ++tile)
-          if (plan.values[plan.tiles[tile].value].keep != Keep::scratch) of_commit[tile] = newest[tile];
+          if (plan.values[plan.tiles[tile].value].lifetime != Lifetime::scratch) of_commit[tile] = newest[tile];
         if (chance.below(3) == 0)
           for (const auto& slot : of_commit)
             if (slot) table.pin(*slot), pinned.push_back(*slot);

@@ -35,9 +35,9 @@ TEST(TileSnapshot, KeepsItsStepWhileTrainingGoesOn) {
           run_step(*store, values, step);
           store->commit(step);
           for (const StoredValue& stored : values) {
-            if (stored.keep == Keep::scratch) continue;
+            if (stored.lifetime == Lifetime::scratch) continue;
             EXPECT_TRUE(snapshot_holds(*snapshot, stored, 0)) << to_string(stored.value);
-            EXPECT_TRUE(holds(*store, stored, stored.keep == Keep::fixed ? 0 : step))
+            EXPECT_TRUE(holds(*store, stored, stored.lifetime == Lifetime::fixed ? 0 : step))
                 << to_string(stored.value);
           }
         }
@@ -67,8 +67,8 @@ TEST(TileSnapshot, WritersWaitForWhatItHolds) {
     std::thread reader([&, snapshot = store->pin()]() mutable {
       std::this_thread::sleep_for(std::chrono::milliseconds(5));
       for (const StoredValue& stored : values) {
-        if (stored.keep == Keep::scratch) continue;
-        EXPECT_TRUE(snapshot_holds(*snapshot, stored, stored.keep == Keep::fixed ? 0 : step));
+        if (stored.lifetime == Lifetime::scratch) continue;
+        EXPECT_TRUE(snapshot_holds(*snapshot, stored, stored.lifetime == Lifetime::fixed ? 0 : step));
         if (stored.value == values[2].value) released = true;
         snapshot->release(stored.value);
       }

@@ -14,8 +14,8 @@ constexpr int64_t kTorn = 64;
 // Versions of step s are s; fixed values are those of step 0.
 void expect_step(TileStore& store, int64_t step) {
   for (const StoredValue& stored : sample_values())
-    if (stored.keep != Keep::scratch) {
-      ASSERT_TRUE(holds(store, stored, stored.keep == Keep::fixed ? 0 : step)) << to_string(stored.value);
+    if (stored.lifetime != Lifetime::scratch) {
+      ASSERT_TRUE(holds(store, stored, stored.lifetime == Lifetime::fixed ? 0 : step)) << to_string(stored.value);
     }
 }
 
@@ -95,7 +95,7 @@ TEST(TileStoreCrash, WithASnapshotHeld) {
         try {
           train(*store, 2, &returned);
           for (const StoredValue& stored : sample_values()) {
-            if (stored.keep == Keep::scratch) continue;
+            if (stored.lifetime == Lifetime::scratch) continue;
             const Memory memory(stored.bytes);
             snapshot->read(stored.value, 0, memory.span());
             EXPECT_TRUE(equal(memory.span(), pattern(stored.bytes, content_seed(stored, 0))));

@@ -30,7 +30,7 @@ struct Rig {
     store = TileStore::open(files, options, values);
     EXPECT_EQ(store->committed_step(), step);
     for (const StoredValue& stored : values)
-      if (stored.keep == Keep::versioned) {
+      if (stored.lifetime == Lifetime::versioned) {
         EXPECT_TRUE(holds(*store, stored, step)) << to_string(stored.value);
       }
   }
@@ -140,7 +140,7 @@ TEST(TileStoreFault, FlippedBitsOnDiskAreNamed) {
   other.store = TileStore::open(other.files, other.options, other.values);
   for (const StorePlan::Tile& tile : plan.tiles) {
     const StoredValue& stored = other.values[tile.value];
-    if (stored.keep == Keep::scratch) continue;
+    if (stored.lifetime == Lifetime::scratch) continue;
     const Memory memory(tile.bytes);
     EXPECT_THAT(
         message_of(

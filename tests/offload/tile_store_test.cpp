@@ -46,7 +46,7 @@ TEST(TileStore, GivesBackTheNewestVersion) {
       EXPECT_EQ(store->committed_step(), -1);
       for (int64_t step = 0; step < 4; ++step) {
         for (const StoredValue& stored : values) {
-          if (stored.keep == Keep::fixed && step > 0) continue;
+          if (stored.lifetime == Lifetime::fixed && step > 0) continue;
           put(*store, stored, step, step % 3);
           EXPECT_TRUE(holds(*store, stored, step, (step + 1) % 3)) << to_string(stored.value);
           put(*store, stored, 100 + step);  // again, before the commit
@@ -54,7 +54,7 @@ TEST(TileStore, GivesBackTheNewestVersion) {
         }
         store->commit(step);
         for (const StoredValue& stored : values)
-          EXPECT_TRUE(holds(*store, stored, stored.keep == Keep::fixed ? 100 : 100 + step))
+          EXPECT_TRUE(holds(*store, stored, stored.lifetime == Lifetime::fixed ? 100 : 100 + step))
               << to_string(stored.value);
       }
     }
@@ -74,8 +74,8 @@ TEST(TileStore, ARestartFindsTheLastCommit) {
       if (c.slots == 2 && step > 3) {
         EXPECT_EQ(store->committed_step(), step - 1);
         for (const StoredValue& stored : values) {
-          if (stored.keep == Keep::scratch) continue;
-          EXPECT_TRUE(holds(*store, stored, stored.keep == Keep::fixed ? 3 : step - 1))
+          if (stored.lifetime == Lifetime::scratch) continue;
+          EXPECT_TRUE(holds(*store, stored, stored.lifetime == Lifetime::fixed ? 3 : step - 1))
               << to_string(stored.value);
         }
       } else {
@@ -136,7 +136,7 @@ TEST(TileStore, DiskBytesAreThePlans) {
         EXPECT_EQ(num_files, 4);
         int64_t content = 0;
         for (const StoredValue& stored : sample_values())
-          content += stored.bytes * (stored.keep == Keep::versioned ? slots : 1);
+          content += stored.bytes * (stored.lifetime == Lifetime::versioned ? slots : 1);
         const int64_t spares = spare == 0 ? 0 : 3 + 2 + 1;  // 5 and a bit tiles in shares of 4, 2 and 1
         EXPECT_EQ(plan.disk_bytes(), 3 * 4096 + content + spares * kTile + 2 * 4096);
         remove_store_files(*place.files, options.folders, options.run, 0);

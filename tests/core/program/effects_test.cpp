@@ -22,6 +22,7 @@ std::vector<BlockInfo> model() {
   blocks[1].state_level = 3;
   blocks[1].twin = 2;
   blocks[2].twin = 1;
+  blocks[1].moments_home = Tier::nvme;
   return blocks;
 }
 
@@ -61,11 +62,11 @@ TEST(Effects, Table) {
        "reads x 3 mb=0, reads weight 3, reads packed 3, reads weight 0, reads packed 0, updates scalars"},
       {"norm 2", "reads grad 2, updates scalars"},
       {"clip", "updates scalars"},
-      {"update 2", "reads scalars, reads grad 2, updates weight 2, updates state 2"},
+      {"update 2", "reads scalars, reads grad 2, updates weight 2, updates master 2, updates moments 2"},
       {"pack 2", "reads weight 2, updates packed 2"},
       {"gather 1", "reads weight 1 level=1, creates weight 1"},
       {"pack 1", "reads weight 1, creates packed 1"},
-      {"update 1", "reads scalars, reads grad 1 level=3, updates weight 1 level=1, updates state 1 level=3"},
+      {"update 1", "reads scalars, reads grad 1 level=3, updates weight 1 level=1, updates master 1 level=3, updates moments 1 level=3"},
       {"spread 1", "updates weight 1 level=1"},
       {"backward_weight 1 mb=3 slot=3 overwrite",
        "reads dx 2 mb=3, reads x 1 mb=3, reads saved_weight 1 mb=3, reads deferred 1 mb=3, creates grad 1 "
@@ -82,6 +83,14 @@ TEST(Effects, Table) {
       {"receive dx 2 mb=1 peer=1", "creates dx 2 mb=1"},
       {"total", "updates scalars"},
       {"free deferred 2 mb=1", "frees deferred 2 mb=1"},
+      {"load moments 1 level=3 from=nvme onto=device",
+       "reads moments 1 tier=nvme level=3, creates moments 1 level=3"},
+      {"store moments 1 level=3 from=device onto=nvme",
+       "reads moments 1 level=3, updates moments 1 tier=nvme level=3, accumulates into map tier=nvme"},
+      {"store moments 1 level=3 from=device onto=host",
+       "reads moments 1 level=3, creates moments 1 tier=host level=3"},
+      {"store x 2 mb=1 from=device onto=host", "reads x 2 mb=1, creates x 2 mb=1 tier=host"},
+      {"commit", "updates map tier=nvme"},
   };
   std::set<std::string_view> kinds;
   for (const auto& [action, expected] : table) {

@@ -206,7 +206,7 @@ TEST(Executor, StepsOverlapAcrossTheirBoundary) {
 TEST(Executor, FirstFailureStopsEveryLaneAndIsRethrown) {
   const random_programs::Costs costs;
   const LaneMap lanes = [](const Action& a) {
-    return a.kind == Kind::backward_weight ? Lane::host : a.kind == Kind::norm ? Lane::disk : Lane::compute;
+    return a.kind == Kind::backward_weight ? Lane::host : a.kind == Kind::norm ? Lane::disk_read : Lane::compute;
   };
   const LinkedProgram linked = link(make_step(model(4), 3), costs, {.lane_of = lanes});
   const Action other_lane = parse_action("backward_weight 1 mb=1 accumulate");
@@ -306,13 +306,13 @@ TEST(Executor, InvocationFindsOperands) {
         EXPECT_EQ(invocation.operand(ValueClass::x, 2).value.micro_batch, invocation.action().micro_batch);
         EXPECT_EQ(invocation.operand(ValueClass::grad, 0).access,
                   invocation.action().micro_batch == 0 ? Access::create : Access::accumulate);
-        EXPECT_EQ(invocation.find(ValueClass::state, 2), nullptr);
+        EXPECT_EQ(invocation.find(ValueClass::moments, 2), nullptr);
         EXPECT_EQ(invocation.find(ValueClass::weight, 0, Tier::host), nullptr);
         try {
-          invocation.operand(ValueClass::state, 2);
+          invocation.operand(ValueClass::moments, 2);
           ADD_FAILURE();
         } catch (const ContractError& error) {
-          EXPECT_THAT(error.what(), testing::HasSubstr("has no operand `state 2`"));
+          EXPECT_THAT(error.what(), testing::HasSubstr("has no operand `moments 2`"));
         }
       }),
       {}, {.progress = [&](int64_t done, int64_t total) {

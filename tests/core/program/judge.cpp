@@ -38,6 +38,14 @@ Content plus(const Content& sum, const Content& part, bool ordered) {
 
 // The words of the scalars.
 enum Scalar { kStep, kLosses, kNorms, kCoefficient };
+// And of the map.
+enum MapWord { kCommitted, kStored };
+
+// What a value is called wherever it lies.
+Value on_device(Value value) {
+  if (value.cls != ValueClass::map) value.tier = Tier::device;
+  return value;
+}
 
 class Interpreter {
  public:
@@ -133,17 +141,45 @@ class Interpreter {
       }
       case Kind::update: {
         const Value weight = own(ValueClass::weight, block().weight_level),
-                    kept = own(ValueClass::state, block().state_level);
+                    master = own(ValueClass::master, block().state_level),
+                    moments = own(ValueClass::moments, block().state_level);
         const Content s = values_.get(scalars()), g = values_.get(gradient(b_, block().state_level));
-        const Content w = values_.get(weight), state = values_.get(kept);
+        const Content w = values_.get(weight);
+        const Content state = mix("states", {}, {block().has_master ? values_.get(master) : Content{},
+                                               block().has_moments ? values_.get(moments) : Content{}});
         const Content used{s[kStep], s[kCoefficient], 0, 0};
         values_.change(weight, mix("weight", a_, {w, g, state, used}));
-        return values_.change(kept, mix("state", a_, {w, g, state, used}));
+        if (block().has_master) values_.change(master, mix("master", a_, {w, g, state, used}));
+        if (block().has_moments) values_.change(moments, mix("moments", a_, {w, g, state, used}));
+        return;
       }
       case Kind::pack: {
         const Content packed = packed_from(b_, values_.get(own(ValueClass::weight)));
-        if (block().weight_level > 0) return values_.make(own(ValueClass::packed), packed);
-        return values_.change(own(ValueClass::packed), packed);
+        // It is there between uses when the whole weights are.
+        if (block().weight_level == 0 && block().weight_home == Tier::device)
+          return values_.change(own(ValueClass::packed), packed);
+        return values_.make(own(ValueClass::packed), packed);
+      }
+      case Kind::load:
+      case Kind::store: {
+        if (a_.tier == a_.onto || (a_.onto < a_.tier) != (a_.kind == Kind::load)) throw Wrong("not a move");
+        Value value{a_.cls, a_.block, a_.micro_batch, a_.tier, a_.level};
+        const Content content = values_.get(value);
+        value.tier = a_.onto;
+        const bool at_home =
+            std::find(program_.initial.begin(), program_.initial.end(), value) != program_.initial.end();
+        if (at_home && a_.kind == Kind::store)
+          values_.change(value, content);
+        else
+          values_.make(value, content);
+        if (at_home && a_.onto == Tier::nvme) stored(value, content);
+        return;
+      }
+      case Kind::commit: {
+        Content m = values_.get(map());
+        m[kCommitted] = hash_combine(m[kCommitted], m[kStored]);
+        m[kStored] = 0;
+        return values_.change(map(), m);
       }
       case Kind::free:
         throw Wrong("a free is not interpreted");
@@ -163,6 +199,13 @@ class Interpreter {
   const BlockInfo& block() const { return program_.blocks.at(static_cast<size_t>(b_)); }
   Value of(ValueClass cls, int b) const {
     return {.cls = cls, .block = static_cast<int16_t>(b), .micro_batch = a_.micro_batch};
+  }
+  static Value map() { return {.cls = ValueClass::map, .tier = Tier::nvme}; }
+  // What has come to nvme since the last commit, in any order.
+  void stored(const Value& value, const Content& content) {
+    Content m = values_.get(map());
+    m[kStored] += hash_combine(key(value), content[0]);
+    values_.change(map(), m);
   }
   static Value scalars() { return {.cls = ValueClass::scalars}; }
   Value own(ValueClass cls, uint8_t level = 0) const {
@@ -245,9 +288,13 @@ class Table : public Values {
   bool strict_;
 };
 
-Contents initial_contents(const Program& program) {
+// The reference computes with what is at home elsewhere as if it were on the device, too.
+Contents initial_contents(const Program& program, bool on_the_device_too = false) {
   Contents contents;
-  for (const Value& value : program.initial) contents[key(value)] = initial_content(value);
+  for (const Value& value : program.initial) {
+    contents[key(value)] = initial_content(value);
+    if (on_the_device_too) contents[key(on_device(value))] = initial_content(value);
+  }
   return contents;
 }
 
@@ -258,7 +305,7 @@ void apply(const Action& action, const Program& program, int64_t step, Rules rul
 }
 
 Content initial_content(const Value& value) {
-  const Content content{mix64(key(value)), 2, 3, 4};
+  const Content content{mix64(key(on_device(value))), 2, 3, 4};
   // Packed weights belong to their weights from the start.
   return value.cls == ValueClass::packed
              ? Interpreter::packed_from(value.block,
@@ -275,7 +322,7 @@ class Reference {
       : program_(program),
         rules_(rules),
         tree_(rules.order == SumOrder::tree && program.micro_batches > 1),
-        table_(initial_contents(program), false) {}
+        table_(initial_contents(program, true), false) {}
 
   void step(int64_t step) {
     step_ = step;
@@ -283,8 +330,9 @@ class Reference {
     const bool train = program_.goal == Goal::train;
     act({.kind = Kind::begin});
     each_block([&](int16_t b, const BlockInfo& info) {
-      if (info.weight_level == 0 || !info.has_parameters) return;
-      act({.kind = Kind::gather, .block = b});
+      const bool whole = info.weight_level == 0;
+      if (!info.has_parameters || (whole && info.weight_home == Tier::device)) return;
+      if (!whole) act({.kind = Kind::gather, .block = b});
       if (info.packed) act({.kind = Kind::pack, .block = b});
     });
     for (int16_t mb = 0; mb < program_.micro_batches; ++mb) {
@@ -308,6 +356,7 @@ class Reference {
       if (info.state_level > info.weight_level) act({.kind = Kind::spread, .block = b});
       if (info.packed && info.weight_level == 0) act({.kind = Kind::pack, .block = b});
     });
+    come_home();
   }
 
   Contents result() {
@@ -332,6 +381,18 @@ class Reference {
     each_block([&](int16_t b, const BlockInfo& info) {
       if (info.trainable) visit(b, info);
     });
+  }
+  // What a step has changed, where the next one looks for it.
+  void come_home() {
+    bool on_nvme = false;
+    for (const Value& home : program_.initial) {
+      if (home.tier == Tier::device || home.cls == ValueClass::map ||
+          !program_.blocks[static_cast<size_t>(home.block)].trainable)
+        continue;
+      act(move_of(on_device(home), home.tier));
+      on_nvme |= home.tier == Tier::nvme;
+    }
+    if (on_nvme) act({.kind = Kind::commit});
   }
   int16_t slot(int16_t mb) const { return tree_ && mb > 0 ? mb : int16_t{-1}; }
 
@@ -410,7 +471,10 @@ class Rank {
       : program_(program), rules_(rules), expected_(expected), table_(initial_contents(program), true) {}
 
   const Action* next() const { return at_ < program_.list.size() ? &program_.list[at_] : nullptr; }
-  void pass() { ++at_; }
+  void pass() {
+    if (next()->kind == Kind::total && ++totals_ > 1) throw Wrong("all ranks meet twice");
+    ++at_;
+  }
   Table& table() { return table_; }
   const Program& program() const { return program_; }
 
@@ -425,12 +489,20 @@ class Rank {
   std::string verdict() {
     if (table_.contents().size() != program_.initial.size()) return "other values are left than there were";
     for (const Value& value : program_.initial)
-      if (table_.get(value) != expected_.at(key(value))) return to_string(value) + " is wrong";
-    return "";
+      if (value.cls != ValueClass::map && table_.get(value) != expected_.at(key(value)))
+        return to_string(value) + " is wrong";
+    return durable_ ? "" : "a restart finds the step before";
   }
 
  private:
   void one(const Action& action) {
+    if (action.kind == Kind::total && ++totals_ > 1) throw Wrong("all ranks meet twice");
+    if (action.kind == Kind::commit) return commit();
+    if (action.kind == Kind::store && action.onto == Tier::nvme) {
+      const Value kept = moved_to(action);
+      const auto at_home = std::find(program_.initial.begin(), program_.initial.end(), kept);
+      if (at_home != program_.initial.end() && expected_.at(key(kept)) != initial_content(kept)) durable_ = false;
+    }
     if (action.kind != Kind::free) return apply(action, program_, 0, rules_, table_);
     const Value ended = freed_value(action);
     const auto sum = expected_.find(key(ended));
@@ -439,11 +511,28 @@ class Rank {
     table_.end(ended);
   }
 
+  // A crash right after it would leave what nvme holds now: a whole step's, of this one or the one before.
+  void commit() {
+    bool old = false, fresh = false;
+    table_.get({.cls = ValueClass::map, .tier = Tier::nvme});
+    for (const Value& value : program_.initial) {
+      if (value.tier != Tier::nvme || value.cls == ValueClass::map) continue;
+      const Content before = initial_content(value), after = expected_.at(key(value)), now = table_.get(value);
+      if (before == after) continue;
+      if (now != before && now != after) throw Wrong("a commit of something half done");
+      (now == after ? fresh : old) = true;
+    }
+    if (old && fresh) throw Wrong("a commit of half a step");
+    durable_ = true;
+  }
+
   const Program& program_;
   Rules rules_;
   const Contents& expected_;
   Table table_;
   size_t at_ = 0;
+  int totals_ = 0;
+  bool durable_ = true;
 };
 
 bool meets(const Action& action) {

@@ -49,8 +49,11 @@ class TransformerCosts : public CostModel {
         return parameters * 2;
       case ValueClass::grad:
         return parameters * 4;
-      case ValueClass::state:
-        return parameters * 6;
+      case ValueClass::master:
+        return parameters * 2;
+      case ValueClass::moments:
+        return parameters * 4;
+      case ValueClass::map:
       case ValueClass::scalars:
         return 256;
     }

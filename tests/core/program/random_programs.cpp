@@ -97,6 +97,21 @@ void partition(Random& random, std::vector<BlockInfo>& blocks) {
   }
 }
 
+// Homes on any tier, and how values travel.
+TierOptions tiers(Random& random, std::vector<BlockInfo>& blocks) {
+  const bool uneven = chance(random, 50);
+  const auto tier = [&] { return static_cast<Tier>(draw(random, 0, kNumTiers - 1)); };
+  const Tier weight = tier(), master = tier(), moments = tier();
+  for (BlockInfo& block : blocks) {
+    block.has_master = chance(random, 60);
+    block.has_moments = chance(random, 80);
+    if (block.has_parameters) block.weight_home = uneven ? tier() : weight;
+    if (block.trainable && block.has_master) block.master_home = uneven ? tier() : master;
+    if (block.trainable && block.has_moments) block.moments_home = uneven ? tier() : moments;
+  }
+  return {.prefetch = draw(random, 0, 3), .through_host = chance(random, 50)};
+}
+
 void delay_frees(Random& random, Program& program) {
   for (size_t i = program.list.size(); i-- > 0;)
     if (program.list[i].kind == Kind::free && chance(random, 30)) {
@@ -119,6 +134,7 @@ Program training(Random& random) {
   const auto split_at = stages(random, static_cast<int>(model.size()));
   const bool tied = model.back().tied_to >= 0;
   if (chance(random, 50)) partition(random, model);
+  const TierOptions travels = chance(random, 60) ? tiers(random, model) : TierOptions{};
   Program program =
       expand_stages(grid(random, static_cast<int>(split_at.size()), micro_batches, chance(random, 50), tied),
                     split_at, model, micro_batches, Goal::train);
@@ -129,13 +145,17 @@ Program training(Random& random) {
   program.ranks = chance(random, 50) ? 1 : 4;
   partition_pass({.gather_ahead = draw(random, 0, 2)})(program);
   optimizer_pass()(program);
+  tier_pass(travels)(program);
   free_pass()(program);
   delay_frees(random, program);
   return program;
 }
 
 Program evaluation(Random& random) {
-  Program program = make_evaluation(blocks(random, false), draw(random, 1, 4));
+  std::vector<BlockInfo> model = blocks(random, false);
+  StepOptions options;
+  if (chance(random, 50)) options.tiers = tiers(random, model);
+  Program program = make_evaluation(std::move(model), draw(random, 1, 4), options);
   delay_frees(random, program);
   return program;
 }
@@ -163,6 +183,7 @@ Job job(Random& random) {
   StepOptions options{.order = chance(random, 50) ? SumOrder::tree : SumOrder::ascending,
                       .gather_ahead = draw(random, 0, 2),
                       .ranks = ranks * draw(random, 1, 4)};
+  if (chance(random, 50)) options.tiers = tiers(random, model);
   for (int b = 1; b + 1 < static_cast<int>(model.size()); ++b)
     if (chance(random, 40)) options.recompute.push_back(b);
   return {make_pipeline(model, micro_batches, Goal::train, pipeline, options, Costs()), options.order};
@@ -218,7 +239,11 @@ std::string spoil(Random& random, Program& program) {
         (chance(random, 50) ? action.level : action.to) = static_cast<uint8_t>(draw(random, 0, 3));
       else if (action.micro_batch >= 0 && chance(random, 50))
         action.micro_batch = static_cast<int16_t>(draw(random, 0, program.micro_batches));
-      else if (action.kind == Kind::free && chance(random, 50))
+      else if (is_move(action) && chance(random, 50))
+        (chance(random, 50) ? action.tier : action.onto) = static_cast<Tier>(draw(random, 0, kNumTiers - 1));
+      else if (action.kind == Kind::free && chance(random, 30))
+        action.tier = static_cast<Tier>(draw(random, 0, kNumTiers - 1));
+      else if (info(action.kind).value && chance(random, 50))
         action.cls = static_cast<ValueClass>(draw(random, 0, kNumValueClasses - 1));
       else
         action.block = static_cast<int16_t>(draw(random, 0, program.num_blocks()));
@@ -274,7 +299,9 @@ std::optional<std::string> spoil(Random& random, LinkedProgram& linked) {
   PlannedBuffer& buffer = linked.buffers[from];
   const PlannedBuffer& target = linked.buffers[to];
   if (from == to || buffer.offset == target.offset) return std::nullopt;
-  if (target.offset + buffer.bytes > linked.memory[Tier::device].arena) return std::nullopt;
+  if (buffer.value.tier != target.value.tier ||
+      target.offset + buffer.bytes > linked.memory[buffer.value.tier].arena)
+    return std::nullopt;
   buffer.offset = target.offset;
   for (Operand& operand : linked.operands)
     if (operand.buffer == static_cast<int32_t>(from)) operand.offset = buffer.offset;

@@ -44,6 +44,11 @@ TEST(ProgramText, ActionsReadAsExpected) {
       {free_of({.cls = ValueClass::weight, .block = 3, .tier = Tier::host, .level = 2}),
        "free weight 3 tier=host level=2"},
       {free_of({.cls = ValueClass::scalars}), "free scalars"},
+      {move_of({.cls = ValueClass::moments, .block = 3, .tier = Tier::nvme, .level = 2}, Tier::device),
+       "load moments 3 level=2 from=nvme onto=device"},
+      {move_of({.cls = ValueClass::x, .block = 3, .micro_batch = 1}, Tier::host),
+       "store x 3 mb=1 from=device onto=host"},
+      {{.kind = Kind::commit}, "commit"},
   };
   for (const auto& [action, text] : table) {
     EXPECT_EQ(to_string(action), text);

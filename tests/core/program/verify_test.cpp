@@ -375,7 +375,7 @@ TEST(Verify, LimitNamesTheFirstValueThatDoesNotFit) {
     EXPECT_THAT(error.what(), testing::HasSubstr("which does not fit"));
   }
   try {
-    require_verified(linked, {.limit = {64}});
+    require_verified(linked, {.limit = {32}});
     FAIL();
   } catch (const Error& error) {
     EXPECT_THAT(error.what(), testing::HasSubstr("`scalars` does not fit"));

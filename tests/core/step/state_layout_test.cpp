@@ -44,7 +44,7 @@ TEST_P(Shards, AreEqualNestedAndApart) {
       int64_t begin, bytes;
     };
     std::vector<std::vector<Piece>> weights(static_cast<size_t>(levels)), gradients(weights);
-    std::vector<Piece> state;
+    std::vector<Piece> master, moments;
     for (size_t i = 0; i < model.parameters(block).size(); ++i) {
       const int64_t real = model.parameters(block)[i].shape.numel();
       const ParameterPlace& place = layout.place(block, i);
@@ -65,7 +65,9 @@ TEST_P(Shards, AreEqualNestedAndApart) {
         if (!place.grad.empty()) gradients[l].push_back({place.grad[l], shard * 4});
       }
       for (size_t slot = 0; slot < place.state.size(); ++slot)
-        state.push_back({place.state[slot],
+        (class_of(layout.slots()[slot]) == ValueClass::master ? master : moments)
+            .push_back(
+                {place.state[slot],
                          layout.shard_elements(block, i, state_level) * size_of(layout.slots()[slot].dtype)});
     }
     const auto apart = [](std::vector<Piece> pieces, int64_t total) {
@@ -84,7 +86,8 @@ TEST_P(Shards, AreEqualNestedAndApart) {
       apart(weights[static_cast<size_t>(level)], layout.bytes(ValueClass::weight, block, level));
       apart(gradients[static_cast<size_t>(level)], layout.bytes(ValueClass::grad, block, level));
     }
-    apart(state, layout.bytes(ValueClass::state, block, state_level));
+    apart(master, layout.bytes(ValueClass::master, block, state_level));
+    apart(moments, layout.bytes(ValueClass::moments, block, state_level));
   }
   EXPECT_GT(frozen, 0);
 }

@@ -9,9 +9,11 @@
 
 #include "core/base/hash.h"
 #include "core/device/cpu/cpu_stream.h"
+#include "core/io/memory_file_system.h"
 #include "core/models/architectures.h"
 #include "core/step/step_runner.h"
 #include "core/tensor/bf16.h"
+#include "offload/tile_store.h"
 #include "optim/clip.h"
 #include "optim/optimizer_table.h"
 #include "optim/parameter_group.h"
@@ -92,14 +94,17 @@ class RankRun {
                        .rule = rule_.get(),
                        .recompute = layout.recompute,
                        .rank = place_.rank_options(model_),
+                       .tiers = layout.tiers,
                        .given = layout.given}),
+        store_(open_store(world.rank())),
         pool_(layout.threads),
         stream_(pool_),
         alone_(1),
         communication_(alone_),
         allocator_(make_cpu_allocator()),
         runner_(plan_, {stream_, &communication_}, *allocator_, [this](StepScalars& sums) { clip(sums); },
-                {.max_delay_us = layout.max_delay_us, .delay_seed = static_cast<uint64_t>(world.rank())}) {}
+                {.max_delay_us = layout.max_delay_us, .delay_seed = static_cast<uint64_t>(world.rank())},
+                store_.get()) {}
 
   void run() {
     runner_.initialize(1234);
@@ -162,9 +167,20 @@ class RankRun {
 
   void collect(StepOutcome::Tensors& tensors, bool gradients) {
     const std::lock_guard lock(mutex_);
-    for (const LogicalState& state : runner_.logical_states())
+    int fetched = -1;
+    for (const LogicalState& state : runner_.logical_states()) {
+      // In the middle of a step gradients are where they are, and nothing may be brought over them.
+      if (!gradients && state.block != fetched && runner_.is_away(state.block)) runner_.fetch(fetched = state.block);
       if (state.speaks && (!gradients || state.gradient))
         put(tensors, state, gradients ? state.gradient : state.weight);
+    }
+  }
+
+  std::unique_ptr<BackingStore> open_store(int rank) {
+    const std::vector<StoredValue> values = plan_.stored_values();
+    if (values.empty()) return nullptr;
+    files_.make_directory("/drive");
+    return TileStore::open(files_, {.folders = {"/drive"}, .run = "steps", .rank = rank, .tile_bytes = 2 * kStoreAlignment}, values);
   }
 
   const StepRun& run_;
@@ -177,6 +193,8 @@ class RankRun {
   Model model_;
   std::unique_ptr<UpdateRule> rule_;
   StepPlan plan_;
+  MemoryFileSystem files_;
+  std::unique_ptr<BackingStore> store_;
   WorkerPool pool_;
   CpuStream stream_;
   WorkerPool alone_;

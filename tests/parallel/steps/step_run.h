@@ -10,6 +10,7 @@
 
 #include "core/nn/model.h"
 #include "core/program/program.h"
+#include "core/program/tiers.h"
 #include "parallel/rank_place.h"
 #include "tests/parallel/steps/altered_world.h"
 
@@ -28,6 +29,7 @@ struct StepLayout {
   int threads = 1;           // of each rank
   Topology topology;
   std::vector<Program> given;  // run instead of the generated programs
+  TierOptions tiers = {};      // every rank's values on nvme lie on a store of its own, in memory
 
   int ranks() const { return mesh.pp * mesh.dp * mesh.cp * mesh.tp; }
 };

@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: Apache-2.0
+// Moves of the values that are not at home on the device, around runs of their uses. Weights are wanted by
+// whatever computes with them, optimizer state by its update.
+#include <algorithm>
+#include <map>
+
+#include "core/base/check.h"
+#include "core/program/edits.h"
+#include "core/program/effects.h"
+#include "core/program/passes.h"
+
+namespace strata {
+namespace {
+
+// The tiers that a value passes on its way to the device, its home first.
+std::vector<Tier> way_up(Tier home, const TierOptions& options) {
+  std::vector<Tier> way{home};
+  if (home == Tier::nvme && options.through_host) way.push_back(Tier::host);
+  way.push_back(Tier::device);
+  return way;
+}
+
+// One class of values in the order of their uses, as the list stood before.
+class Travels {
+ public:
+  // Loads of the first runs go to `start`.
+  Travels(const Program& program, const TierOptions& options, size_t start, Edits& edits)
+      : program_(program), options_(options), start_(start), edits_(edits) {}
+
+  void of(ValueClass cls) {
+    runs_.clear();
+    newest_.clear();
+    for (size_t i = 0; i < program_.list.size(); ++i)
+      for (const Effect& effect : effects(program_.list[i], program_.blocks)) {
+        const Value& value = effect.value;
+        if (cls == ValueClass::weight && value.cls == ValueClass::packed) use_packed(value.block, i);
+        if (value.cls == cls && travels(value)) use(value, i, writes(effect.access));
+      }
+    // In this order where they meet.
+    for (const Run& run : runs_) store(run);
+    for (size_t k = 0; k < runs_.size(); ++k) load(k);
+    for (const Run& run : runs_) pack(run);
+  }
+
+ private:
+  struct Run {
+    Value value;  // on the device
+    size_t first, last;  // list positions of its uses
+    size_t seen_at;      // how many runs there were at its last use
+    bool changed = false;
+    bool packed = false;
+    size_t first_packed = 0;  // its first use in packed form
+  };
+
+  const BlockInfo& block(int b) const { return program_.blocks[static_cast<size_t>(b)]; }
+  bool travels(const Value& value) const {
+    const BlockInfo& owner = block(value.block);
+    const uint8_t level = value.cls == ValueClass::weight ? owner.weight_level : owner.state_level;
+    return value.level == level && owner.home(value.cls) != Tier::device;
+  }
+  int hops(const Value& value) const {
+    return static_cast<int>(way_up(block(value.block).home(value.cls), options_).size()) - 1;
+  }
+
+  // A value stays when it would be on its way again before, or just as, it had gone.
+  void use(const Value& value, size_t position, bool changes) {
+    const auto [at, fresh] = newest_.try_emplace(key(value), runs_.size());
+    const auto window = static_cast<size_t>(options_.prefetch * hops(value));
+    if (fresh || runs_.size() - runs_[at->second].seen_at > window) {
+      at->second = runs_.size();
+      runs_.push_back({.value = value, .first = position, .last = position, .seen_at = 0});
+      runs_.back().seen_at = runs_.size();
+    }
+    Run& run = runs_[at->second];
+    run.last = position;
+    run.seen_at = runs_.size();
+    run.changed |= changes;
+  }
+
+  // (Effects name weights before their packed form.)
+  void use_packed(int b, size_t position) {
+    const BlockInfo& owner = block(b);
+    if (owner.weight_level > 0 || owner.keeps_packed()) return;
+    const auto at = newest_.find(key({.cls = ValueClass::weight, .block = static_cast<int16_t>(b)}));
+    if (at == newest_.end() || runs_[at->second].packed) return;
+    runs_[at->second].packed = true;
+    runs_[at->second].first_packed = position;
+  }
+
+  // Whole weights that were loaded are packed as they are first used in that form.
+  void pack(const Run& run) {
+    if (run.packed) edits_.insert(run.first_packed, {.kind = Kind::pack, .block = run.value.block});
+  }
+
+  void load(size_t k) {
+    const Run& run = runs_[k];
+    const std::vector<Tier> way = way_up(block(run.value.block).home(run.value.cls), options_);
+    for (size_t hop = 0; hop + 1 < way.size(); ++hop) {
+      const size_t lead = static_cast<size_t>(options_.prefetch) * (way.size() - 1 - hop);
+      Value from = run.value;
+      from.tier = way[hop];
+      edits_.insert(k >= lead ? runs_[k - lead].first : start_, move_of(from, way[hop + 1]));
+    }
+  }
+
+  void store(const Run& run) {
+    if (!run.changed) return;
+    const std::vector<Tier> way = way_up(block(run.value.block).home(run.value.cls), options_);
+    for (size_t hop = way.size() - 1; hop > 0; --hop) {
+      Value from = run.value;
+      from.tier = way[hop];
+      edits_.insert(run.last + 1, move_of(from, way[hop - 1]));
+    }
+  }
+
+  const Program& program_;
+  const TierOptions& options_;
+  size_t start_;
+  Edits& edits_;
+  std::vector<Run> runs_;
+  std::map<uint64_t, size_t> newest_;  // run of a value
+};
+
+}  // namespace
+
+Pass tier_pass(TierOptions options) {
+  return [options](Program& program) {
+    check(options.prefetch >= 0, "[tier_pass] a prefetch of {} uses", options.prefetch);
+    Edits edits;
+    const auto norms = std::find_if(program.list.begin(), program.list.end(),
+                                    [](const Action& a) { return a.kind == Kind::norm; });
+    const auto first_norm = static_cast<size_t>(norms - program.list.begin());
+    Travels(program, options, std::min<size_t>(1, program.list.size()), edits).of(ValueClass::weight);
+    Travels of_state(program, options, first_norm, edits);
+    of_state.of(ValueClass::master);
+    of_state.of(ValueClass::moments);
+    edits.apply(program.list);
+    const auto to_nvme = [](const Action& a) {
+      return a.kind == Kind::store && a.onto == Tier::nvme && persistent(a.cls);
+    };
+    if (std::any_of(program.list.begin(), program.list.end(), to_nvme))
+      program.list.push_back({.kind = Kind::commit});
+  };
+}
+
+}  // namespace strata

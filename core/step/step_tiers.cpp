@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: Apache-2.0
+// StepRunner and the tiers: where values are worked on, what loads and stores do in a step, and how a block's
+// values come and go between steps.
+#include <algorithm>
+
+#include "core/step/step_runner.h"
+
+namespace strata {
+namespace {
+
+Value on(Tier tier, Value value) {
+  value.tier = tier;
+  return value;
+}
+
+}  // namespace
+
+std::vector<Value> StepRunner::values_away(int block) const {
+  std::vector<Value> values;
+  for (const Value& value : plan_.main().program.initial)
+    if (value.block == block && value.tier != Tier::device) values.push_back(on(Tier::device, value));
+  return values;
+}
+
+// A copy that an update works on is that of the step's last load; what no update touches may have any.
+const PlannedBuffer* StepRunner::working_buffer(const Value& value) const {
+  const LinkedProgram& linked = plan_.main();
+  const auto& list = linked.program.list;
+  for (int32_t i = 0; i < static_cast<int32_t>(list.size()); ++i)
+    if (list[static_cast<size_t>(i)].kind == Kind::update && list[static_cast<size_t>(i)].block == value.block)
+      for (const Operand& operand : linked.operands_of(i))
+        if (operand.value == value) return &linked.buffers[static_cast<size_t>(operand.buffer)];
+  const auto at = std::find_if(linked.buffers.begin(), linked.buffers.end(),
+                               [&](const PlannedBuffer& buffer) { return buffer.value == value; });
+  return at == linked.buffers.end() ? nullptr : &*at;
+}
+
+std::byte* StepRunner::bytes_at(const PlannedBuffer& buffer) const {
+  const BufferRef& arena = buffer.value.tier == Tier::host ? host_arena_ : arena_;
+  return arena->data() + buffer.offset;
+}
+
+std::byte* StepRunner::place(ValueClass cls, int block) const {
+  const BlockInfo& info = plan_.main().program.blocks[static_cast<size_t>(block)];
+  const PlannedBuffer* const buffer = working_buffer(
+      {.cls = cls,
+       .block = static_cast<int16_t>(block),
+       .level = cls == ValueClass::weight ? info.weight_level : info.state_level});
+  return buffer ? bytes_at(*buffer) : nullptr;
+}
+
+void StepRunner::read_stored(const Value& value, OperandBytes into) const {
+  if (into.bytes > 0)
+    store_->wait(store_->read(value, 0, {into.data, static_cast<size_t>(into.bytes)}));
+}
+
+void StepRunner::write_stored(const Value& value, OperandBytes from) const {
+  if (from.bytes > 0)
+    store_->wait(store_->write(value, 0, {from.data, static_cast<size_t>(from.bytes)}));
+}
+
+void StepRunner::move(const Invocation& invocation) {
+  const Action& action = invocation.action();
+  const Value from = moved_from(action), to = moved_to(action);
+  if (from.tier == Tier::nvme) return read_stored(from, invocation.bytes_of(to));
+  if (to.tier == Tier::nvme) return write_stored(to, invocation.bytes_of(from));
+  const OperandBytes source = invocation.bytes_of(from);
+  stream_of(invocation.lane()).copy_bytes(source.data, invocation.bytes_of(to).data, source.bytes);
+}
+
+// What is on nvme passes through the host's copy of it where a step makes one.
+void StepRunner::fetch(int block) const {
+  for (const Value& value : values_away(block)) {
+    const PlannedBuffer& here = *working_buffer(value);
+    const PlannedBuffer* const in_host_memory = working_buffer(on(Tier::host, value));
+    const Tier home = plan_.main().program.blocks[static_cast<size_t>(block)].home(value.cls);
+    if (home == Tier::nvme) {
+      const PlannedBuffer& first = in_host_memory ? *in_host_memory : here;
+      read_stored(on(Tier::nvme, value), {bytes_at(first), first.bytes});
+    }
+    if (in_host_memory) stream_.copy_bytes(bytes_at(*in_host_memory), bytes_at(here), here.bytes);
+    stream_.synchronize();
+  }
+}
+
+void StepRunner::put_back(int block) const {
+  stream_.synchronize();
+  for (const Value& value : values_away(block)) {
+    const PlannedBuffer& here = *working_buffer(value);
+    const PlannedBuffer* const in_host_memory = working_buffer(on(Tier::host, value));
+    const Tier home = plan_.main().program.blocks[static_cast<size_t>(block)].home(value.cls);
+    if (in_host_memory) stream_.copy_bytes(bytes_at(here), bytes_at(*in_host_memory), here.bytes);
+    stream_.synchronize();
+    if (home != Tier::nvme) continue;
+    const PlannedBuffer& last = in_host_memory ? *in_host_memory : here;
+    write_stored(on(Tier::nvme, value), {bytes_at(last), last.bytes});
+  }
+}
+
+}  // namespace strata
