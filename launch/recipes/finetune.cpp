@@ -62,7 +62,7 @@ train = [{3}]
 valid_fraction = 0.02     # the end is never trained on, only measured
 seq_len = {4}
 tokenizer = {5}
-
+{10}
 [batch]
 tokens_per_step = {6}
 micro_batch = 1           # sequences at once; lower memory, the same result
@@ -99,7 +99,8 @@ every = 1
                         start.name)
           : fmt::format("#   strata convert runs/{} OUT --to hf     the result as a Hugging Face folder",
                         start.name),
-      start.lora ? kAdapterSection : "");
+      start.lora ? kAdapterSection : "",
+      start.data.ends_with(".jsonl") ? "packing = \"best_fit\"      # rows of whole records\n" : "");
 }
 
 }  // namespace strata

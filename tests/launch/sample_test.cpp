@@ -115,6 +115,14 @@ TEST_F(SampleTest, ManyTextsAreThoseOfEachAlone) {
   EXPECT_EQ(lengthy.code, 0) << lengthy.err;
 }
 
+// A configuration to go on with this model keeps records whole, and text as it lies.
+TEST_F(SampleTest, GoingOnWithRecordsPacksThem) {
+  ASSERT_EQ(run("init --from runs/chat --data chat.jsonl -o records.toml").code, 0) << read(".err");
+  ASSERT_EQ(run("init --from runs/chat --data notes.txt -o text.toml").code, 0) << read(".err");
+  EXPECT_THAT(run("config show records.toml").out, HasSubstr("\npacking = \"best_fit\" "));
+  EXPECT_THAT(run("config show text.toml").out, HasSubstr("\npacking = \"isolated\" "));
+}
+
 TEST_F(SampleTest, BadOptionsAreRefused) {
   EXPECT_THAT(run("sample runs/chat").err, HasSubstr("there is no prompt"));
   EXPECT_THAT(run("sample runs/chat --prompt ''").err, HasSubstr("the prompt is empty"));
