@@ -64,7 +64,8 @@ std::string meant_choice(std::string_view complaint) {
     else
       choices.back() += c;
   const std::string near = nearest(complaint.substr(colon + 2, middle - colon - 2), choices);
-  return near.empty() ? "" : fmt::format("{} {}", complaint.substr(0, colon), near);
+  if (near.empty() || !complaint.starts_with("--")) return near;  // of a word without an option before it
+  return fmt::format("{} {}", complaint.substr(0, colon), near);
 }
 
 // CLI11's complaint with what it lacks: the option that was meant, and where to read on.

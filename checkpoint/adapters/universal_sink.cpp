@@ -6,9 +6,9 @@
 #include "checkpoint/adapters/crc32.h"
 #include "checkpoint/adapters/torch_state.h"
 #include "checkpoint/manifest.h"
-#include "checkpoint/page_memory.h"
 #include "core/base/check.h"
 #include "core/base/error.h"
+#include "core/io/page_memory.h"
 
 namespace strata {
 namespace {

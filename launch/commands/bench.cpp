@@ -26,12 +26,17 @@ struct Arguments {
   bool json = false;
   StepBenchOptions step;
   TrainBenchOptions train;
-  DeviceChoice device = DeviceChoice::automatic;
+  std::string device = "auto", compute = "bf16";
   GemmBenchOptions gemm;
   AdamBenchOptions adam;
   CommBenchOptions comm;
   DiskBenchOptions disk;
 };
+
+DeviceChoice device_named(const std::string& name) {
+  if (name == "auto") return DeviceChoice::automatic;
+  return name == "cpu" ? DeviceChoice::cpu : DeviceChoice::cuda;
+}
 
 template <typename Bench>
 int print(const Bench& bench, bool json) {
@@ -74,20 +79,18 @@ Run add_bench(CLI::App& app) {
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
   step->add_option("--state", arguments->step.state, "state format: fp32 or split")->capture_default_str();
-  step->add_option("--compute", arguments->step.compute, "f32 (with --state fp32) or bf16")
-      ->transform(
-          CLI::CheckedTransformer(std::map<std::string, DType>{{"f32", DType::f32}, {"bf16", DType::bf16}}))
-      ->default_str("bf16");
+  step->add_option("--compute", arguments->compute, "f32 goes with --state fp32")
+      ->check(CLI::IsMember({"bf16", "f32"}))
+      ->capture_default_str();
   step->add_flag("--neighbour", arguments->step.neighbour, "also steps beside one busy thread");
   CLI::App* const train = add("train", "training steps of known models on a CPU or GPU");
   train
       ->add_option("--model", arguments->train.model,
                    fmt::format("{}", fmt::join(train_bench_models(), ", ")))
       ->capture_default_str();
-  train->add_option("--device", arguments->device, "auto, cpu or cuda")
-      ->transform(CLI::CheckedTransformer(std::map<std::string, DeviceChoice>{
-          {"auto", DeviceChoice::automatic}, {"cpu", DeviceChoice::cpu}, {"cuda", DeviceChoice::cuda}}))
-      ->default_str("auto");
+  train->add_option("--device", arguments->device, "what computes")
+      ->check(CLI::IsMember({"auto", "cpu", "cuda"}))
+      ->capture_default_str();
   train->add_option("--rows", arguments->train.rows, "sequences of a micro-batch")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
@@ -119,6 +122,11 @@ Run add_bench(CLI::App& app) {
       ->transform(CLI::AsSizeValue(false))
       ->check(CLI::Range(int64_t{4} << 10, int64_t{1} << 32))
       ->default_str("64 MiB");
+  gemm->footer("Example:\n  strata bench gemm --threads 2");
+  step->footer("Example:\n  strata bench step --seq-len 256 --compute f32 --state fp32");
+  train->footer("Example:\n  strata bench train --model tiny --rows 2 --seq-len 256 --device cpu");
+  adam->footer("Example:\n  strata bench adam --json");
+  comm->footer("Examples:\n  strata bench comm --ranks 4\n  mpirun -n 2 strata bench comm --largest 1MiB");
   CLI::App* const disk =
       app.add_subcommand("disk", "the drive below offload.paths, beside fio where it is there");
   disk->add_flag("--json", arguments->json, "one JSON object");
@@ -134,16 +142,18 @@ Run add_bench(CLI::App& app) {
   disk->add_option("--rounds", arguments->disk.rounds, "medians over so many")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
+  disk->footer("Example:\n  strata bench disk --path /nvme0 --size 256MiB");
   app.footer("Examples:\n  strata bench step --seq-len 256\n  strata bench disk --path /nvme0");
   return [=] {
     if (comm->parsed()) return run_comm(arguments->comm, arguments->json);
     if (train->parsed()) {
-      RunDevice device(choose_device(arguments->device, 0), arguments->threads);
+      RunDevice device(choose_device(device_named(arguments->device), 0), arguments->threads);
       return print(bench_train(device, arguments->train), arguments->json);
     }
     if (disk->parsed()) return print(bench_disk(*make_posix_file_system(), arguments->disk), arguments->json);
     WorkerPool pool(arguments->threads);
     if (gemm->parsed()) return print(bench_gemm(pool, arguments->gemm), arguments->json);
+    arguments->step.compute = arguments->compute == "f32" ? DType::f32 : DType::bf16;
     if (step->parsed()) return print(bench_step(pool, arguments->step), arguments->json);
     return print(bench_adam(pool, arguments->adam), arguments->json);
   };

@@ -5,6 +5,7 @@ namespace strata {
 
 Run add_bench(CLI::App& app);
 Run add_bisect(CLI::App& app);
+Run add_completion(CLI::App& app);
 Run add_config(CLI::App& app);
 Run add_convert(CLI::App& app);
 Run add_data(CLI::App& app);
@@ -42,6 +43,7 @@ std::span<const Command> commands() {
       {"bench", "measure this machine: matrix products, whole steps, optimizer updates", add_bench},
       {"doctor", "say what is good and bad about this machine, and what mends it", add_doctor},
       {"config", "check or show a configuration, list its keys", add_config},
+      {"completion", "print a script that completes command lines in bash, zsh or fish", add_completion},
       {"version", "say which version this is and how it was built", add_version},
   };
   return kCommands;
