@@ -48,6 +48,9 @@ StoreFiles open_store_files(FileSystem& files, const StoreFilesRequest& request,
 // The first part of it, before anything is written: throws what is wrong with a folder.
 void require_store_folder(FileSystem& files, const std::string& folder, Volumes volumes);
 
+// What is wrong with a type of file system (Volume::type) for tiles; empty when nothing is.
+std::string why_refused(const std::string& volume_type);
+
 // Removes the files of one rank of a run, and what an interrupted start left; those of other runs stay. The
 // count.
 int remove_store_files(FileSystem& files, std::span<const std::string> folders, const std::string& run,

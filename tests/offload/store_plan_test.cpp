@@ -88,7 +88,7 @@ TEST(StorePlan, BrokenContractsAreNamed) {
   EXPECT_THAT(message({{nvme(ValueClass::moments, 0), 4095}}, {}), testing::HasSubstr("4095 bytes"));
   EXPECT_THAT(message({{nvme(ValueClass::moments, 0), 0}}, {}), testing::HasSubstr("0 bytes"));
   EXPECT_THAT(message({{nvme(ValueClass::moments, 0), 4096}, {nvme(ValueClass::moments, 0), 4096}}, {}),
-              testing::HasSubstr("state 0 tier=nvme is there twice"));
+              testing::HasSubstr("moments 0 tier=nvme is there twice"));
   EXPECT_THAT(message({}, {.slots = 3}), testing::HasSubstr("slots are 1 or 2, not 3"));
   EXPECT_THAT(message({}, {.tile_bytes = 5000}), testing::HasSubstr("5000"));
   EXPECT_THAT(message({}, {.weights = {}}), testing::HasSubstr("needs a path"));

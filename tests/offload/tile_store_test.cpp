@@ -173,7 +173,7 @@ TEST(TileStore, BrokenContractsAreNamed) {
   const Value big = values[2].value;
   const auto span = memory.span();
   EXPECT_THAT(message_of([&] { store->read(big, 0, span.first(kTile)); }),
-              testing::HasSubstr("tile 0 of state 2 tier=nvme is read before it was written"));
+              testing::HasSubstr("tile 0 of moments 2 tier=nvme is read before it was written"));
   EXPECT_THAT(message_of([&] { store->write(big, 4096, span.first(kTile)); }),
               testing::HasSubstr("no range of tiles"));
   EXPECT_THAT(message_of([&] { store->write(big, 0, span.first(4096)); }),
@@ -185,7 +185,7 @@ TEST(TileStore, BrokenContractsAreNamed) {
   EXPECT_THAT(message_of([&] { store->write(nvme(ValueClass::dx, 1), 0, span.first(kTile)); }),
               testing::HasSubstr("dx 1 tier=nvme is not kept here"));
   EXPECT_THAT(message_of([&] { store->commit(0); }),
-              testing::HasSubstr("tile 0 of state 0 tier=nvme was never written"));
+              testing::HasSubstr("tile 0 of moments 0 tier=nvme was never written"));
   run_step(*store, values, 0);
   store->commit(3);
   EXPECT_THAT(message_of([&] { store->commit(3); }),

@@ -29,7 +29,8 @@ StorageFacts good_storage() {
           .direct = true,
           .engine = "io_uring",
           .write_gb_per_s = 2,
-          .read_gb_per_s = 3};
+          .read_gb_per_s = 3,
+          .mixed_gb_per_s = 1.5};
 }
 JobFacts good_job() {
   return {.mpi = "Open MPI v4.1.4",
@@ -110,6 +111,24 @@ TEST(JudgeTest, Memory) {
   MemoryFacts none = good_memory();
   none.shared_bytes = std::nullopt;
   expect_complaint(complaint(none), "shared memory", Verdict::fail);
+}
+
+// What the tier on drives would use, and how long 1B parameters take on it: 18 bytes each at 1.5 GB/s.
+TEST(JudgeTest, StreamedState) {
+  const auto found = [](const StorageFacts& facts) {
+    for (const Finding& finding : judge(facts))
+      if (finding.name == "streamed state") return finding.found;
+    return std::string("nothing");
+  };
+  EXPECT_THAT(found(good_storage()),
+              testing::AllOf(HasSubstr("by io_uring, past the page cache"), HasSubstr("1.50 GB/s"),
+                             HasSubstr("12 s a step for 1B parameters")));
+  StorageFacts network = good_storage();
+  network.volume->type = "nfs";
+  EXPECT_EQ(found(network), "not from here: nfs is not a local drive");
+  StorageFacts full = good_storage();
+  full.mixed_gb_per_s = 0;
+  EXPECT_EQ(found(full), "nothing");
 }
 
 TEST(JudgeTest, Storage) {
