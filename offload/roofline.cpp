@@ -24,7 +24,7 @@ std::span<const StreamBytes> stream_formats() {
   return kFormats;
 }
 
-std::string_view name(Part part) {
+std::string_view name(StepPart part) {
   static constexpr std::string_view kNames[] = {"device", "h2d", "d2h", "drive", "memory", "update"};
   return kNames[static_cast<size_t>(part)];
 }
@@ -44,9 +44,9 @@ StreamRoofline roofline(const StreamBytes& format, const StreamLoad& load, const
                     over(load.params * memory_bytes, rates.memory),
                     over(load.params, rates.update)};
   const auto slowest = std::max_element(result.seconds.begin(), result.seconds.end());
-  result.binds = static_cast<Part>(slowest - result.seconds.begin());
+  result.binds = static_cast<StepPart>(slowest - result.seconds.begin());
   result.step_s = *slowest;
-  result.tax = result.at(Part::device) > 0 ? result.step_s / result.at(Part::device) - 1 : 0;
+  result.tax = result.at(StepPart::device) > 0 ? result.step_s / result.at(StepPart::device) - 1 : 0;
   result.free_tokens = drive_s_per_param * rates.flops / flop_per_token;  // the number of parameters cancels
   result.bytes_written = on_drive * format.drive_write * load.params;
   return result;
@@ -64,10 +64,10 @@ std::string to_text(const StreamRoofline& roofline) {
   std::string text = fmt::format("{} decides: {:.3g} s a step", name(roofline.binds), roofline.step_s);
   for (int p = 0; p < kNumParts; ++p)
     if (roofline.seconds[p] > 0)
-      text +=
-          fmt::format("{}{} {:.3g}", p == 0 ? " (" : ", ", name(static_cast<Part>(p)), roofline.seconds[p]);
+      text += fmt::format("{}{} {:.3g}", p == 0 ? " (" : ", ", name(static_cast<StepPart>(p)),
+                          roofline.seconds[p]);
   text += ")";
-  if (roofline.at(Part::drive) > 0)
+  if (roofline.at(StepPart::drive) > 0)
     text += fmt::format("; the drive is free from {:.0f} tokens a step; {:.3g} TB written a day",
                         roofline.free_tokens,
                         1e-12 * drive_wear(roofline.bytes_written, roofline.step_s, 0).bytes_per_day);

@@ -46,18 +46,18 @@ struct StreamRates {
   double update = 0;  // parameters per second, by the host
 };
 
-enum class Part : uint8_t { device, h2d, d2h, drive, memory, update };
+enum class StepPart : uint8_t { device, h2d, d2h, drive, memory, update };
 inline constexpr int kNumParts = 6;
-std::string_view name(Part part);
+std::string_view name(StepPart part);
 
 struct StreamRoofline {
-  std::array<double, kNumParts> seconds{};  // by Part
-  Part binds = Part::device;
+  std::array<double, kNumParts> seconds{};  // by StepPart
+  StepPart binds = StepPart::device;
   double step_s = 0;         // of the part that binds
   double tax = 0;            // step_s over the device's own time, minus 1
   double free_tokens = 0;    // from so many tokens a step the drive hides behind the device
   double bytes_written = 0;  // to the drive, per step
-  double at(Part part) const { return seconds[static_cast<size_t>(part)]; }
+  double at(StepPart part) const { return seconds[static_cast<size_t>(part)]; }
 };
 
 StreamRoofline roofline(const StreamBytes& format, const StreamLoad& load, const StreamRates& rates);

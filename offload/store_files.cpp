@@ -148,7 +148,7 @@ StoreFiles open_store_files(FileSystem& files, const StoreFilesRequest& request,
 
   const Found found = look(files, request);
   StoreFiles result{.plan = wanted};
-  if (found.map && request.existing == Existing::resume) {
+  if (found.map && request.existing == ExistingFiles::resume) {
     result.plan = plan_of_files(request, wanted, found);
   } else {
     make_files(files, request, result.plan, found);

@@ -15,7 +15,7 @@
 
 namespace strata {
 
-enum class Existing : uint8_t {
+enum class ExistingFiles : uint8_t {
   resume,   // files of this run are gone on with; of another plan of it, they are an Error
   discard,  // files of this run, of whatever plan, are emptied: their content comes from elsewhere (a
             // checkpoint)
@@ -28,7 +28,7 @@ struct StoreFilesRequest {
   std::vector<std::string> folders;  // one per path
   std::string run;                   // identity: letters, digits, '-' and '_'
   int rank = 0;
-  Existing existing = Existing::resume;
+  ExistingFiles existing = ExistingFiles::resume;
   Volumes volumes = Volumes::local_drives;
   AsyncIoOptions io = {};                                       // for filling files
   std::function<void(int64_t done, int64_t of)> progress = {};  // while files are filled

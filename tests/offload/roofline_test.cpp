@@ -30,14 +30,14 @@ TEST(Roofline, SeventyBillionOnFourDrives) {
                                      .drive_write = 16e9,
                                      .memory = 250e9,
                                      .update = 11.1e9});
-  EXPECT_NEAR(r.at(Part::drive), 61.9, 0.05);
-  EXPECT_NEAR(r.at(Part::h2d), 5.6, 0.01);
-  EXPECT_NEAR(r.at(Part::d2h), 2.8, 0.01);
-  EXPECT_NEAR(r.at(Part::memory), 11.76, 0.01);
-  EXPECT_NEAR(r.at(Part::device), 8 * 70e9 * 50e3 / 450e12, 1e-9);
-  EXPECT_NEAR(r.at(Part::update), 6.31, 0.01);
+  EXPECT_NEAR(r.at(StepPart::drive), 61.9, 0.05);
+  EXPECT_NEAR(r.at(StepPart::h2d), 5.6, 0.01);
+  EXPECT_NEAR(r.at(StepPart::d2h), 2.8, 0.01);
+  EXPECT_NEAR(r.at(StepPart::memory), 11.76, 0.01);
+  EXPECT_NEAR(r.at(StepPart::device), 8 * 70e9 * 50e3 / 450e12, 1e-9);
+  EXPECT_NEAR(r.at(StepPart::update), 6.31, 0.01);
   EXPECT_NEAR(r.free_tokens, 49.76e3, 10);
-  EXPECT_EQ(r.binds, Part::device);  // 62.2 s: 50 k tokens just hide it
+  EXPECT_EQ(r.binds, StepPart::device);  // 62.2 s: 50 k tokens just hide it
   EXPECT_EQ(r.tax, 0);
   EXPECT_NEAR(r.bytes_written, 560e9, 1);
   EXPECT_THAT(to_text(r), testing::StartsWith(
@@ -47,11 +47,11 @@ TEST(Roofline, SeventyBillionOnFourDrives) {
 TEST(Roofline, OneHundredSeventyFiveBillionOnEightDrives) {
   const StreamRoofline r = roofline(format("split"), {.params = 175e9, .tokens = 20e3, .recomputed = 1},
                                     {.flops = 450e12, .drive_read = 48e9, .drive_write = 26e9});
-  EXPECT_NEAR(r.at(Part::drive), 90.3, 0.05);
+  EXPECT_NEAR(r.at(StepPart::drive), 90.3, 0.05);
   EXPECT_NEAR(r.free_tokens, 29.03e3, 10);
-  EXPECT_EQ(r.binds, Part::drive);
+  EXPECT_EQ(r.binds, StepPart::drive);
   EXPECT_NEAR(r.tax, 29.03 / 20 - 1, 1e-3);
-  EXPECT_EQ(r.at(Part::h2d), 0);  // no rate: not there
+  EXPECT_EQ(r.at(StepPart::h2d), 0);  // no rate: not there
 }
 
 TEST(Roofline, ThirteenBillionOnOneDriveAsMeasuredByOthers) {
@@ -90,14 +90,14 @@ TEST(Roofline, PassesAndMemoryCount) {
   const StreamRates rates{.h2d = 1e9, .d2h = 1e9, .drive_read = 1e9, .drive_write = 1e9, .memory = 1e9};
   const StreamRoofline four =
       roofline(format("split"), {.params = 1e9, .passes = 4, .kept_in_memory = 0.25}, rates);
-  EXPECT_NEAR(four.at(Part::h2d), 16, 1e-9);
-  EXPECT_NEAR(four.at(Part::d2h), 8, 1e-9);
-  EXPECT_NEAR(four.at(Part::drive), 0.75 * 18, 1e-9);
-  EXPECT_NEAR(four.at(Part::memory), 18 + 16 + 8 + 0.75 * 18, 1e-9);
-  EXPECT_EQ(four.binds, Part::memory);
+  EXPECT_NEAR(four.at(StepPart::h2d), 16, 1e-9);
+  EXPECT_NEAR(four.at(StepPart::d2h), 8, 1e-9);
+  EXPECT_NEAR(four.at(StepPart::drive), 0.75 * 18, 1e-9);
+  EXPECT_NEAR(four.at(StepPart::memory), 18 + 16 + 8 + 0.75 * 18, 1e-9);
+  EXPECT_EQ(four.binds, StepPart::memory);
   EXPECT_NEAR(four.bytes_written, 6e9, 1);
   const StreamRoofline none = roofline(format("split"), {.params = 1e9, .kept_in_memory = 1}, rates);
-  EXPECT_EQ(none.at(Part::drive), 0);
+  EXPECT_EQ(none.at(StepPart::drive), 0);
   EXPECT_EQ(none.free_tokens, 0);
 }
 

@@ -137,7 +137,8 @@ TEST(SlotTable, NeverGivesASlotThatSomebodyCountsOn) {
         table.commit_newest();
         committed = true;
         for (size_t tile = 0; tile < newest.size(); ++tile)
-          if (plan.values[plan.tiles[tile].value].lifetime != Lifetime::scratch) of_commit[tile] = newest[tile];
+          if (plan.values[plan.tiles[tile].value].lifetime != Lifetime::scratch)
+            of_commit[tile] = newest[tile];
         if (chance.below(3) == 0)
           for (const auto& slot : of_commit)
             if (slot) table.pin(*slot), pinned.push_back(*slot);

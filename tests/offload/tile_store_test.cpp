@@ -85,7 +85,7 @@ TEST(TileStore, ARestartFindsTheLastCommit) {
       store->commit(step);
       put(*store, values[0], 77);  // not committed
     }
-    options.existing = Existing::discard;
+    options.existing = ExistingFiles::discard;
     EXPECT_EQ(TileStore::open(files, options, values)->committed_step(), -1);
     EXPECT_EQ(remove_store_files(files, options.folders, options.run, 0), c.paths + 1);
   }
@@ -192,6 +192,8 @@ TEST(TileStore, BrokenContractsAreNamed) {
               testing::HasSubstr("commit of step 3 after that of step 3"));
   EXPECT_THAT(message_of([&] { put(*store, values[3], 1); }), testing::HasSubstr("is fixed and committed"));
   const auto ticket = store->write(big, 0, span.first(kTile));
+  EXPECT_THAT(message_of([&] { store->commit(4); }), testing::HasSubstr("not waited for"));
+  for (int version = 1; version < 20; ++version) put(*store, values[0], version);  // meanwhile it ends
   EXPECT_THAT(message_of([&] { store->commit(4); }), testing::HasSubstr("not waited for"));
   store->wait(ticket);
   EXPECT_THAT(message_of([&] { store->wait(ticket); }), testing::HasSubstr("no ticket"));

@@ -190,7 +190,7 @@ TEST(JudgeTest, TextAndJsonSayTheSame) {
   const Findings findings = judge(full);
   EXPECT_FALSE(healthy(findings));
   EXPECT_THAT(to_string(findings), HasSubstr("fail  space"));
-  EXPECT_THAT(to_string(findings), HasSubstr("5 checks: 4 pass, 0 warn, 1 fail"));
+  EXPECT_THAT(to_string(findings), HasSubstr("6 checks: 5 pass, 0 warn, 1 fail"));
   const auto json = nlohmann::json::parse(to_json(findings));
   EXPECT_EQ(json["healthy"], false);
   ASSERT_EQ(json["findings"].size(), findings.size());
