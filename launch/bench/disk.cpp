@@ -108,30 +108,33 @@ DiskFlow run_engine(FileSystem& files, File& file, AsyncEngine engine, DiskMode 
   });
 }
 
-// The store moves a value through its lanes: buffers of a few tiles in turn, always one call ahead.
-class StoreUser {
- public:
-  StoreUser(TileStore& store, const Value& value, int depth)
-      : store_(store), value_(value), buffer_bytes_(depth * store.tile_bytes()) {
-    for (PageMemory& buffer : buffers_) {
-      buffer = page_memory(buffer_bytes_);
-      std::fill_n(buffer.get(), buffer_bytes_, std::byte{0x5A});
+// Memory of two turns, each of `depth` blocks. It outlives the store that moves it.
+struct Turns {
+  explicit Turns(int64_t bytes) : bytes(bytes) {
+    for (PageMemory& buffer : buffers) {
+      buffer = page_memory(bytes);
+      std::fill_n(buffer.get(), bytes, std::byte{0x5A});
     }
   }
-
-  std::vector<std::span<std::byte>> memory() const {
-    std::vector<std::span<std::byte>> spans;
-    for (const PageMemory& buffer : buffers_)
-      spans.push_back({buffer.get(), static_cast<size_t>(buffer_bytes_)});
-    return spans;
+  std::span<std::byte> of(int turn, int64_t most) const {
+    return {buffers[turn].get(), static_cast<size_t>(std::min(bytes, most))};
   }
+
+  int64_t bytes;
+  std::array<PageMemory, 2> buffers;
+};
+
+// The store moves a value through its lanes, always one call ahead.
+class StoreUser {
+ public:
+  StoreUser(TileStore& store, const Value& value, const Turns& turns)
+      : store_(store), value_(value), turns_(turns) {}
 
   void run(Op op, int64_t begin, int64_t bytes) {
     std::optional<BackingStore::Ticket> before;
     int turn = 0;
-    for (int64_t at = begin; at < begin + bytes; at += buffer_bytes_, turn ^= 1) {
-      const std::span<std::byte> memory(buffers_[turn].get(),
-                                        static_cast<size_t>(std::min(buffer_bytes_, begin + bytes - at)));
+    for (int64_t at = begin; at < begin + bytes; at += turns_.bytes, turn ^= 1) {
+      const std::span<std::byte> memory = turns_.of(turn, begin + bytes - at);
       const auto ticket = op == Op::read ? store_.read(value_, at, memory) : store_.write(value_, at, memory);
       if (before) store_.wait(*before);
       before = ticket;
@@ -142,8 +145,7 @@ class StoreUser {
  private:
   TileStore& store_;
   Value value_;
-  int64_t buffer_bytes_;
-  std::array<PageMemory, 2> buffers_;
+  const Turns& turns_;
 };
 
 }  // namespace
@@ -176,8 +178,10 @@ DiskBench bench_disk(FileSystem& files, const DiskBenchOptions& options) {
       }
     }
   } const removed{files, store_options};
-  const auto store = TileStore::open(
-      files, store_options, {{own, options.bytes, Lifetime::scratch}, {shared, options.bytes, Lifetime::scratch}});
+  const Turns read_turns(options.depth * options.block), write_turns(options.depth * options.block);
+  const auto store =
+      TileStore::open(files, store_options,
+                      {{own, options.bytes, Lifetime::scratch}, {shared, options.bytes, Lifetime::scratch}});
   const int64_t offset =
       store->plan().slots[store->plan().tiles[store->plan().first_tile[1]].first_slot].offset;
   const std::string path = options.folder + "/" + tile_file_name(store_options.rank, 0);
@@ -185,9 +189,10 @@ DiskBench bench_disk(FileSystem& files, const DiskBenchOptions& options) {
   const auto file = open_tile_file(files, path, note);
   result.direct = file->direct();
 
-  StoreUser reader(*store, own, options.depth), writer(*store, own, options.depth);
-  std::vector<std::span<std::byte>> memory = reader.memory();
-  for (const auto span : writer.memory()) memory.push_back(span);
+  StoreUser reader(*store, own, read_turns), writer(*store, own, write_turns);
+  std::vector<std::span<std::byte>> memory;
+  for (const Turns* turns : {&read_turns, &write_turns})
+    for (const int turn : {0, 1}) memory.push_back(turns->of(turn, turns->bytes));
   store->register_memory(memory);
   writer.run(Op::write, 0, options.bytes);
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// strata bench gemm|step|train|adam|comm|disk
+// strata bench gemm|step|train|adam|comm|disk|checkpoint|converter
 #include <fmt/core.h>
 #include <fmt/ranges.h>
 
@@ -10,7 +10,9 @@
 #include <nlohmann/json.hpp>
 
 #include "launch/bench/adam.h"
+#include "launch/bench/checkpoint.h"
 #include "launch/bench/comm.h"
+#include "launch/bench/converter.h"
 #include "launch/bench/disk.h"
 #include "launch/bench/gemm.h"
 #include "launch/bench/step.h"
@@ -31,6 +33,8 @@ struct Arguments {
   AdamBenchOptions adam;
   CommBenchOptions comm;
   DiskBenchOptions disk;
+  CheckpointBenchOptions checkpoint;
+  ConverterBenchOptions converter;
 };
 
 DeviceChoice device_named(const std::string& name) {
@@ -109,6 +113,25 @@ Run add_bench(CLI::App& app) {
   adam->add_option("--rounds", arguments->adam.rounds, "medians over so many")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
+  CLI::App* const checkpoint =
+      add("checkpoint", "saving and loading beside fio, what a save holds up, planning");
+  checkpoint->add_option("--folder", arguments->checkpoint.folder, "on the disk to measure")
+      ->capture_default_str();
+  checkpoint
+      ->add_option("--bytes", arguments->checkpoint.bytes, "of the state; it and two copies are in memory")
+      ->transform(CLI::AsSizeValue(false))
+      ->check(CLI::Range(int64_t{64} << 20, int64_t{1} << 40))
+      ->default_str("2 GiB");
+  checkpoint->add_option("--rounds", arguments->checkpoint.rounds, "medians over so many")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  CLI::App* const converter = add("converter", "the most memory that conversions take");
+  converter->add_option("--folder", arguments->converter.folder, "where models are written")
+      ->capture_default_str();
+  converter->add_option("--bytes", arguments->converter.bytes, "of the model that is written in full")
+      ->transform(CLI::AsSizeValue(false))
+      ->check(CLI::Range(int64_t{1} << 30, int64_t{1} << 42))
+      ->default_str("5 GB");
   CLI::App* const comm =
       app.add_subcommand("comm", "collectives beside copies; under mpirun, between its processes");
   comm->add_flag("--json", arguments->json, "one JSON object");
@@ -155,6 +178,8 @@ Run add_bench(CLI::App& app) {
     if (gemm->parsed()) return print(bench_gemm(pool, arguments->gemm), arguments->json);
     arguments->step.compute = arguments->compute == "f32" ? DType::f32 : DType::bf16;
     if (step->parsed()) return print(bench_step(pool, arguments->step), arguments->json);
+    if (checkpoint->parsed()) return print(bench_checkpoint(pool, arguments->checkpoint), arguments->json);
+    if (converter->parsed()) return print(bench_converter(pool, arguments->converter), arguments->json);
     return print(bench_adam(pool, arguments->adam), arguments->json);
   };
 }

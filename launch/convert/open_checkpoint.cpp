@@ -10,6 +10,9 @@
 #include "checkpoint/adapters/gguf_names.h"
 #include "checkpoint/adapters/gguf_rotary.h"
 #include "checkpoint/adapters/gguf_tokenizer.h"
+#include "checkpoint/adapters/megatron_model.h"
+#include "checkpoint/adapters/megatron_names.h"
+#include "checkpoint/adapters/megatron_source.h"
 #include "checkpoint/adapters/safetensors_source.h"
 #include "checkpoint/adapters/torch_source.h"
 #include "checkpoint/adapters/universal_source.h"
@@ -37,6 +40,7 @@ std::unique_ptr<TensorSource> open_as(FileSystem& files, const std::string& path
   auto source = std::make_unique<Source>(files, path);
   if constexpr (requires { source->shared(); }) opened.dropped = source->shared();
   if constexpr (requires { source->left_out(); }) opened.dropped = source->left_out();
+  if constexpr (requires { source->model(); }) opened.model = source->model();
   return source;
 }
 
@@ -51,8 +55,8 @@ constexpr Format format_of() {
   return {&Source::recognises, &open_as<Source>};
 }
 constexpr Format kFormats[] = {format_of<SafetensorsSource>(), format_of<DcpSource>(),
-                               format_of<ZeroSource>(), format_of<UniversalSource>(),
-                               format_of<TorchSource>()};
+                               format_of<MegatronSource>(),    format_of<ZeroSource>(),
+                               format_of<UniversalSource>(),   format_of<TorchSource>()};
 
 const Format* find_format(FileSystem& files, const std::string& path) {
   const auto found = std::find_if(std::begin(kFormats), std::end(kFormats),
@@ -131,9 +135,23 @@ bool name_ours(OpenedCheckpoint& opened, const std::vector<Asset>& assets) {
   return false;
 }
 
-// A foreign checkpoint, with Hugging Face's names where there is a config.json.
-OpenedCheckpoint open_model(FileSystem& files, const std::string& path, const OpenRules& rules) {
+// The tensors as our logical ones, where it is known what theirs are.
+void name_logical(OpenedCheckpoint& opened, HfMapping mapping, std::vector<Asset> assets) {
+  nlohmann::json metadata = opened.stored->metadata();
+  metadata["hugging_face"] = {{"family", opened.model->family}, {"prefix", mapping.prefix}};
+  opened.hf_prefix = mapping.prefix;
+  opened.missing = std::move(mapping.missing);
+  opened.dropped.insert(opened.dropped.end(), mapping.dropped.begin(), mapping.dropped.end());
+  opened.twins = std::move(mapping.twins);
+  opened.renamed = std::make_unique<MappedSource>(*opened.stored, std::move(mapping.tensors),
+                                                  std::move(metadata), std::move(assets));
+  opened.logical = true;
+}
+
+// A foreign checkpoint: of Megatron, of ours once, or with Hugging Face's names where there is a config.json.
+OpenedCheckpoint open_model(FileSystem& files, const std::string& given, const OpenRules& rules) {
   OpenedCheckpoint opened;
+  const std::string path = megatron_folder(files, given);
   opened.stored = find_format(files, path)->open(files, path, opened);
   rename_stored(opened, rules);
   const auto info = files.info(path);
@@ -150,21 +168,22 @@ OpenedCheckpoint open_model(FileSystem& files, const std::string& path, const Op
     return opened;
   }
   if (name_ours(opened, assets)) return opened;
-  if (!config) {
-    opened.notes.push_back("there is no config.json beside the tensors: their names stay as they are");
+  const std::span<const TensorSpec> stored = opened.stored->tensors();
+  const bool megatron = has_megatron_names(stored);
+  if (megatron && !opened.model) opened.model = megatron_model(files, folder);
+  if (!opened.model) {
+    opened.notes.push_back(
+        megatron ? "neither Megatron's arguments nor a config.json are there: names stay as they are"
+                 : "there is no config.json beside the tensors: their names stay as they are");
     return opened;
   }
   opened.notes = opened.model->notes;
-  HfMapping mapping = from_hugging_face(*opened.model, opened.stored->tensors(), path, rules.allow_missing);
-  opened.missing = std::move(mapping.missing);
-  nlohmann::json metadata = opened.stored->metadata();
-  metadata["hugging_face"] = {{"family", opened.model->family}, {"prefix", mapping.prefix}};
-  opened.hf_prefix = mapping.prefix;
-  opened.dropped.insert(opened.dropped.end(), mapping.dropped.begin(), mapping.dropped.end());
-  opened.twins = std::move(mapping.twins);
-  opened.renamed = std::make_unique<MappedSource>(*opened.stored, std::move(mapping.tensors),
-                                                  std::move(metadata), std::move(assets));
-  opened.logical = true;
+  if (!config)
+    assets.push_back({"config.json", make_hf_config(opened.model->spec, ElementType::f32).dump(2) + "\n"});
+  name_logical(opened,
+               megatron ? from_megatron(*opened.model, stored, path, rules.allow_missing)
+                        : from_hugging_face(*opened.model, stored, path, rules.allow_missing),
+               std::move(assets));
   return opened;
 }
 
@@ -235,7 +254,7 @@ std::optional<HfModel> model_of(const OpenedCheckpoint& opened) {
 
 bool is_foreign(FileSystem& files, const std::string& path) {
   return !files.info(path + "/" + std::string(kManifestName)) &&
-         (GgufSource::recognises(files, path) || find_format(files, path) != nullptr);
+         (GgufSource::recognises(files, path) || find_format(files, megatron_folder(files, path)) != nullptr);
 }
 
 OpenedCheckpoint open_checkpoint(FileSystem& files, const std::string& path, const OpenRules& rules) {

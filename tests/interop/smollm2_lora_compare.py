@@ -38,7 +38,7 @@ def main():
     worst = {"peft": (ours - beside).abs().max().item(), "merged": (ours - inside).abs().max().item()}
     print(f"logits: largest {ours.abs().max().item():.1f}; adapters change them by {(beside - alone).abs().max().item():.1f}; "
           f"Strata differs from peft by {worst['peft']:.2e}, from the merged model in transformers by {worst['merged']:.2e}")
-    assert max(worst.values()) < 2e-4 and (ours.argmax(-1) == beside.argmax(-1)).all()
+    assert max(worst.values()) < 4e-4 and (ours.argmax(-1) == beside.argmax(-1)).all()
     # Another adapter, as peft begins one, its B filled.
     made = peft.get_peft_model(load(base), peft.LoraConfig(r=4, lora_alpha=6, use_rslora=True, target_modules=["q_proj", "down_proj"], task_type="CAUSAL_LM"))
     torch.manual_seed(7)

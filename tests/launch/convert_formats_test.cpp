@@ -105,5 +105,19 @@ TEST_F(ConvertFormats, TensorsAreTakenForOthersOrLeftOut) {
   EXPECT_EQ(run("convert ours none --to strata --reinit nothing").code, 2);
 }
 
+TEST_F(ConvertFormats, MegatronIsUnderstoodWithoutAMap) {
+  const std::string golden = std::string(STRATA_SOURCE_DIR) + "/tests/golden/megatron/";
+  const Outcome dist = run(fmt::format("convert '{}torch_dist' dist", golden));
+  ASSERT_EQ(dist.code, 0) << dist.err;
+  EXPECT_THAT(dist.out, HasSubstr("llama: 4 layers of 8, 13 entries"));
+  const Outcome legacy = run(fmt::format("convert '{}legacy' legacy", golden));
+  ASSERT_EQ(legacy.code, 0) << legacy.err;
+  const auto all = digests(at("dist")), weights = digests(at("legacy"));
+  EXPECT_EQ(all.size(), 3 * weights.size());
+  for (const auto& [name, digest] : weights) EXPECT_EQ(all.at(name), digest) << name;
+  EXPECT_EQ(run("convert dist hf").code, 0);
+  EXPECT_THAT(run("inspect hf").out, HasSubstr("model       llama"));
+}
+
 }  // namespace
 }  // namespace strata

@@ -62,6 +62,16 @@ class PageLocked {
 PageLocked* const all_page_locked = new PageLocked;  // before main(), and never destroyed: as all_addresses
 PageLocked& page_locked() { return *all_page_locked; }
 
+void set_bytes(void* memory, int value, size_t bytes, cudaStream_t stream) {
+  enqueue(stream, [=] {
+    const DeviceMemoryAccess open;
+    if (value == 0)
+      strata::cuda_on_cpu::clear_device_memory(memory, bytes);
+    else if (bytes > 0)
+      std::memset(memory, value, bytes);
+  });
+}
+
 int num_devices() {
   const char* const wish = std::getenv("STRATA_CUDA_DEVICES");
   return wish ? std::atoi(wish) : 0;
@@ -83,7 +93,6 @@ cudaError_t cudaSetDevice(int device) {
   return cudaSuccess;
 }
 cudaError_t cudaGetDevice(int* device) {
-  if (const cudaError_t code = fault("cudaGetDevice")) return code;
   *device = current_device;
   return cudaSuccess;
 }
@@ -267,18 +276,13 @@ cudaError_t cudaMemcpy2DAsync(void* to, size_t to_pitch, const void* from, size_
 }
 cudaError_t cudaMemsetAsync(void* memory, int value, size_t bytes, cudaStream_t stream) {
   if (const cudaError_t code = fault("cudaMemsetAsync")) return code;
-  enqueue(stream, [=] {
-    const DeviceMemoryAccess open;
-    if (value == 0)
-      strata::cuda_on_cpu::clear_device_memory(memory, bytes);
-    else if (bytes > 0)
-      std::memset(memory, value, bytes);
-  });
+  set_bytes(memory, value, bytes, stream);
   return cudaSuccess;
 }
 cudaError_t cudaMemset(void* memory, int value, size_t bytes) {
   if (const cudaError_t code = fault("cudaMemset")) return code;
-  return cudaMemsetAsync(memory, value, bytes, nullptr);
+  set_bytes(memory, value, bytes, nullptr);
+  return cudaSuccess;
 }
 
 }  // extern "C"
