@@ -55,7 +55,7 @@ std::unique_ptr<BackingStore> open_store(FileSystem& files, const Config& config
                           .run = identity,
                           .rank = rank,
                           .slots = 1,  // a restart begins with a checkpoint
-                          .existing = Existing::discard,
+                          .existing = ExistingFiles::discard,
                           .volumes = config.offload.any_volume ? Volumes::any : Volumes::local_drives},
                          std::move(values));
 }
