@@ -165,6 +165,8 @@ Run add_bench(CLI::App& app) {
   disk->add_option("--rounds", arguments->disk.rounds, "medians over so many")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
+  checkpoint->footer("Example:\n  strata bench checkpoint --folder /scratch --bytes 1GiB");
+  converter->footer("Example:\n  strata bench converter --folder /scratch");
   disk->footer("Example:\n  strata bench disk --path /nvme0 --size 256MiB");
   app.footer("Examples:\n  strata bench step --seq-len 256\n  strata bench disk --path /nvme0");
   return [=] {
