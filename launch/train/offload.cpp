@@ -35,21 +35,23 @@ std::array<int64_t, kNumTiers> tier_limits(const OffloadConfig& c) {
 
 void check_offload(const Config& config) {
   if (!config.log.record.empty() && tier_options(config.offload).offloads())
-    throw Error(Fault::usage, {.what = "a record of every action needs the state where it can be read at any time",
-                               .where = "log.record",
-                               .found = "state away from the device in [offload]",
-                               .fix = "record the run without [offload]: its bits are the same"});
+    throw Error(Fault::usage,
+                {.what = "a record of every action needs the state where it can be read at any time",
+                 .where = "log.record",
+                 .found = "state away from the device in [offload]",
+                 .fix = "record the run without [offload]: its bits are the same"});
 }
 
-std::unique_ptr<BackingStore> open_store(FileSystem& files, const Config& config, const StepPlan& plan, int rank) {
+std::unique_ptr<BackingStore> open_store(FileSystem& files, const Config& config, const StepPlan& plan,
+                                         int rank) {
   std::vector<StoredValue> values = plan.stored_values();
   if (values.empty()) return nullptr;
   std::vector<std::string> folders = config.offload.paths;
   if (folders.empty()) folders.push_back(config.run.out + "/offload");
   for (const std::string& folder : folders) make_directories(files, folder);
   // Two runs in one folder are told apart by where they write, which one run alone does.
-  const std::string identity =
-      fmt::format("{:016x}", hash_name(std::filesystem::absolute(config.run.out).lexically_normal().string()));
+  const std::string identity = fmt::format(
+      "{:016x}", hash_name(std::filesystem::absolute(config.run.out).lexically_normal().string()));
   return TileStore::open(files,
                          {.folders = folders,
                           .run = identity,
