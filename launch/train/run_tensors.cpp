@@ -50,7 +50,11 @@ bool on_the_host(const Tensor& tensor) { return tensor.device() == Device{}; }
 }  // namespace
 
 RunTensors::RunTensors(const StepRunner& runner, const UpdateRule& rule, Stream& stream)
-    : runner_(runner), rule_(rule), stream_(stream), memory_(runner.memory()), states_(runner.logical_states()) {}
+    : runner_(runner),
+      rule_(rule),
+      stream_(stream),
+      memory_(runner.memory()),
+      states_(runner.logical_states()) {}
 
 // Frozen weights have no state and are what they are; f32 weights without a master are the values.
 bool RunTensors::keeps_values_apart(const LogicalState& state) const {
