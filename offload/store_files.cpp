@@ -81,7 +81,8 @@ void make_files(FileSystem& files, const StoreFilesRequest& request, const Store
     before += header.bytes;
   }
   int64_t kept = 0;
-  for (const StorePlan::Tile& tile : plan.tiles) kept += plan.values[tile.value].lifetime != Lifetime::scratch;
+  for (const StorePlan::Tile& tile : plan.tiles)
+    kept += plan.values[tile.value].lifetime != Lifetime::scratch;
   SlotMapFile::create(files, map_path(request), kept);
 }
 
@@ -114,21 +115,25 @@ void require_store_folder(FileSystem& files, const std::string& folder, Volumes 
                  .found = info ? fmt::format("'{}' is no folder", folder) : fmt::format("no '{}'", folder),
                  .expected = "a folder on a local drive",
                  .fix = fmt::format("mkdir -p '{}'", folder)});
-  static const std::set<std::string> kRefused = {"tmpfs",  "ramfs", "overlay", "squashfs", "nfs",
-                                                 "cifs",   "smb2",  "fuse",    "lustre",   "gpfs",
-                                                 "beegfs", "ceph",  "9p"};
-  const std::string type = files.volume(folder).type;
-  if (volumes == Volumes::any || !kRefused.contains(type)) return;
-  const bool memory = type == "tmpfs" || type == "ramfs";
+  const std::string refusal = volumes == Volumes::any ? "" : why_refused(files.volume(folder).type);
+  if (refusal.empty()) return;
   throw Error(
       Fault::environment,
       {.what = "tiles of training state do not go on this file system",
        .where = folder,
-       .found = memory              ? fmt::format("{}: memory, not a drive", type)
-                : type == "overlay" ? "overlay: a layer of a container, slow and without direct I/O"
-                                    : fmt::format("{}: not a local drive", type),
+       .found = refusal,
        .expected = "ext4, xfs or another local file system on a drive",
        .fix = "name a folder on a local drive in offload.paths, or allow any with offload.any_volume=true"});
+}
+
+std::string why_refused(const std::string& type) {
+  static const std::set<std::string> kRemote = {"nfs",  "cifs",   "smb2", "fuse", "lustre",
+                                                "gpfs", "beegfs", "ceph", "9p"};
+  if (type == "tmpfs" || type == "ramfs") return type + " is memory, not a drive";
+  if (type == "overlay") return "overlay is a layer of a container: slow, and without direct I/O";
+  if (type == "squashfs") return "squashfs cannot be written";
+  if (kRemote.contains(type)) return type + " is not a local drive";
+  return "";
 }
 
 StoreFiles open_store_files(FileSystem& files, const StoreFilesRequest& request, const StorePlan& wanted) {
@@ -143,7 +148,7 @@ StoreFiles open_store_files(FileSystem& files, const StoreFilesRequest& request,
 
   const Found found = look(files, request);
   StoreFiles result{.plan = wanted};
-  if (found.map && request.existing == Existing::resume) {
+  if (found.map && request.existing == ExistingFiles::resume) {
     result.plan = plan_of_files(request, wanted, found);
   } else {
     make_files(files, request, result.plan, found);

@@ -15,7 +15,7 @@
 
 namespace strata {
 
-enum class Existing : uint8_t {
+enum class ExistingFiles : uint8_t {
   resume,   // files of this run are gone on with; of another plan of it, they are an Error
   discard,  // files of this run, of whatever plan, are emptied: their content comes from elsewhere (a
             // checkpoint)
@@ -28,7 +28,7 @@ struct StoreFilesRequest {
   std::vector<std::string> folders;  // one per path
   std::string run;                   // identity: letters, digits, '-' and '_'
   int rank = 0;
-  Existing existing = Existing::resume;
+  ExistingFiles existing = ExistingFiles::resume;
   Volumes volumes = Volumes::local_drives;
   AsyncIoOptions io = {};                                       // for filling files
   std::function<void(int64_t done, int64_t of)> progress = {};  // while files are filled
@@ -47,6 +47,9 @@ StoreFiles open_store_files(FileSystem& files, const StoreFilesRequest& request,
 
 // The first part of it, before anything is written: throws what is wrong with a folder.
 void require_store_folder(FileSystem& files, const std::string& folder, Volumes volumes);
+
+// What is wrong with a type of file system (Volume::type) for tiles; empty when nothing is.
+std::string why_refused(const std::string& volume_type);
 
 // Removes the files of one rank of a run, and what an interrupted start left; those of other runs stay. The
 // count.

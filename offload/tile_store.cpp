@@ -32,7 +32,7 @@ std::unique_ptr<TileStore> TileStore::open(FileSystem& files, const TileStoreOpt
       .run = options.run,
       .rank = options.rank,
       // One slot: what a process left behind may be torn.
-      .existing = options.slots == 1 ? Existing::discard : options.existing,
+      .existing = options.slots == 1 ? ExistingFiles::discard : options.existing,
       .volumes = options.volumes,
       .io = {.depth = options.write_credits, .engine = options.engine, .threads = options.threads},
       .progress = options.progress};

@@ -32,7 +32,7 @@ struct TileStoreOptions {
   int64_t tile_bytes = int64_t{1} << 20;
   int64_t spare_bytes = 0;                                          // room for versions that snapshots pin
   int read_credits = 32, write_credits = 16, snapshot_credits = 4;  // transfers in flight of each
-  Existing existing = Existing::resume;
+  ExistingFiles existing = ExistingFiles::resume;
   Volumes volumes = Volumes::local_drives;
   AsyncEngine engine = AsyncEngine::automatic;
   int threads = 8;  // of the thread engine, in each direction

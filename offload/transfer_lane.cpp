@@ -118,7 +118,7 @@ std::exception_ptr TransferLane::damage(const TileTransfer& transfer, uint32_t c
 }
 
 void TransferLane::sync(std::span<File* const> files) {
-  check(idle(), "[transfer lane] sync with {} transfers in flight", transfers_.size());
+  check(idle(), "[transfer lane] sync with {} tickets to be waited for", tickets_.size());
   const uint64_t ticket = open_ticket();
   for (File* file : files) begin(ticket, {.op = IoRequest::Op::sync, .file = file});
   wait(ticket);

@@ -53,7 +53,8 @@ class TransferLane {
   // Makes what was written to these files, and waited for, durable. Throws the first failure, after all have
   // ended.
   void sync(std::span<File* const> files);
-  bool idle() const { return transfers_.empty(); }
+  // Every ticket has been waited for.
+  bool idle() const { return tickets_.empty(); }
 
   AsyncIo& io() { return *io_; }
   TransferLaneStats stats() const { return {io_->stats(), repeated_, stalled_s_}; }

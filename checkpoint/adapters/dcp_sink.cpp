@@ -37,13 +37,7 @@ void DcpSink::plan_values(const nlohmann::json& metadata) {
   PickleWriter number;
   values_.push_back({{"step"}, false, make_torch_archive(number.integer(step->get<int64_t>()).finish()), {}});
   // torch.optim keeps it for every parameter, as a float.
-  const auto value = step->get<float>();
-  const auto bytes = std::as_bytes(std::span(&value, 1));
-  const TorchArchiveLayout layout(ElementType::f32, {});
-  const uint32_t crc = crc32(bytes);
-  const std::string scalar = layout.head(crc) +
-                             std::string(reinterpret_cast<const char*>(bytes.data()), bytes.size()) +
-                             layout.tail(crc);
+  const std::string scalar = make_torch_number(step->get<float>());
   std::set<std::string> with_moments;
   for (const TensorSpec& tensor : tensors_)
     if (tensor.state != "param") with_moments.insert(tensor.name);

@@ -124,7 +124,7 @@ class DcpSource::Chunks : public StoredTensors {
   nlohmann::json metadata_ = nlohmann::json::object();
 };
 
-DcpSource::DcpSource(FileSystem& files, const std::string& folder) : AssembledSource(folder) {
+DcpSource::DcpSource(FileSystem& files, const std::string& folder, Names names) : AssembledSource(folder) {
   const DcpMetadata stored = read_dcp_metadata(files, folder);
   check_overlaps(stored, folder);
   auto chunks = std::make_unique<Chunks>(files, folder, stored);
@@ -153,6 +153,10 @@ DcpSource::DcpSource(FileSystem& files, const std::string& folder) : AssembledSo
     tensors.push_back(std::move(whole));
   }
   name_states(tensors);
+  constexpr std::string_view kModel = "model.";
+  if (names == Names::in_state_dict)
+    for (MappedTensor& tensor : tensors)
+      if (tensor.logical.name.starts_with(kModel)) tensor.logical.name.erase(0, kModel.size());
   if (steps > 0)
     left_out_.push_back(fmt::format("optim.state.*.step: {} times the step, {}", steps, step.value()));
   if (const auto counted = step_of(metadata)) {

@@ -13,7 +13,11 @@ class DcpSource : public AssembledSource {
   // Opens every part: that it is an archive of a tensor of the right type and shape, that no two parts share
   // bytes and that parts cover their tensors once is proved here. metadata() is {"values": {"name": "what
   // else there was, as text"}}, and "step" where that is known. Throws Error(model). `files` lives longer.
-  DcpSource(FileSystem& files, const std::string& folder);
+  enum class Names {
+    as_stored,
+    in_state_dict,  // "model.norm.weight" is norm.weight: what DcpSink was given
+  };
+  DcpSource(FileSystem& files, const std::string& folder, Names names = Names::as_stored);
 
   static bool recognises(FileSystem& files, const std::string& path);
 

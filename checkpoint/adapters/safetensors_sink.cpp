@@ -59,9 +59,9 @@ void SafetensorsSink::declare(std::vector<TensorSpec> tensors, const nlohmann::j
   const bool resumed = folder_.open(identity);
   nlohmann::ordered_json map = nlohmann::ordered_json::object();
   for (size_t f = 0; f < entries.size(); ++f) {
-    names_.push_back(entries.size() == 1
-                         ? "model.safetensors"
-                         : fmt::format("model-{:05}-of-{:05}.safetensors", f + 1, entries.size()));
+    names_.push_back(entries.size() == 1 ? options_.stem + ".safetensors"
+                                         : fmt::format("{}-{:05}-of-{:05}.safetensors", options_.stem, f + 1,
+                                                       entries.size()));
     const std::string header = make_safetensors_header(entries[f], texts);
     const std::string name = folder_.path() + "/" + names_.back();
     auto file = resumed ? files_.open_if_exists(name, OpenMode::update) : nullptr;

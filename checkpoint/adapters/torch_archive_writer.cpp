@@ -168,9 +168,16 @@ std::string TorchArchiveLayout::tail(uint32_t data_crc) const {
   return tail;
 }
 
-std::string make_torch_archive(const std::string& pickle) {
-  const TorchArchiveLayout layout(pickle, 0);
-  return layout.head(0) + layout.tail(0);
+std::string make_torch_archive(const std::string& pickle, std::span<const std::byte> data) {
+  const TorchArchiveLayout layout(pickle, std::ssize(data));
+  const uint32_t crc = crc32(data);
+  std::string archive = layout.head(crc);
+  archive.append(reinterpret_cast<const char*>(data.data()), data.size());
+  return archive += layout.tail(crc);
+}
+
+std::string make_torch_number(float value) {
+  return make_torch_archive(tensor_pickle(ElementType::f32, {}), std::as_bytes(std::span(&value, 1)));
 }
 
 }  // namespace strata

@@ -46,7 +46,9 @@ class TorchArchiveLayout {
   int64_t data_bytes_ = 0, data_offset_ = 0, tail_bytes_ = 0;
 };
 
-// A whole archive without tensors.
-std::string make_torch_archive(const std::string& pickle);
+// A small archive, whole.
+std::string make_torch_archive(const std::string& pickle, std::span<const std::byte> data = {});
+// Of an f32 tensor without dims.
+std::string make_torch_number(float value);
 
 }  // namespace strata

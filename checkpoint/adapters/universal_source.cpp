@@ -51,6 +51,10 @@ UniversalSource::UniversalSource(FileSystem& files, const std::string& path)
         if (!is_folder(files, fmt::format("{}{}/{}", path_, kFolder, parameter.name)))
           left_out_.push_back(fmt::format("{} {}: frozen, and left out by DeepSpeed's converter",
                                           parameter.name, parameter.shape));
+    if (const PickleNode* const step =
+            archive.pickle.find(archive.pickle[archive.pickle.root], "global_steps");
+        step && step->kind == PickleNode::Kind::integer && step->text.empty() && step->integer >= 0)
+      metadata_["step"] = step->integer;
     break;  // ranks say the same
   }
   const std::string zero = path_ + std::string(kFolder);

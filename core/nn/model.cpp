@@ -82,13 +82,26 @@ void Model::freeze_base() {
   });
 }
 
-int64_t Model::num_parameters() const {
+namespace {
+
+template <typename Counts>
+int64_t count_elements(const Model& model, Counts counts) {
   int64_t count = 0;
-  for (int block = 0; block < num_blocks(); ++block)
-    for (const Parameter& parameter : parameters(block))
-      for (const LogicalTensor& piece : parameter.pieces) count += piece.shape.numel();
-  if (twin_table()) count -= parameters(num_blocks() - 1).back().pieces[0].shape.numel();
+  for (int block = 0; block < model.num_blocks(); ++block)
+    for (const Parameter& parameter : model.parameters(block))
+      if (counts(parameter)) count += elements(parameter);
+  if (model.twin_table() && counts(model.parameters(0)[0])) count -= elements(model.parameters(0)[0]);
   return count;
+}
+
+}  // namespace
+
+int64_t Model::num_parameters() const {
+  return count_elements(*this, [](const Parameter&) { return true; });
+}
+
+int64_t Model::num_trained() const {
+  return count_elements(*this, [](const Parameter& parameter) { return parameter.trainable; });
 }
 
 }  // namespace strata

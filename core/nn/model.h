@@ -58,6 +58,7 @@ struct Model {
 
   // Of the logical tensors: padding and the second use of a tied table are not counted.
   int64_t num_parameters() const;
+  int64_t num_trained() const;  // of them
 };
 
 }  // namespace strata

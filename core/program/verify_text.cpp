@@ -96,7 +96,9 @@ void require_verified(std::span<const LinkedProgram> programs, const VerifyOptio
       throw Error(
           Fault::memory,
           {.what = "the step does not fit into memory",
+           .where = fmt::format("memory of tier {}", name(static_cast<Tier>(t))),
            .found = explain(linked.program, full) + to_string(linked.memory),
+           .expected = fmt::format("at most {} bytes", options.limit[t]),
            .fix = "smaller micro-batches, recomputation of more blocks, or more state on a slower tier"});
     }
 }

@@ -23,9 +23,11 @@ ForeignLoad::ForeignLoad() : start_(sample()) {}
 ForeignLoad::Sample ForeignLoad::sample() {
   Sample now{};
   now.wall_s = std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-  rusage own{};
-  getrusage(RUSAGE_SELF, &own);
-  now.own_s = seconds(own.ru_utime) + seconds(own.ru_stime);
+  for (const int who : {RUSAGE_SELF, RUSAGE_CHILDREN}) {
+    rusage own{};
+    getrusage(who, &own);
+    now.own_s += seconds(own.ru_utime) + seconds(own.ru_stime);
+  }
 
   // First line of /proc/stat, in ticks: cpu user nice system idle iowait irq softirq steal ... (proc(5)).
   std::ifstream file("/proc/stat");

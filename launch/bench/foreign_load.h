@@ -8,15 +8,16 @@ class ForeignLoad {
  public:
   ForeignLoad();  // starts watching
 
-  // Cores that processes other than this one kept busy on average since construction; negative where the
-  // system does not say (no /proc/stat). Counted in ticks of 10 ms: watch for a second or more.
+  // Cores that processes other than this one and its ended children kept busy on average since construction;
+  // negative where the system does not say (no /proc/stat). Counted in ticks of 10 ms: watch for a second or
+  // more.
   double cores() const;
 
  private:
   struct Sample {
     double wall_s;
     double busy_s;  // of all processes on all cores; negative: unknown
-    double own_s;   // of this process
+    double own_s;   // of this process and its ended children
   };
   static Sample sample();
 

@@ -24,6 +24,7 @@ struct InitArguments {
   std::string recipe;
   std::string model, data = "data.txt";
   std::string output;
+  bool lora = false;
 };
 
 const Recipe& find_recipe(const std::string& name) {
@@ -84,16 +85,18 @@ int init_from_model(const InitArguments& arguments) {
                                .found = opened.stored->format(),
                                .expected = "a config.json beside the weights, or a checkpoint of Strata",
                                .fix = "see what it holds with `strata inspect " + arguments.model + "`"});
-  const std::string text = finetune_toml(
-      model->spec,
-      {.model = arguments.model, .tokenizer = tokenizer_of(opened, arguments), .data = arguments.data});
+  const std::string text = finetune_toml(model->spec, {.model = arguments.model,
+                                                       .tokenizer = tokenizer_of(opened, arguments),
+                                                       .data = arguments.data,
+                                                       .lora = arguments.lora});
   if (arguments.output == "-") {
     fmt::print("{}", text);
     return 0;
   }
   const std::string path = arguments.output.empty() ? "tuned.toml" : arguments.output;
   write_new_file(path, text, "the configuration");
-  fmt::print("wrote {}: goes on training {}, a {} of {} layers\n", path, arguments.model, model->family,
+  fmt::print("wrote {}: {} {}, a {} of {} layers\n", path,
+             arguments.lora ? "trains adapters beside" : "goes on training", arguments.model, model->family,
              model->spec.layers);
   return 0;
 }
@@ -106,6 +109,11 @@ int init(const InitArguments& arguments) {
                                .expected = "the name of a recipe, or --from MODEL",
                                .fix = "strata init tiny"});
   if (!arguments.model.empty()) return init_from_model(arguments);
+  if (arguments.lora)
+    throw Error(Fault::usage, {.what = "adapters are trained beside a model",
+                               .where = "command line",
+                               .found = "--lora and no model",
+                               .fix = "strata init --from MODEL --lora"});
   const Recipe& recipe = find_recipe(arguments.recipe);
   if (arguments.output == "-") {
     fmt::print("{}", recipe.toml);
@@ -126,13 +134,16 @@ Run add_init(CLI::App& app) {
       "--from", arguments->model,
       "in place of a recipe: a model to go on with, a Hugging Face folder, a GGUF file or a checkpoint");
   app.add_option("--data", arguments->data, "with --from: the file to train on")->capture_default_str();
+  app.add_flag("--lora", arguments->lora,
+               "with --from: train small adapters beside the model, which stays as it is");
   app.add_option("-o,--output", arguments->output,
                  "file to write, '-' for standard output; default RECIPE.toml, or tuned.toml");
   std::string footer = "Recipes:\n";
   for (const Recipe& recipe : recipes()) footer += fmt::format("  {:<12} {}\n", recipe.name, recipe.help);
   app.footer(
       footer +
-      "\nExample:\n  strata init tiny -o mine.toml\n  strata init --from SmolLM2-135M --data notes.txt");
+      "\nExample:\n  strata init tiny -o mine.toml\n  strata init --from SmolLM2-135M --data notes.txt\n"
+      "  strata init --from SmolLM2-135M --data chat.jsonl --lora");
   return [arguments] { return init(*arguments); };
 }
 

@@ -90,6 +90,7 @@ PlanFigures plan_figures(const Config& config, int ranks) {
     figures.pipeline.push_back(figures_of(planned));
     if (stage > 0) continue;
     figures.parameters = planned.model.num_parameters();
+    figures.trained = planned.model.num_trained();
     figures.flops = static_cast<double>(planned.plan.costs().model_flops()) * (ranks / options.mesh.pp);
     for (const LinkedProgram& linked : planned.plan.train_job()) figures.programs.push_back(linked.program);
     // The second step begins as the first ends: its time is the steady one.
@@ -215,7 +216,9 @@ std::string to_string(const PlanFigures& f) {
   if (f.device == DeviceKind::cuda) line("device", "a GPU for every rank");
   line("tokens", fmt::format("{} a step = dp {} x {} micro-batches x {} sequences x {}",
                              sequences * f.seq_len, m.dp, f.micro_batches, f.micro_batch, f.seq_len));
-  line("model", fmt::format("{} parameters", f.parameters));
+  line("model", f.trained == f.parameters
+                    ? fmt::format("{} parameters", f.parameters)
+                    : fmt::format("{} parameters, {} of them trained", f.parameters, f.trained));
   if (f.ranks > 1) {
     line("part",
          fmt::format("{} parameters of a rank", range(f, [](const auto& r) { return r.parameters; })));
@@ -273,6 +276,7 @@ nlohmann::json to_json(const PlanFigures& f) {
           {"micro_batch", f.micro_batch},
           {"seq_len", f.seq_len},
           {"parameters", f.parameters},
+          {"trained", f.trained},
           {"flops", f.flops},
           {"step_seconds", f.step_seconds},
           {"bubble", f.bubble},

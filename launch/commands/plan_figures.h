@@ -36,6 +36,7 @@ struct PlanFigures {
   std::string schedule;                  // its name or file; empty with one stage
   std::string picture;
   int64_t parameters = 0;  // of the model
+  int64_t trained = 0;     // of them
   double flops = 0;        // of the model's step, all ranks
   double step_seconds = 0;
   double bubble = 0;  // share of the step that compute idles, mean over pipeline ranks

@@ -9,11 +9,6 @@ namespace {
 
 // A row leaves this table when its feature enters key_table.cpp.
 constexpr RefusedKey kRefused[] = {
-    {"adapter.*", "", "adapters (LoRA) are not available in this version",
-     "remove [adapter] to train all weights"},
-    {"lora_r", "", "adapters (LoRA) are not available in this version", "remove it to train all weights"},
-    {"lora_target_modules", "", "adapters (LoRA) are not available in this version",
-     "remove it to train all weights"},
     {"offload.gradients", "", "gradients stay on the device in this version", "remove it"},
     {"offload.order", "", "it has another form here",
      "offload.group = 0 for all micro-batches of a layer at once"},

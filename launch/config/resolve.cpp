@@ -10,6 +10,7 @@
 
 #include "core/base/check.h"
 #include "core/data/mixture.h"
+#include "core/ops/attention.h"
 #include "launch/config/key_table.h"
 
 namespace strata {
@@ -64,6 +65,13 @@ void check_heads(const ModelConfig& model, Faults& faults) {
 }
 
 void check_arch(const ModelConfig& model, Faults& faults) {
+  if (model.head_dim > kMaxHeadDim)
+    faults.push_back(
+        {{"model.hidden", "model.heads", "model.head_dim"},
+         "a head is wider than attention can be",
+         fmt::format("head_dim {}", model.head_dim),
+         fmt::format("head_dim <= {}", kMaxHeadDim),
+         fmt::format("model.heads = {}, or a smaller model.head_dim", div_up(model.hidden, kMaxHeadDim))});
   if (model.arch == "llama" && model.head_dim % 2 != 0)
     faults.push_back({{"model.hidden", "model.heads", "model.head_dim"},
                       "rotary positions turn pairs of elements, and the head width is odd",

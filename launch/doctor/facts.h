@@ -43,6 +43,7 @@ struct StorageFacts {
   std::string engine_note;    // why not a better one
   double write_gb_per_s = 0;  // 128 MiB written with fsync, then read past the cache where that is possible
   double read_gb_per_s = 0;
+  double mixed_gb_per_s = 0;  // half read, half written at once: what streamed state does
 };
 
 struct JobFacts {

@@ -6,6 +6,9 @@
 #include <algorithm>
 #include <set>
 
+#include "offload/roofline.h"
+#include "offload/store_files.h"
+
 namespace strata::doctor {
 namespace {
 
@@ -38,6 +41,13 @@ class List {
   std::string area_;
   Findings findings_;
 };
+
+// Read and written for each parameter.
+double split_bytes_per_step() {
+  for (const StreamBytes& format : stream_formats())
+    if (format.name == "split") return format.drive_read + format.drive_write;
+  return 0;
+}
 
 }  // namespace
 
@@ -161,6 +171,14 @@ Findings judge(const StorageFacts& facts) {
     list.warn("speed", speed, "a checkpoint of a 1B-parameter model takes minutes", "use a local drive");
   else
     list.pass("speed", speed);
+  if (const std::string refusal = why_refused(facts.volume->type); !refusal.empty())
+    list.pass("streamed state", fmt::format("not from here: {}", refusal));
+  else if (facts.mixed_gb_per_s > 0)
+    list.pass("streamed state",
+              fmt::format("tiles by {}, {}; {:.2f} GB/s of reads and writes together: {:.3g} s a step for "
+                          "1B parameters in state format split",
+                          facts.engine, facts.direct ? "past the page cache" : "through the page cache",
+                          facts.mixed_gb_per_s, split_bytes_per_step() / facts.mixed_gb_per_s));
   return list.take();
 }
 

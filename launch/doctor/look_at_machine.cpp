@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Cores and memory as Linux tells them: sysfs, procfs, the control group (version 2, and 1 where that is
-// mounted).
+// Cores, memory and limits as Linux tells them: sysfs, procfs, the control group.
 #include <sched.h>
 #include <sys/resource.h>
 #include <sys/statvfs.h>
@@ -12,6 +11,7 @@
 #include <sstream>
 #include <thread>
 
+#include "core/device/host_memory.h"
 #include "launch/doctor/facts.h"
 
 namespace strata::doctor {
@@ -25,13 +25,6 @@ std::string first_line(const std::string& path) {
   return line;
 }
 
-std::optional<int64_t> number(const std::string& text) {
-  char* end = nullptr;
-  const long long value = std::strtoll(text.c_str(), &end, 10);
-  if (end == text.c_str()) return std::nullopt;
-  return value;
-}
-
 // "name   : value" of a file of such lines.
 std::string value_of(const std::string& path, const std::string& name) {
   std::ifstream file(path);
@@ -43,33 +36,6 @@ std::string value_of(const std::string& path, const std::string& name) {
     return begin == std::string::npos ? "" : line.substr(begin);
   }
   return "";
-}
-
-// The smallest limit of the control groups this process is in, from its own up to the root. `file` holds a
-// number or "max".
-int64_t group_limit(const std::string& file, const std::string& file_v1, const std::string& controller_v1) {
-  int64_t least = kNoLimit;
-  const auto take = [&](const std::string& path) {
-    const auto value = number(first_line(path));
-    constexpr int64_t kUnlimitedV1 = int64_t{1} << 60;
-    if (value && *value < kUnlimitedV1 && (least == kNoLimit || *value < least)) least = *value;
-  };
-  std::ifstream groups("/proc/self/cgroup");
-  for (std::string line; std::getline(groups, line);) {
-    std::istringstream parts(line);
-    std::string id, controllers, group;
-    std::getline(parts, id, ':');
-    std::getline(parts, controllers, ':');
-    std::getline(parts, group);
-    const bool second = controllers.empty();
-    if (!second && controllers.find(controller_v1) == std::string::npos) continue;
-    const std::string root = second ? "/sys/fs/cgroup" : "/sys/fs/cgroup/" + controller_v1;
-    for (std::filesystem::path at = group;; at = at.parent_path()) {
-      take(root + at.string() + "/" + (second ? file : file_v1));
-      if (!at.has_relative_path()) break;
-    }
-  }
-  return least;
 }
 
 // Cores of the quota in "quota period" of cpu.max.
@@ -95,13 +61,6 @@ int64_t limit_of(__rlimit_resource resource) {
   return static_cast<int64_t>(limit.rlim_cur);
 }
 
-// "always [madvise] never": the word in brackets.
-std::string chosen(const std::string& words) {
-  const size_t begin = words.find('['), end = words.find(']');
-  return begin == std::string::npos || end == std::string::npos ? ""
-                                                                : words.substr(begin + 1, end - begin - 1);
-}
-
 }  // namespace
 
 CpuFacts look_at_cpu() {
@@ -122,15 +81,13 @@ CpuFacts look_at_cpu() {
 }
 
 MemoryFacts look_at_memory() {
-  const auto kib = [](const char* name) {
-    return number(value_of("/proc/meminfo", name)).value_or(0) * 1024;
-  };
-  MemoryFacts facts{.total_bytes = kib("MemTotal"),
-                    .available_bytes = kib("MemAvailable"),
-                    .group_limit_bytes = group_limit("memory.max", "memory.limit_in_bytes", "memory"),
-                    .locked_limit_bytes = limit_of(RLIMIT_MEMLOCK),
+  const HostMemory memory = look_at_host_memory();
+  MemoryFacts facts{.total_bytes = memory.total_bytes,
+                    .available_bytes = memory.available_bytes,
+                    .group_limit_bytes = memory.group_limit_bytes,
+                    .locked_limit_bytes = memory.locked_limit_bytes,
                     .open_files_limit = limit_of(RLIMIT_NOFILE),
-                    .huge_pages = chosen(first_line("/sys/kernel/mm/transparent_hugepage/enabled"))};
+                    .huge_pages = memory.huge_pages};
   struct statvfs shared {};
   if (statvfs("/dev/shm", &shared) == 0)
     facts.shared_bytes = static_cast<int64_t>(shared.f_bavail) * static_cast<int64_t>(shared.f_frsize);

@@ -82,6 +82,8 @@ echo "strata: job $SLURM_JOB_ID, start $((${{SLURM_RESTART_COUNT:-0}} + 1)), on 
 
 {5}
 lost=0
+launched=.strata-$SLURM_JOB_ID # srun ends with 0 also when it could not launch anything: ranks that began leave this
+trap 'rm -f "$launched"' EXIT
 while :; do
   look
   if [ ${{#answering[@]}} -lt {1} ]; then
@@ -90,7 +92,9 @@ while :; do
     exit 85
   fi
   nodes=$(IFS=,; echo "${{answering[*]:0:{1}}}")
+  rm -f "$launched"
   srun --mpi={6} --nodes={1} --ntasks={0} --ntasks-per-node={7}{8} --nodelist="$nodes" --kill-on-bad-exit=1 \
+    bash -c 'echo >>"$0"; exec "$@"' "$launched" \
     {9} &
   step=$!
   trap 'kill -USR1 "$step" 2>/dev/null' USR1 # what the batch script alone is sent, srun hands on to the ranks
@@ -100,6 +104,7 @@ while :; do
     wait "$step"
     code=$?
   done
+  [ "$code" -ne 0 ] || [ -e "$launched" ] || code=launch
   case $code in
     85)
       echo "strata: saved; the job queues again"
@@ -110,6 +115,7 @@ while :; do
   lost=$((lost + 1))
   if [ $lost -gt 10 ]; then
     echo "strata: given up after 10 restarts: the last step ended with code $code"
+    [ "$code" != launch ] || code=5
     exit "$code"
   fi
   echo "strata: the step ended with code $code; it starts again on the nodes that answer"

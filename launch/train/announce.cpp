@@ -15,6 +15,11 @@ void announce(const RunFacts& f) {
   fmt::print("\n{}", effective_toml(f.loaded));
   fmt::print("\nmodel      {} parameters, {} layers, vocabulary {}\n", f.model.num_parameters(),
              f.model.spec.layers, f.model.spec.vocab);
+  if (f.model.num_trained() < f.model.num_parameters())
+    fmt::print(
+        "           {} of them trained, {:.2f} %; the others own nothing but their weight\n",
+        f.model.num_trained(),
+        100.0 * static_cast<double>(f.model.num_trained()) / static_cast<double>(f.model.num_parameters()));
   if (!config.model.from.empty()) fmt::print("           begun with {}\n", config.model.from);
   fmt::print("data       {} tokens to train on, {} to validate\n", f.data.train_places(),
              f.data.valid_places());

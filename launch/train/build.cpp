@@ -41,10 +41,12 @@ ModelSpec model_spec(const ModelConfig& m, int64_t vocab) {
 Model build_model(const Config& config, int64_t tokenizer_vocab, const Split& split) {
   const ModelConfig& m = config.model;
   if (m.vocab != 0 && m.vocab < tokenizer_vocab)
-    throw Error(Fault::usage, {.what = "model.vocab is smaller than the tokenizer's vocabulary",
-                               .found = fmt::format("model.vocab = {}", m.vocab),
-                               .expected = fmt::format("at least {}", tokenizer_vocab),
-                               .fix = "leave model.vocab out"});
+    throw Error(Fault::usage,
+                {.what = "model.vocab is smaller than the tokenizer's vocabulary",
+                 .where = fmt::format("model.vocab, data.tokenizer = \"{}\"", config.data.tokenizer),
+                 .found = fmt::format("model.vocab = {}", m.vocab),
+                 .expected = fmt::format("at least {}", tokenizer_vocab),
+                 .fix = "use the model's own tokenizer; for a new model leave model.vocab out"});
   ModelSpec spec = model_spec(m, m.vocab ? m.vocab : tokenizer_vocab);
   spec.lora = lora_spec(config.adapter);
   Model model = make_model(spec, compute_type(config), split);
@@ -79,7 +81,7 @@ UpdateScalars update_scalars(const Config& config, const LearningRateSchedule& s
 }
 
 ClipRule build_clip_rule(const Config& config, StepGuard& guard, const int64_t& step) {
-  return [max_norm = config.optimizer.grad_clip, &guard, &step](StepScalars& sums) {
+  return [max_norm = config.optimizer.grad_clip, out = config.run.out, &guard, &step](StepScalars& sums) {
     const Clip clip = clip_by_norm(sums.squares, max_norm);
     sums.grad_norm = clip.norm;
     sums.coefficient = clip.gradient_scale;
@@ -89,7 +91,9 @@ ClipRule build_clip_rule(const Config& config, StepGuard& guard, const int64_t& 
     if (verdict.action == StepAction::stop)
       throw Error(Fault::numeric,
                   {.what = fmt::format("training stopped at step {}: {}", step, verdict.reason),
+                   .where = out,
                    .found = fmt::format("loss {}, gradient norm {}", loss, clip.norm),
+                   .expected = "finite numbers (guard.nan), and no spike (guard.spike)",
                    .fix = "lower optimizer.lr, lengthen schedule.warmup, or set guard.nan = \"skip\""});
   };
 }

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "core/base/check.h"
+#include "core/base/hash.h"
 #include "core/tensor/transfer.h"
 
 namespace strata {
@@ -54,6 +55,7 @@ RunTensors::RunTensors(const StepRunner& runner, const UpdateRule& rule, Stream&
       rule_(rule),
       stream_(stream),
       memory_(runner.memory()),
+      adapters_(runner.plan().model().spec.lora.rank > 0),
       states_(runner.logical_states()) {}
 
 // Frozen weights have no state and are what they are; f32 weights without a master are the values.
@@ -65,14 +67,17 @@ Tensor RunTensors::in_host_memory(DType dtype, const Shape& shape) {
   return copies_.emplace_back(make_tensor(*make_cpu_allocator(), dtype, shape, "checkpoint"));
 }
 
-std::vector<RunTensors::Part> RunTensors::parts() const {
+std::vector<RunTensors::Part> RunTensors::parts(Wanted wanted) const {
   std::vector<Part> parts;
   for (const LogicalState& state : states_) {
+    const bool adapter = state.role == Role::adapter;
+    if (wanted == Wanted::everything ? adapters_ && !adapter : adapter != (wanted == Wanted::adapters))
+      continue;
     const bool apart = keeps_values_apart(state);
     parts.push_back({&state,
                      spec_of(state, "param", apart ? ElementType::f32 : element_type(state.weight.dtype())),
                      apart ? Tensor() : state.weight});
-    for (size_t slot = 0; slot < state.state.size(); ++slot)
+    for (size_t slot = 0; wanted == Wanted::everything && slot < state.state.size(); ++slot)
       if (const StateSlot& kind = rule_.slots()[slot]; !holds_value(kind))
         parts.push_back(
             {&state, spec_of(state, state_name(kind), element_type(kind.dtype)), state.state[slot]});
@@ -82,7 +87,8 @@ std::vector<RunTensors::Part> RunTensors::parts() const {
 
 int64_t RunTensors::saved_bytes() const {
   int64_t bytes = 0;
-  for (const Part& part : parts()) bytes += part.state->held.numel() * size_of(part.spec.type);
+  for (const Part& part : parts(Wanted::everything))
+    bytes += part.state->held.numel() * size_of(part.spec.type);
   return bytes;
 }
 
@@ -90,7 +96,7 @@ std::vector<SaveItem> RunTensors::save_items() {
   copies_.clear();
   fetched_ = -1;
   std::vector<SaveItem> items;
-  for (Part& part : parts()) {
+  for (Part& part : parts(Wanted::everything)) {
     fetch(part.state->block);
     Tensor host = part.tensor;
     if (!part.tensor) {
@@ -132,13 +138,13 @@ RestoreReport RunTensors::restore(const TensorSource& source, Peers& peers, Work
     return true;
   };
   std::vector<RestoreItem> items;
+  std::vector<std::pair<const LogicalState*, Tensor>> spoken;
   struct Arrival {
     const LogicalState* state;
     Tensor host, tensor;  // absent tensor: values
   };
   std::vector<Arrival> arrivals;
-  for (Part& part : parts()) {
-    if (wanted == Wanted::values && part.spec.state != "param") continue;
+  for (Part& part : parts(wanted)) {
     const LogicalState& state = *part.state;
     Tensor host = part.tensor;
     if (part.spec.state == "param" && part.tensor && state.state.empty() &&
@@ -153,9 +159,15 @@ RestoreReport RunTensors::restore(const TensorSource& source, Peers& peers, Work
       host = in_host_memory(part.tensor.dtype(), part.tensor.shape());
       arrivals.push_back({&state, host, part.tensor});
     }
+    if (wanted == Wanted::model && state.speaks && host.dtype() == DType::f32)
+      spoken.emplace_back(&state, host);
     items.push_back({std::move(part.spec), state.held, host.raw()});
   }
   RestoreReport report = strata::restore(source, peers, items, pool, rules);
+  model_digest_ = 0;
+  for (const auto& [state, host] : spoken)
+    model_digest_ += (hash_name(state->name) | 1) *
+                     digest_of(state->shape, state->held, size_of(ElementType::f32), host.raw()).low;
   // By block: whoever is away comes once.
   fetched_ = -1;
   for (const auto& [state, host, tensor] : arrivals) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "launch/train/trained_model.h"
 
+#include "launch/train/base_model.h"
 #include "launch/train/build.h"
 #include "launch/train/run_state.h"
 #include "launch/train/tokenizer_files.h"
@@ -26,8 +27,10 @@ TrainedModel::TrainedModel(const std::string& path, int threads, int64_t rows)
   runner_ = std::make_unique<StepRunner>(*plan_, device_.streams(), device_.memory());
   const auto rule = build_update_rule(loaded_.config);
   const auto alone = make_solo_peers();
-  load_weights(checkpoint, *runner_, *rule,
-               {.peers = *alone, .stream = device_.stream(), .pool = device_.pool()});
+  const Loading loading{.peers = *alone, .stream = device_.stream(), .pool = device_.pool()};
+  if (trains_adapters(loaded_.config))
+    load_base(*files, loaded_.config, base_of(checkpoint.metadata()), *runner_, *rule, loading);
+  load_weights(checkpoint, *runner_, *rule, loading);
 }
 
 }  // namespace strata

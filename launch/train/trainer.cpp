@@ -18,6 +18,7 @@
 #include "launch/bisect/record_writer.h"
 #include "launch/config/print.h"
 #include "launch/train/announce.h"
+#include "launch/train/base_model.h"
 #include "launch/train/build.h"
 #include "launch/train/build_identity.h"
 #include "launch/train/due.h"
@@ -126,6 +127,7 @@ class Trainer {
   StepGuard guard_;
   LearningRateSchedule schedule_;
   RunPosition position_;
+  BaseModel base_;            // of adapters
   std::vector<Batch> parts_;  // of the step that runs
   int64_t step_ = 0;          // the one that runs, for messages
   StepPlan plan_;
@@ -219,10 +221,13 @@ ClipRule Trainer::clip_rule() {
 }
 
 void Trainer::start() {
+  const Loading loading{.peers = *peers_, .stream = device_.stream(), .pool = device_.pool()};
   std::optional<int64_t> resumed_after;
   if (const auto& path = folder_.resume_from()) {
-    position_ = load_run(StrataSource(*files_, *path), runner_, *rule_, data_.fingerprint,
-                         {.peers = *peers_, .stream = device_.stream(), .pool = device_.pool()});
+    const StrataSource checkpoint(*files_, *path);
+    if (trains_adapters(config_))
+      base_ = load_base(*files_, config_, base_of(checkpoint.metadata()), runner_, *rule_, loading);
+    position_ = load_run(checkpoint, runner_, *rule_, data_.fingerprint, loading);
     guard_.restore(position_.guard);
     runner_.resume_after(position_.step);
     resumed_after = position_.step;
@@ -233,9 +238,12 @@ void Trainer::start() {
     }
   } else {
     runner_.initialize(static_cast<uint64_t>(config_.run.seed));
-    if (!config_.model.from.empty())
-      load_initial_weights(*files_, config_.model.from, runner_, *rule_,
-                           {.peers = *peers_, .stream = device_.stream(), .pool = device_.pool()});
+    if (trains_adapters(config_)) {
+      base_ = load_base(*files_, config_, std::nullopt, runner_, *rule_, loading);
+      if (!config_.adapter.from.empty()) load_adapters(*files_, config_.adapter, runner_, *rule_, loading);
+    } else if (!config_.model.from.empty()) {
+      load_initial_weights(*files_, config_.model.from, runner_, *rule_, loading);
+    }
   }
   peak_flops_ = device_.peak_flops(model_.compute) * job_.world.size();
   if (!leads()) return;
@@ -338,10 +346,11 @@ RunSnapshot Trainer::snapshot() {
   const std::string config = effective_toml(loaded_);
   std::vector<Asset> assets = tokenizer_files_;
   assets.push_back({"config.toml", config});
-  return {.step = position_.step,
-          .meta = run_meta(position_, *rule_, config, data_.fingerprint,
-                           to_string(place_.options().mesh, narrow<int>(config_.parallel.virtual_stages))),
-          .assets = std::move(assets)};
+  nlohmann::json meta =
+      run_meta(position_, *rule_, config, data_.fingerprint,
+               to_string(place_.options().mesh, narrow<int>(config_.parallel.virtual_stages)));
+  if (trains_adapters(config_)) describe_adapters(meta, config_, base_);
+  return {.step = position_.step, .meta = std::move(meta), .assets = std::move(assets)};
 }
 
 void Trainer::open_saver() {

@@ -111,7 +111,7 @@ TEST_F(ProgramTest, VersionAndKeys) {
   const auto facts = nlohmann::json::parse(run("version --json").out);
   EXPECT_EQ("strata " + facts.at("version").get<std::string>(), version_line());
   EXPECT_FALSE(facts.at("instruction_set").get<std::string>().empty());
-  EXPECT_THAT(run("config keys").out, testing::StartsWith("# Configuration keys"));
+  EXPECT_THAT(run("config keys --markdown").out, testing::StartsWith("# Configuration keys"));
 }
 
 TEST_F(ProgramTest, TokenizesByATokenizerJson) {

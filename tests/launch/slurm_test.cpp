@@ -33,7 +33,9 @@ class SlurmScript : public testing::Test {
     ASSERT_NE(mkdtemp(pattern.data()), nullptr);
     folder_ = pattern;
     // The n-th step ends with the n-th code; every step's nodes and command are kept.
-    program("srun", "echo \"$@\" >>steps\ncode=$(sed -n \"$(wc -l <steps)p\" codes)\nexit \"$code\"\n");
+    program(
+        "srun",
+        "echo \"$@\" >>steps\necho >.strata-7\ncode=$(sed -n \"$(wc -l <steps)p\" codes)\nexit \"$code\"\n");
     program("scontrol",
             "case $1 in\n  show) printf 'n1\\nn2\\nn3\\n' ;;\n  *) echo \"$@\" >>scontrol.log ;;\nesac\n");
     program("sinfo", "for word; do case $word in --nodes=*) cat \"state.${word#--nodes=}\" ;; esac; done\n");
@@ -78,7 +80,7 @@ TEST_F(SlurmScript, StartsAllRanksOnTheFirstNodes) {
     EXPECT_THAT(script, HasSubstr(std::string("#SBATCH ") + line));
   const std::string step = slurp(folder_ / "steps");
   EXPECT_THAT(step, HasSubstr("--nodes=2 --ntasks=8 --ntasks-per-node=4 --nodelist=n1,n2"));
-  EXPECT_THAT(step, HasSubstr("/opt/strata train run.toml data.train=[\"a b\"]\n"));
+  EXPECT_THAT(step, HasSubstr(" .strata-7 /opt/strata train run.toml data.train=[\"a b\"]\n"));
   EXPECT_FALSE(std::filesystem::exists(folder_ / "scontrol.log"));
 }
 
@@ -97,7 +99,8 @@ TEST_F(SlurmScript, AFaultThatWouldComeAgainEndsTheJob) {
 
 TEST_F(SlurmScript, ASpareNodeTakesThePlaceOfOneThatFailed) {
   program("srun",
-          "echo \"$@\" >>steps\n[ \"$(wc -l <steps)\" = 1 ] || exit 0\necho 'down*' >state.n1\nexit 137\n");
+          "echo \"$@\" >>steps\necho >.strata-7\n[ \"$(wc -l <steps)\" = 1 ] || exit 0\necho 'down*' "
+          ">state.n1\nexit 137\n");
   EXPECT_EQ(run(""), 0) << slurp(folder_ / "out");
   EXPECT_THAT(slurp(folder_ / "steps"), HasSubstr("--nodelist=n2,n3"));
   EXPECT_THAT(slurp(folder_ / "out"), HasSubstr("node n1 is not used: down*"));
@@ -110,6 +113,14 @@ TEST_F(SlurmScript, QueuesAgainWhenTooFewNodesAnswer) {
   EXPECT_EQ(slurp(folder_ / "scontrol.log"), "requeue 7\n");
   EXPECT_FALSE(std::filesystem::exists(folder_ / "steps"));
   EXPECT_THAT(slurp(folder_ / "out"), HasSubstr("2 nodes are needed and 1 answer"));
+}
+
+// As srun 22.05 does while the node still ends what ran there before.
+TEST_F(SlurmScript, AStepThatWasNotLaunchedIsNotDone) {
+  program("srun", "echo x >>steps\n[ \"$(wc -l <steps)\" = 1 ] || echo >.strata-7\n");
+  EXPECT_EQ(run(""), 0);
+  EXPECT_EQ(slurp(folder_ / "steps"), "x\nx\n");
+  EXPECT_FALSE(std::filesystem::exists(folder_ / ".strata-7"));
 }
 
 TEST_F(SlurmScript, GivesUpAfterTenRestarts) {

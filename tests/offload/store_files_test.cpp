@@ -93,7 +93,7 @@ TEST(StoreFiles, AnotherRunsFilesAreRefusedAndNotTouched) {
     run_step(*store, sample_values(), 0);
     store->commit(0);
   }
-  for (const Existing existing : {Existing::resume, Existing::discard}) {
+  for (const ExistingFiles existing : {ExistingFiles::resume, ExistingFiles::discard}) {
     TileStoreOptions theirs = ours;
     theirs.run = "run-2";
     theirs.existing = existing;
@@ -143,9 +143,9 @@ TEST(StoreFiles, AnotherLayoutOfThisRunIsRefusedUnlessDiscarded) {
     EXPECT_THAT(open_message(files, options, values),
                 AllOf(HasSubstr("another layout of its state"), HasSubstr("resume from a checkpoint")))
         << what;
-    options.existing = Existing::discard;
+    options.existing = ExistingFiles::discard;
     EXPECT_EQ(TileStore::open(files, options, values)->committed_step(), -1) << what;
-    options.existing = Existing::resume;
+    options.existing = ExistingFiles::resume;
     EXPECT_EQ(open_message(files, options, values), "no exception") << what;
   }
 }

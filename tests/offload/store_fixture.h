@@ -30,6 +30,17 @@ inline uint64_t content_seed(const StoredValue& stored, int64_t version) {
   return key(stored.value) * 31 + static_cast<uint64_t>(version);
 }
 
+// All of them, since memory may not go before; then throws the first failure.
+inline void wait_all(BackingStore& store, std::span<const BackingStore::Ticket> tickets) {
+  std::exception_ptr failure;
+  for (const auto ticket : tickets) try {
+      store.wait(ticket);
+    } catch (...) {
+      if (!failure) failure = std::current_exception();
+    }
+  if (failure) std::rethrow_exception(failure);
+}
+
 // Writes a version of a value, in pieces of `tiles` tiles (0: at once).
 inline void put(BackingStore& store, const StoredValue& stored, int64_t version, int64_t tiles = 0) {
   const Memory memory(stored.bytes);
@@ -39,7 +50,7 @@ inline void put(BackingStore& store, const StoredValue& stored, int64_t version,
   for (int64_t at = 0; at < stored.bytes; at += piece)
     tickets.push_back(
         store.write(stored.value, at, memory.span().subspan(at, std::min(piece, stored.bytes - at))));
-  for (const auto ticket : tickets) store.wait(ticket);
+  wait_all(store, tickets);
 }
 
 // Whether the newest content is that of a version, read in pieces.
@@ -50,7 +61,7 @@ inline bool holds(BackingStore& store, const StoredValue& stored, int64_t versio
   for (int64_t at = 0; at < stored.bytes; at += piece)
     tickets.push_back(
         store.read(stored.value, at, memory.span().subspan(at, std::min(piece, stored.bytes - at))));
-  for (const auto ticket : tickets) store.wait(ticket);
+  wait_all(store, tickets);
   return equal(memory.span(), pattern(stored.bytes, content_seed(stored, version)));
 }
 

@@ -88,7 +88,7 @@ TEST(StorePlan, BrokenContractsAreNamed) {
   EXPECT_THAT(message({{nvme(ValueClass::moments, 0), 4095}}, {}), testing::HasSubstr("4095 bytes"));
   EXPECT_THAT(message({{nvme(ValueClass::moments, 0), 0}}, {}), testing::HasSubstr("0 bytes"));
   EXPECT_THAT(message({{nvme(ValueClass::moments, 0), 4096}, {nvme(ValueClass::moments, 0), 4096}}, {}),
-              testing::HasSubstr("state 0 tier=nvme is there twice"));
+              testing::HasSubstr("moments 0 tier=nvme is there twice"));
   EXPECT_THAT(message({}, {.slots = 3}), testing::HasSubstr("slots are 1 or 2, not 3"));
   EXPECT_THAT(message({}, {.tile_bytes = 5000}), testing::HasSubstr("5000"));
   EXPECT_THAT(message({}, {.weights = {}}), testing::HasSubstr("needs a path"));
@@ -137,7 +137,8 @@ TEST(SlotTable, NeverGivesASlotThatSomebodyCountsOn) {
         table.commit_newest();
         committed = true;
         for (size_t tile = 0; tile < newest.size(); ++tile)
-          if (plan.values[plan.tiles[tile].value].lifetime != Lifetime::scratch) of_commit[tile] = newest[tile];
+          if (plan.values[plan.tiles[tile].value].lifetime != Lifetime::scratch)
+            of_commit[tile] = newest[tile];
         if (chance.below(3) == 0)
           for (const auto& slot : of_commit)
             if (slot) table.pin(*slot), pinned.push_back(*slot);

@@ -15,7 +15,8 @@ constexpr int64_t kTorn = 64;
 void expect_step(TileStore& store, int64_t step) {
   for (const StoredValue& stored : sample_values())
     if (stored.lifetime != Lifetime::scratch) {
-      ASSERT_TRUE(holds(store, stored, stored.lifetime == Lifetime::fixed ? 0 : step)) << to_string(stored.value);
+      ASSERT_TRUE(holds(store, stored, stored.lifetime == Lifetime::fixed ? 0 : step))
+          << to_string(stored.value);
     }
 }
 
@@ -136,7 +137,7 @@ TEST(TileStoreCrash, WhileTheFilesAreMadeAnew) {
           seed == 0 ? 520 * kTile : kTile;  // once also a map of another size
       files.inject({.kind = IoFault::Kind::crash, .at = at});
       TileStoreOptions anew = options;
-      anew.existing = Existing::discard;
+      anew.existing = ExistingFiles::discard;
       bool crashed = false;
       try {
         TileStore::open(files, anew, values);

@@ -70,7 +70,7 @@ TEST(TileStoreFault, ReadErrorsNameTileAndFile) {
   } catch (const IoError& error) {
     EXPECT_EQ(error.code(), EIO);
     EXPECT_THAT(error.what(), AllOf(HasSubstr("cannot read tile "),
-                                    HasSubstr(" of state 2 tier=nvme from '/drive1/tiles-0000-1'"),
+                                    HasSubstr(" of moments 2 tier=nvme from '/drive1/tiles-0000-1'"),
                                     HasSubstr("from offset "), HasSubstr("EIO"), HasSubstr("dmesg")));
   }
   rig.files.clear_faults();
@@ -122,8 +122,8 @@ TEST(TileStoreFault, FlippedBitsOnDiskAreNamed) {
   } catch (const Error& error) {
     EXPECT_EQ(error.fault(), Fault::data);
     EXPECT_THAT(error.what(),
-                AllOf(HasSubstr("tile 0 of state 1 tier=nvme is damaged on disk"), HasSubstr("/tiles-0000-"),
-                      HasSubstr("4096 bytes from offset"), HasSubstr("CRC-32C")));
+                AllOf(HasSubstr("tile 0 of moments 1 tier=nvme is damaged on disk"),
+                      HasSubstr("/tiles-0000-"), HasSubstr("4096 bytes from offset"), HasSubstr("CRC-32C")));
   }
   // Also in what a restart reads, at every tile: a bit of every slot is wrong.
   Rig other;

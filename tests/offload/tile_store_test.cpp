@@ -85,7 +85,7 @@ TEST(TileStore, ARestartFindsTheLastCommit) {
       store->commit(step);
       put(*store, values[0], 77);  // not committed
     }
-    options.existing = Existing::discard;
+    options.existing = ExistingFiles::discard;
     EXPECT_EQ(TileStore::open(files, options, values)->committed_step(), -1);
     EXPECT_EQ(remove_store_files(files, options.folders, options.run, 0), c.paths + 1);
   }
@@ -173,7 +173,7 @@ TEST(TileStore, BrokenContractsAreNamed) {
   const Value big = values[2].value;
   const auto span = memory.span();
   EXPECT_THAT(message_of([&] { store->read(big, 0, span.first(kTile)); }),
-              testing::HasSubstr("tile 0 of state 2 tier=nvme is read before it was written"));
+              testing::HasSubstr("tile 0 of moments 2 tier=nvme is read before it was written"));
   EXPECT_THAT(message_of([&] { store->write(big, 4096, span.first(kTile)); }),
               testing::HasSubstr("no range of tiles"));
   EXPECT_THAT(message_of([&] { store->write(big, 0, span.first(4096)); }),
@@ -185,13 +185,15 @@ TEST(TileStore, BrokenContractsAreNamed) {
   EXPECT_THAT(message_of([&] { store->write(nvme(ValueClass::dx, 1), 0, span.first(kTile)); }),
               testing::HasSubstr("dx 1 tier=nvme is not kept here"));
   EXPECT_THAT(message_of([&] { store->commit(0); }),
-              testing::HasSubstr("tile 0 of state 0 tier=nvme was never written"));
+              testing::HasSubstr("tile 0 of moments 0 tier=nvme was never written"));
   run_step(*store, values, 0);
   store->commit(3);
   EXPECT_THAT(message_of([&] { store->commit(3); }),
               testing::HasSubstr("commit of step 3 after that of step 3"));
   EXPECT_THAT(message_of([&] { put(*store, values[3], 1); }), testing::HasSubstr("is fixed and committed"));
   const auto ticket = store->write(big, 0, span.first(kTile));
+  EXPECT_THAT(message_of([&] { store->commit(4); }), testing::HasSubstr("not waited for"));
+  for (int version = 1; version < 20; ++version) put(*store, values[0], version);  // meanwhile it ends
   EXPECT_THAT(message_of([&] { store->commit(4); }), testing::HasSubstr("not waited for"));
   store->wait(ticket);
   EXPECT_THAT(message_of([&] { store->wait(ticket); }), testing::HasSubstr("no ticket"));

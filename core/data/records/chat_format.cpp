@@ -10,6 +10,7 @@
 
 #include "core/base/error.h"
 #include "core/base/hash.h"
+#include "core/base/suggest.h"
 
 namespace strata {
 namespace {
@@ -42,6 +43,9 @@ ChatTemplate open_template(const std::string& given, const std::string& tokenize
   if (!given.empty() && fs::is_regular_file(given)) return ChatTemplate(slurp(given), given);
   const bool has_folder = fs::exists(tokenizer);
   if (given.empty() && has_folder) return ChatTemplate::of_model(folder_of(tokenizer));
+  std::vector<std::string> names;
+  for (const Convention& row : kConventions) names.emplace_back(row.name);
+  const std::string near = nearest(given, names);
   throw Error(Fault::usage,
               {.what = given.empty() ? "the records are conversations and there is no chat template"
                                      : "there is no such chat template",
@@ -49,7 +53,7 @@ ChatTemplate open_template(const std::string& given, const std::string& tokenize
                .found = given.empty() ? fmt::format("the tokenizer \"{}\", which has no folder", tokenizer)
                                       : fmt::format("\"{}\"", given),
                .expected = "chatml, llama3, mistral, deepseek, the path of a template or of a model's folder",
-               .fix = "data.chat_template = \"chatml\""});
+               .fix = fmt::format("data.chat_template = \"{}\"", near.empty() ? "chatml" : near)});
 }
 
 // "eos_token": "</s>" or {"content": "</s>", ...}. That the file is JSON was seen when the tokenizer was

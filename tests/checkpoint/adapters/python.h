@@ -19,8 +19,9 @@ namespace strata {
 // Runs a script of tests/interop with `input`; nothing when its exit code is 77.
 class Python {
  public:
-  Python() {
-    if (const char* path = std::getenv("STRATA_INTEROP_PYTHON")) python_ = path;
+  // `variable` of the environment names the program.
+  explicit Python(const char* variable = "STRATA_INTEROP_PYTHON") {
+    if (const char* path = std::getenv(variable)) python_ = path;
   }
   bool there() const { return !python_.empty(); }
   std::optional<nlohmann::json> run(const std::string& script, const std::string& arguments,

@@ -13,10 +13,9 @@ namespace {
 // Types that every PyTorch since 2.3 has.
 std::vector<TensorSpec> tensors() {
   std::vector<TensorSpec> list;
-  for (const ElementType type :
-       {ElementType::f64, ElementType::f32, ElementType::f16, ElementType::bf16, ElementType::f8_e4m3,
-        ElementType::f8_e5m2, ElementType::i64, ElementType::i32, ElementType::i16, ElementType::i8,
-        ElementType::u8, ElementType::u16})
+  for (const ElementType type : {ElementType::f64, ElementType::f32, ElementType::f16, ElementType::bf16,
+                                 ElementType::f8_e4m3, ElementType::f8_e5m2, ElementType::i64,
+                                 ElementType::i32, ElementType::i16, ElementType::i8, ElementType::u8})
     list.push_back({.name = fmt::format("types.{}", name(type)), .type = type, .shape = {7, 3}});
   list.push_back({.name = "scalar", .shape = {}});
   list.push_back({.name = "empty", .shape = {0, 4}});
@@ -49,7 +48,8 @@ TEST(Interop, TorchReadsOurDistributedCheckpoint) {
       EXPECT_EQ(read[key]["shape"], std::vector<int64_t>(tensor.shape.begin(), tensor.shape.end()));
       EXPECT_EQ(read[key]["bytes"], hex(read_whole(source, t))) << way << " " << to_string(tensor);
     }
-    EXPECT_EQ(read["step"], 41);
+    // PyTorch 2.3 does not give a number of the outermost dict back.
+    if (std::string(way) == "save") EXPECT_EQ(read["step"], 41);
     EXPECT_EQ(read["optim.state.cube.step"]["bytes"], "00002442");  // 41 as a float
     EXPECT_EQ(read.size(), source.tensors().size() + 2);
   }

@@ -29,7 +29,8 @@ StorageFacts good_storage() {
           .direct = true,
           .engine = "io_uring",
           .write_gb_per_s = 2,
-          .read_gb_per_s = 3};
+          .read_gb_per_s = 3,
+          .mixed_gb_per_s = 1.5};
 }
 JobFacts good_job() {
   return {.mpi = "Open MPI v4.1.4",
@@ -112,6 +113,24 @@ TEST(JudgeTest, Memory) {
   expect_complaint(complaint(none), "shared memory", Verdict::fail);
 }
 
+// What the tier on drives would use, and how long 1B parameters take on it: 18 bytes each at 1.5 GB/s.
+TEST(JudgeTest, StreamedState) {
+  const auto found = [](const StorageFacts& facts) {
+    for (const Finding& finding : judge(facts))
+      if (finding.name == "streamed state") return finding.found;
+    return std::string("nothing");
+  };
+  EXPECT_THAT(found(good_storage()),
+              testing::AllOf(HasSubstr("by io_uring, past the page cache"), HasSubstr("1.50 GB/s"),
+                             HasSubstr("12 s a step for 1B parameters")));
+  StorageFacts network = good_storage();
+  network.volume->type = "nfs";
+  EXPECT_EQ(found(network), "not from here: nfs is not a local drive");
+  StorageFacts full = good_storage();
+  full.mixed_gb_per_s = 0;
+  EXPECT_EQ(found(full), "nothing");
+}
+
 TEST(JudgeTest, Storage) {
   StorageFacts missing{.path = "nowhere", .error = "No such file or directory"};
   expect_complaint(complaint(missing), "folder", Verdict::fail);
@@ -171,7 +190,7 @@ TEST(JudgeTest, TextAndJsonSayTheSame) {
   const Findings findings = judge(full);
   EXPECT_FALSE(healthy(findings));
   EXPECT_THAT(to_string(findings), HasSubstr("fail  space"));
-  EXPECT_THAT(to_string(findings), HasSubstr("5 checks: 4 pass, 0 warn, 1 fail"));
+  EXPECT_THAT(to_string(findings), HasSubstr("6 checks: 5 pass, 0 warn, 1 fail"));
   const auto json = nlohmann::json::parse(to_json(findings));
   EXPECT_EQ(json["healthy"], false);
   ASSERT_EQ(json["findings"].size(), findings.size());
