@@ -66,9 +66,10 @@ std::vector<Tensor> bind_state(const StateLayout& layout, int block, size_t para
   std::vector<Tensor> state;
   const ParameterPlace& place = layout.place(block, parameter);
   for (size_t slot = 0; slot < place.state.size(); ++slot)
-    state.push_back(Tensor::borrow(
-        at(class_of(layout.slots()[slot]) == ValueClass::master ? bytes.master : bytes.moments,
-           place.state[slot]), layout.slots()[slot].dtype,
+    state.push_back(
+        Tensor::borrow(at(class_of(layout.slots()[slot]) == ValueClass::master ? bytes.master : bytes.moments,
+                          place.state[slot]),
+                       layout.slots()[slot].dtype,
                        {layout.shard_elements(block, parameter, layout.partition().state_level())}, device));
   return state;
 }

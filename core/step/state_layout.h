@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Where the parts of every parameter lie inside the planned values of its block: weight and gradient on each
-// level of the partition, packed layouts, and each array of optimizer state (in its block's master or moments). A parameter's elements are
-// padded with zeros to equal shards; every value holds one shard of each of the block's parameters.
+// level of the partition, packed layouts, and each array of optimizer state (in its block's master or
+// moments). A parameter's elements are padded with zeros to equal shards; every value holds one shard of each
+// of the block's parameters.
 #pragma once
 
 #include <span>

@@ -71,7 +71,9 @@ StepRunner::~StepRunner() = default;
 ExecutorOptions StepRunner::with_order(ExecutorOptions options) {
   // What drives do is done when its handler returns, and begins when memory is ready.
   const auto of_drives = [](Lane lane) { return lane == Lane::disk_read || lane == Lane::disk_write; };
-  options.mark = [this, of_drives](Lane lane) { return of_drives(lane) ? Event() : stream_of(lane).record(); };
+  options.mark = [this, of_drives](Lane lane) {
+    return of_drives(lane) ? Event() : stream_of(lane).record();
+  };
   options.follow = [this, of_drives](Lane lane, const Event& event) {
     if (of_drives(lane))
       event.wait();
@@ -86,7 +88,6 @@ ExecutorOptions StepRunner::with_order(ExecutorOptions options) {
   return options;
 }
 
-
 // The sum that norm and update read: made once a step.
 std::byte* StepRunner::final_gradients(int block) const {
   const Value value{.cls = ValueClass::grad,
@@ -100,6 +101,7 @@ std::byte* StepRunner::final_gradients(int block) const {
 
 void StepRunner::bind_shards() {
   own_.resize(static_cast<size_t>(model_.num_blocks()));
+  was_put_back_.assign(static_cast<size_t>(model_.num_blocks()), false);
   for (int block = 0; block < model_.num_blocks(); ++block) is_away_.push_back(!values_away(block).empty());
   const StateLayout& layout = plan_.layout();
   const Partition& partition = layout.partition();
@@ -121,8 +123,7 @@ void StepRunner::bind_shards() {
       own.weight.push_back(held.slice(0, partition.shard(data_rank, state_level) % ways * count, count));
       own.gradient.push_back(trains ? gradient_shard(layout, block, i, state_level, device, gradients)
                                     : Tensor());
-      own.state.push_back(
-          trains ? bind_state(layout, block, i, device, state) : std::vector<Tensor>{});
+      own.state.push_back(trains ? bind_state(layout, block, i, device, state) : std::vector<Tensor>{});
     }
   }
 }

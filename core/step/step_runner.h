@@ -142,8 +142,10 @@ class StepRunner {
   Stream* device_to_host_;
   BackingStore* store_;
   BufferRef arena_;
-  BufferRef host_arena_;  // of Tier::host; null when nothing is there
+  BufferRef host_arena_;       // of Tier::host; null when nothing is there
   std::vector<char> is_away_;  // by block
+  mutable std::vector<char>
+      was_put_back_;  // by block; before that a store has nothing, which stands for zeros
   int64_t first_step_ = 0;
   // StepScalars, where host and device both reach them: for the program their place in the arena is one to
   // wait for.

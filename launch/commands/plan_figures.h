@@ -22,6 +22,7 @@ struct PipelineRankFigures {
   int64_t actions = 0;     // that run; frees do not
   MemoryReport memory;
   std::array<int64_t, kNumLinkLevels> received{};  // bytes of a step, by link
+  std::array<int64_t, kNumLanes> moved{};          // bytes of a step between tiers, by lane
 };
 
 struct PlanFigures {

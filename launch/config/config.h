@@ -128,9 +128,11 @@ struct ParallelConfig {
 };
 
 struct OffloadConfig {
-  Tier weights = Tier::device, master = Tier::device, moments = Tier::device;
-  double weights_kept = 0, master_kept = 0, moments_kept = 0;  // on the next faster tier, of the bytes
+  Tier weights = Tier::device, master = Tier::device, moments = Tier::device, activations = Tier::device;
+  // On the next faster tier, of the bytes.
+  double weights_kept = 0, master_kept = 0, moments_kept = 0, activations_kept = 0;
   int64_t prefetch = 2;
+  int64_t group = 1;                     // micro-batches; 0: all of a step
   std::string device_limit, host_limit;  // sizes; empty: none
   std::vector<std::string> paths;        // empty: the folder "offload" of run.out
   bool any_volume = false;

@@ -414,13 +414,25 @@ void execution_keys(KeyRows& rows) {
       .key("master", &OffloadConfig::master,
            home("Where masters live: what an optimizer keeps of the weights beyond their own bits."))
       .key("moments", &OffloadConfig::moments, home("Where the optimizer's moments live."))
+      .key("activations", &OffloadConfig::activations,
+           home("Where the inputs of layers wait from their forward to their backward pass."))
       .key("weights_kept", &OffloadConfig::weights_kept,
            kept("Share of the weights that stays on the next faster tier, in whole layers."))
       .key("master_kept", &OffloadConfig::master_kept, kept("The same of masters."))
       .key("moments_kept", &OffloadConfig::moments_kept, kept("The same of moments."))
+      .key("activations_kept", &OffloadConfig::activations_kept, kept("The same of activations."))
+      .key("group", &OffloadConfig::group,
+           {.doc =
+                "Micro-batches that pass a layer before the next layer works, so that its state moves once "
+                "for "
+                "all of them; 0: all of a step. Takes memory for as many activations. With a tied table and "
+                "run.mode = \"fast\" sums have another order where it is not 1.",
+            .unit = "micro-batches",
+            .range = count(0)})
       .key("prefetch", &OffloadConfig::prefetch,
-           {.doc = "State is loaded this many blocks before its use: more hides slower drives, and takes memory "
-                   "for as many blocks.",
+           {.doc =
+                "State is loaded this many blocks before its use: more hides slower drives, and takes memory "
+                "for as many blocks.",
             .unit = "blocks",
             .range = between(0, 1000),
             .effect = KeyEffect::execution})

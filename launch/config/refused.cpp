@@ -10,9 +10,8 @@ namespace {
 // A row leaves this table when its feature enters key_table.cpp.
 constexpr RefusedKey kRefused[] = {
     {"offload.gradients", "", "gradients stay on the device in this version", "remove it"},
-    {"offload.activations", "", "activations stay on the device in this version",
-     "remove it; parallel.recompute = \"full\" saves activation memory"},
-    {"offload.order", "", "micro-batches run one after another in this version", "remove it"},
+    {"offload.order", "", "it has another form here",
+     "offload.group = 0 for all micro-batches of a layer at once"},
     {"offload.update", "", "the device updates its state in this version", "remove it"},
     {"offload.slots", "", "a restart begins with the last checkpoint in this version", "remove it"},
     {"precision.recipe", "", "8-bit recipes are not available in this version", "remove it"},

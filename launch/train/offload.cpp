@@ -26,6 +26,7 @@ TierOptions tier_options(const OffloadConfig& c) {
   return {.weights = {c.weights, c.weights_kept},
           .master = {c.master, c.master_kept},
           .moments = {c.moments, c.moments_kept},
+          .activations = {c.activations, c.activations_kept},
           .prefetch = narrow<int>(c.prefetch)};
 }
 
@@ -34,6 +35,14 @@ std::array<int64_t, kNumTiers> tier_limits(const OffloadConfig& c) {
 }
 
 void check_offload(const Config& config) {
+  const ParallelConfig& p = config.parallel;
+  if (config.offload.group != 1 && p.pp * p.virtual_stages > 1)
+    throw Error(Fault::usage, {.what = "a pipeline has an order of its own for micro-batches",
+                               .where = "offload.group",
+                               .found = fmt::format("{} with {} pipeline stages", config.offload.group,
+                                                    p.pp * p.virtual_stages),
+                               .expected = "1 with a pipeline",
+                               .fix = "remove offload.group, or parallel.pp and parallel.virtual_stages"});
   if (!config.log.record.empty() && tier_options(config.offload).offloads())
     throw Error(Fault::usage,
                 {.what = "a record of every action needs the state where it can be read at any time",

@@ -23,6 +23,7 @@ void check_offload(const Config& config);
 
 // This rank's store, empty, in the folders of the configuration, which are made. Null when the plan keeps
 // nothing on nvme. Throws what TileStore::open throws. `files` must outlive it.
-std::unique_ptr<BackingStore> open_store(FileSystem& files, const Config& config, const StepPlan& plan, int rank);
+std::unique_ptr<BackingStore> open_store(FileSystem& files, const Config& config, const StepPlan& plan,
+                                         int rank);
 
 }  // namespace strata

@@ -8,8 +8,8 @@
 #include <sstream>
 
 #include "core/base/error.h"
-#include "launch/train/offload.h"
 #include "core/nn/embedding_block.h"
+#include "launch/train/offload.h"
 #include "parallel/schedules/schedule_table.h"
 
 namespace strata {
@@ -128,6 +128,7 @@ FittedJob fit_layout(const Config& config, int slots, int64_t vocab) {
 }
 
 PlaceOptions place_options(const Config& config, int ranks, int64_t vocab) {
+  check_offload(config);
   const ParallelConfig& p = config.parallel;
   const bool from_file = is_file(p.schedule);
   const LayoutQuestion question(config, ranks, vocab);
@@ -147,12 +148,12 @@ PlaceOptions place_options(const Config& config, int ranks, int64_t vocab) {
           .schedule = std::move(schedule),
           .order = config.run.mode == RunMode::ordered ? SumOrder::tree : SumOrder::ascending,
           .gather_ahead = size(p.gather_ahead),
-          .micro_batches = layout.micro_batches};
+          .micro_batches = layout.micro_batches,
+          .group = narrow<int>(config.offload.group)};
 }
 
 StepPlanOptions plan_options(const Config& config, const UpdateRule& rule, const RankPlace& place,
                              const Model& model, Device target) {
-  check_offload(config);
   return {.geometry = {.rows = config.batch.micro_batch,
                        .seq_len = place.local_seq_len(config.data.seq_len),
                        .micro_batches = place.options().micro_batches},
@@ -161,6 +162,7 @@ StepPlanOptions plan_options(const Config& config, const UpdateRule& rule, const
           .target = target,
           .rank = place.rank_options(model),
           .tiers = tier_options(config.offload),
+          .group = narrow<int>(config.offload.group),
           .limit = tier_limits(config.offload),
           .given = given_programs(config.run.program)};
 }

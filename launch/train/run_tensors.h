@@ -20,8 +20,8 @@ class RunTensors {
   // only weights are filled. Besides, memory of its device for one tensor's values at a time is used.
   RunTensors(const StepRunner& runner, const UpdateRule& rule, Stream& stream);
 
-  // This rank's state. What is not in the host's memory as it is saved, or is away, is put together there, in memory of
-  // this object, which must live until Saver::begin returns.
+  // This rank's state. What is not in the host's memory as it is saved, or is away, is put together there, in
+  // memory of this object, which must live until Saver::begin returns.
   std::vector<SaveItem> save_items();
   int64_t saved_bytes() const;
 
@@ -49,8 +49,8 @@ class RunTensors {
   Tensor in_host_memory(DType dtype, const Shape& shape);
   void export_values(const LogicalState& state, const Tensor& host);
   void take_values(const LogicalState& state, const Tensor& values);
-  // Before a block's tensors are touched: what is away comes where they point, and what was fetched before may
-  // go. As often as one likes.
+  // Before a block's tensors are touched: what is away comes where they point, and what was fetched before
+  // may go. As often as one likes.
   void fetch(int block);
 
   const StepRunner& runner_;

@@ -47,7 +47,8 @@ class Offload : public TinyRun {
   }
 };
 
-const std::vector<std::string> all_on_nvme{"offload.weights=nvme", "offload.master=nvme", "offload.moments=nvme"};
+const std::vector<std::string> all_on_nvme{"offload.weights=nvme", "offload.master=nvme",
+                                           "offload.moments=nvme"};
 
 TEST_F(Offload, TheTierChangesNoBit) {
   ASSERT_EQ(train(config("device", {"run.steps=50"})), 0);
@@ -68,9 +69,25 @@ TEST_F(Offload, TheTierChangesNoBit) {
   EXPECT_TRUE(std::filesystem::exists(out("away2") / "offload"));
 }
 
+TEST_F(Offload, ActivationsAndGroupsChangeNoBit) {
+  const auto with = [](std::vector<std::string> more) {
+    for (const char* common : {"run.steps=30", "run.mode=ordered", "parallel.recompute=full"})
+      more.emplace_back(common);
+    return more;
+  };
+  ASSERT_EQ(train(config("device", with({}))), 0);
+  ASSERT_EQ(train(offloaded("host", with({"offload.activations=host", "offload.group=2"}))), 0);
+  ASSERT_EQ(train(offloaded("all", with({"offload.activations=nvme", "offload.group=0",
+                                         "offload.weights=nvme", "offload.moments=nvme"}))),
+            0);
+  for (const char* away : {"host", "all"}) {
+    EXPECT_EQ(losses(away), losses("device")) << away;
+    EXPECT_EQ(tensors(away, 30), tensors("device", 30)) << away;
+  }
+}
+
 // A checkpoint of one choice goes on under another.
 TEST_F(Offload, ARunGoesOnWithItsStateElsewhere) {
-  const std::vector<std::string> steady{"schedule.type=constant", "run.steps=50"};
   ASSERT_EQ(train(config("device", {"schedule.type=constant", "run.steps=50"})), 0);
   ASSERT_EQ(train(config("moved", {"schedule.type=constant", "run.steps=20"})), 0);
   ASSERT_EQ(train(offloaded("moved", {"schedule.type=constant", "run.steps=40", "offload.weights=nvme",
@@ -105,16 +122,26 @@ TEST_F(Offload, AKilledRunGoesOn) {
 }
 
 TEST_F(Offload, WhatDoesNotGoIsSaid) {
-  EXPECT_THAT(error_of([&] { train(offloaded("a", {"offload.moments=host", "log.record=r.bin"})); }),
+  EXPECT_THAT(error_of([&] {
+                train(offloaded("a", {"offload.moments=host", "log.record=r.bin"}));
+              }),
               HasSubstr("a record of every action needs the state where it can be read"));
   EXPECT_THAT(error_of([&] { train(offloaded("b", {"offload.device_limit=many"})); }),
               HasSubstr("this is not an amount of memory"));
-  EXPECT_THAT(error_of([&] { train(offloaded("c", {"offload.moments=nvme", "offload.device_limit=64KiB"})); }),
+  EXPECT_THAT(error_of([&] {
+                train(offloaded("c", {"offload.moments=nvme", "offload.device_limit=64KiB"}));
+              }),
               HasSubstr("the step does not fit into memory"));
-  EXPECT_THAT(error_of([&] { train(offloaded("d", {"offload.master=host", "offload.host_limit=4KiB"})); }),
+  EXPECT_THAT(error_of([&] {
+                train(offloaded("d", {"offload.master=host", "offload.host_limit=4KiB"}));
+              }),
               HasSubstr("tier host has 4096 bytes"));
   EXPECT_THAT(error_of([&] { config("e", {"offload.gradients=nvme"}); }),
               HasSubstr("gradients stay on the device"));
+  EXPECT_THAT(error_of([&] {
+                train(offloaded("f", {"offload.group=2", "parallel.virtual_stages=2"}));
+              }),
+              HasSubstr("a pipeline has an order of its own"));
 }
 
 }  // namespace

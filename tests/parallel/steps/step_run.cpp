@@ -95,6 +95,7 @@ class RankRun {
                        .recompute = layout.recompute,
                        .rank = place_.rank_options(model_),
                        .tiers = layout.tiers,
+                       .group = layout.group,
                        .given = layout.given}),
         store_(open_store(world.rank())),
         pool_(layout.threads),
@@ -102,9 +103,10 @@ class RankRun {
         alone_(1),
         communication_(alone_),
         allocator_(make_cpu_allocator()),
-        runner_(plan_, {stream_, &communication_}, *allocator_, [this](StepScalars& sums) { clip(sums); },
-                {.max_delay_us = layout.max_delay_us, .delay_seed = static_cast<uint64_t>(world.rank())},
-                store_.get()) {}
+        runner_(
+            plan_, {stream_, &communication_}, *allocator_, [this](StepScalars& sums) { clip(sums); },
+            {.max_delay_us = layout.max_delay_us, .delay_seed = static_cast<uint64_t>(world.rank())},
+            store_.get()) {}
 
   void run() {
     runner_.initialize(1234);
@@ -170,7 +172,8 @@ class RankRun {
     int fetched = -1;
     for (const LogicalState& state : runner_.logical_states()) {
       // In the middle of a step gradients are where they are, and nothing may be brought over them.
-      if (!gradients && state.block != fetched && runner_.is_away(state.block)) runner_.fetch(fetched = state.block);
+      if (!gradients && state.block != fetched && runner_.is_away(state.block))
+        runner_.fetch(fetched = state.block);
       if (state.speaks && (!gradients || state.gradient))
         put(tensors, state, gradients ? state.gradient : state.weight);
     }
@@ -180,7 +183,9 @@ class RankRun {
     const std::vector<StoredValue> values = plan_.stored_values();
     if (values.empty()) return nullptr;
     files_.make_directory("/drive");
-    return TileStore::open(files_, {.folders = {"/drive"}, .run = "steps", .rank = rank, .tile_bytes = 2 * kStoreAlignment}, values);
+    return TileStore::open(
+        files_, {.folders = {"/drive"}, .run = "steps", .rank = rank, .tile_bytes = 2 * kStoreAlignment},
+        values);
   }
 
   const StepRun& run_;
@@ -227,6 +232,7 @@ std::string to_string(const StepLayout& layout) {
     parts.push_back(fmt::format("{} ahead", layout.gather_ahead));
   if (layout.recompute) parts.emplace_back("recompute");
   if (layout.tree) parts.emplace_back("ordered");
+  if (layout.group != 1) parts.push_back(fmt::format("groups of {}", layout.group));
   return parts.empty() ? "one rank" : fmt::format("{}", fmt::join(parts, ", "));
 }
 
@@ -268,7 +274,8 @@ PlaceOptions place_options(const StepRun& run, const StepLayout& layout) {
                   : make_schedule(layout.schedule, {layout.mesh.pp, layout.virtual_stages, micro_batches}),
           .order = layout.tree ? SumOrder::tree : SumOrder::ascending,
           .gather_ahead = layout.gather_ahead,
-          .micro_batches = micro_batches};
+          .micro_batches = micro_batches,
+          .group = layout.group};
 }
 
 StepOutcome run_steps(const StepRun& run, const StepLayout& layout, const Alteration& alteration) {

@@ -29,6 +29,7 @@ struct StepLayout {
   int threads = 1;           // of each rank
   Topology topology;
   std::vector<Program> given;  // run instead of the generated programs
+  int group = 1;               // micro-batches that pass a block before the next
   TierOptions tiers = {};      // every rank's values on nvme lie on a store of its own, in memory
 
   int ranks() const { return mesh.pp * mesh.dp * mesh.cp * mesh.tp; }
