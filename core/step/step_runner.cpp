@@ -205,7 +205,8 @@ void StepRunner::weights_changed() {
     const BlockInfo& info = plan_.evaluate().program.blocks[static_cast<size_t>(block)];
     if (!info.holds_weights()) continue;
     if (info.state_level > info.weight_level)
-      plan_.exchange()->spread(stream_, block, home(ValueClass::weight, block, info.weight_level));
+      plan_.exchange()->spread(stream_, block, home(ValueClass::weight, block, info.weight_level),
+                               StateExchange::Spread::all);
     if (info.packed && info.weight_level == 0) pack_block(weights(block), block, Packed::all);
   }
   stream_.synchronize();
