@@ -82,6 +82,21 @@ void Model::freeze_base() {
   });
 }
 
+void Model::keep_in_blocks(WeightFormat format) {
+  if (format == WeightFormat::none) return;
+  for (auto& block : blocks)
+    for (Parameter& parameter : block->parameters()) {
+      if (parameter.trainable || parameter.role != Role::linear || !parameter.multiplied) continue;
+      if (parameter.shape[1] % kBlockElements != 0)
+        throw Error(Fault::usage,
+                    {.what = fmt::format("'{}' cannot be kept as {}", parameter.name, strata::name(format)),
+                     .found = fmt::format("rows of {} elements on a rank", parameter.shape[1]),
+                     .expected = fmt::format("whole blocks of {}", kBlockElements),
+                     .fix = "adapter.base_weights = \"compute\", or another parallel.tp"});
+      parameter.format = format;
+    }
+}
+
 namespace {
 
 template <typename Counts>

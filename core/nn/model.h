@@ -55,6 +55,9 @@ struct Model {
   int64_t train_only(std::span<const std::string> patterns);
   // Freezes all but the adapters.
   void freeze_base();
+  // Frozen matrices of the blocks between embedding and head are kept in blocks. Throws Error(usage) for one
+  // whose rows, here, are not whole blocks.
+  void keep_in_blocks(WeightFormat format);
 
   // Of the logical tensors: padding and the second use of a tied table are not counted.
   int64_t num_parameters() const;

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "core/format/weight_format.h"
 #include "core/tensor/placement.h"
 #include "core/tensor/rect.h"
 
@@ -37,6 +38,8 @@ struct Parameter {
   // Right operand of matrix products: the step keeps it packed (LinearOp::pack).
   bool multiplied = false;
   bool trainable = true;
+  // Of the values of a frozen matrix: in blocks along its rows, decoded before every product. Never packed.
+  WeightFormat format = WeightFormat::none;
   // Over the tensor axis. A value is replicated or sharded; a partial gradient is an addend that the step
   // must sum.
   AxisPlacement value = {};

@@ -6,6 +6,7 @@
 
 #include "core/ops/activation.h"
 #include "core/ops/attention.h"
+#include "core/ops/decode_blocks.h"
 #include "core/ops/elementwise.h"
 #include "core/ops/embedding.h"
 #include "core/ops/loss.h"
@@ -48,6 +49,7 @@ struct OpTable {
   void (*fill)(Stream&, const Tensor&, float);
   void (*add)(Stream&, const Tensor&, const Tensor&, const Tensor&);
   void (*scale)(Stream&, const Tensor&, float);
+  void (*decode_blocks)(Stream&, const DecodeBlocks&);
   void (*fill_normal)(Stream&, const Tensor&, const RandomKey&, uint64_t, float);
 };
 
@@ -86,6 +88,6 @@ const ScratchTable* cuda_scratch_table();
   .embedding_backward = device::embedding_backward, .column_sum = device::column_sum,                   \
   .sum_of_squares = device::sum_of_squares, .sum_losses = device::sum_losses, .copy = device::copy,     \
   .stochastic_round = device::stochastic_round, .fill = device::fill, .add = device::add,               \
-  .scale = device::scale, .fill_normal = device::fill_normal
+  .scale = device::scale, .decode_blocks = device::decode_blocks, .fill_normal = device::fill_normal
 
 }  // namespace strata

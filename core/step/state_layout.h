@@ -17,11 +17,12 @@ namespace strata {
 
 // Byte offsets inside the block's values.
 struct ParameterPlace {
-  int64_t elements = 0;         // padded
-  std::vector<int64_t> weight;  // by level
-  std::vector<int64_t> grad;    // by level; empty: frozen
-  int64_t packed = -1;          // -1: not multiplied
-  std::vector<int64_t> state;   // by slot, on the state's level: in the slot's class of values
+  int64_t elements = 0;                      // padded
+  WeightFormat format = WeightFormat::none;  // of the weight
+  std::vector<int64_t> weight;               // by level
+  std::vector<int64_t> grad;                 // by level; empty: frozen
+  int64_t packed = -1;                       // -1: not multiplied, or in blocks
+  std::vector<int64_t> state;                // by slot, on the state's level: in the slot's class of values
 };
 
 // Which of a block's values an array of state is a part of: what refines the weight is its master.

@@ -136,6 +136,8 @@ void StepRunner::initialize(uint64_t seed) {
     const OwnShard& own = own_[static_cast<size_t>(block)];
     const auto parameters = model_.parameters(block);
     for (size_t i = 0; i < own.weight.size(); ++i) {
+      // What is kept in blocks is always somebody's model, and loaded.
+      if (layout.place(block, i).format != WeightFormat::none) continue;
       const Tensor padded =
           make_tensor(allocator_, DType::f32, {layout.place(block, i).elements}, "initial values");
       fill_initial(stream_, parameters[i],
@@ -177,7 +179,8 @@ std::vector<LogicalState> StepRunner::logical_states() const {
     const OwnShard& own = own_[static_cast<size_t>(block)];
     const auto parameters = model_.parameters(block);
     for (size_t i = 0; i < own.weight.size(); ++i) {
-      const int64_t count = own.weight[i].numel(),
+      const WeightFormat format = plan_.layout().place(block, i).format;
+      const int64_t count = plan_.layout().shard_elements(block, i, partition.state_level()),
                     first = partition.shard(data_rank, partition.state_level()) * count;
       const int64_t width = parameters[i].shape.numel() / std::max<int64_t>(parameters[i].shape[0], 1);
       for (const LogicalTensor& piece : parameters[i].pieces) {
@@ -188,14 +191,21 @@ std::vector<LogicalState> StepRunner::logical_states() const {
           const auto elements = [&](const Tensor& shard) {
             return shard.slice(0, begin + part.begin - first, part.rect.numel()).view(part.rect.extent);
           };
-          LogicalState& state = states.emplace_back(LogicalState{.name = piece.name,
-                                                                 .shape = piece.shape,
-                                                                 .held = part.rect,
-                                                                 .init = piece.init,
-                                                                 .role = parameters[i].role,
-                                                                 .speaks = speaks(block, i),
-                                                                 .weight = elements(own.weight[i]),
-                                                                 .block = block});
+          // Rows, and so the parts of them that shards hold, are whole blocks.
+          const auto blocks = [&](const Tensor& shard) {
+            const int64_t before = encoded_bytes(format, begin + part.begin - first);
+            return shard.slice(0, before, encoded_bytes(format, part.rect.numel()));
+          };
+          LogicalState& state = states.emplace_back(LogicalState{
+              .name = piece.name,
+              .shape = piece.shape,
+              .held = part.rect,
+              .init = piece.init,
+              .role = parameters[i].role,
+              .speaks = speaks(block, i),
+              .weight = format == WeightFormat::none ? elements(own.weight[i]) : blocks(own.weight[i]),
+              .format = format,
+              .block = block});
           if (own.gradient[i]) state.gradient = elements(own.gradient[i]);
           for (const Tensor& slot : own.state[i]) state.state.push_back(elements(slot));
         }
@@ -218,7 +228,7 @@ void StepRunner::weights_changed() {
     if (!info.holds_weights()) continue;
     if (info.state_level > info.weight_level) {
       if (is_away(block)) fetch(block);
-      plan_.exchange()->spread(stream_, block, place(ValueClass::weight, block));
+      plan_.exchange()->spread(stream_, block, place(ValueClass::weight, block), StateExchange::Spread::all);
       if (is_away(block)) put_back(block);
     }
     if (info.keeps_packed()) pack_block(weights(block), block, Packed::all);

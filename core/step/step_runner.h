@@ -31,8 +31,9 @@ struct LogicalState {
   Init init;
   Role role = Role::linear;
   bool speaks = true;  // false: another rank (or the twin of a tied table) holds the same
-  Tensor weight;       // as the model computes with it
-  Tensor gradient;     // f32; absent when frozen or without a rule. Holds it only while the clip rule runs
+  Tensor weight;       // as the model computes with it; u8 [bytes] of one that is kept in blocks
+  WeightFormat format = WeightFormat::none;
+  Tensor gradient;  // f32; absent when frozen or without a rule. Holds it only while the clip rule runs
   std::vector<Tensor> state;  // in the order of the rule's slots; empty without a rule
   int block = 0;              // it belongs to
 };

@@ -27,6 +27,7 @@ enum class UpdateTiming { sync };
 enum class Recompute { none, full };
 enum class NanAction { stop, skip };
 enum class AdapterType { none, lora };
+enum class BaseWeights { compute, int8, nf4 };
 
 struct RunConfig {
   std::string name = "run";
@@ -71,6 +72,7 @@ struct AdapterConfig {
   double alpha = 32;
   bool rank_stabilized = false;
   std::vector<std::string> target = {"all-linear"};
+  BaseWeights base_weights = BaseWeights::compute;
 };
 
 struct DataConfig {

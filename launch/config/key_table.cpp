@@ -198,7 +198,15 @@ void adapter_keys(KeyRows& rows) {
            {.doc = "Linear layers that get adapters: all-linear (the head is not among them), names such as "
                    "attention.query, mlp.* or those of transformers (q_proj); * stands for any characters.",
             .only_when = lora,
-            .aliases = {"target_modules", "lora_target_modules", "targets", "lora_target"}});
+            .aliases = {"target_modules", "lora_target_modules", "targets", "lora_target"}})
+      .key("base_weights", &AdapterConfig::base_weights,
+           {.doc = "How the frozen matrices of the model's layers are kept: as they compute, or in blocks of "
+                   "64 with a "
+                   "factor each, 8 bits (int8) or 4 (nf4, QLoRA; Dettmers et al. 2023), decoded before every "
+                   "product.",
+            .choices = {"compute", "int8", "nf4"},
+            .only_when = lora,
+            .aliases = {"quantization_bit", "quantize", "bnb_4bit_quant_type"}});
 }
 
 void data_keys(KeyRows& rows) {

@@ -75,7 +75,11 @@ void check_lora_targets(const Model& model) {
 
 void choose_trained(const Config& config, Model& model) {
   check_lora_targets(model);
-  if (model.spec.lora.rank > 0) model.freeze_base();
+  if (model.spec.lora.rank > 0) {
+    model.freeze_base();
+    constexpr WeightFormat kFormats[] = {WeightFormat::none, WeightFormat::int8, WeightFormat::nf4};
+    model.keep_in_blocks(kFormats[static_cast<size_t>(config.adapter.base_weights)]);
+  }
   if (!config.optimizer.trainable.empty()) model.train_only(config.optimizer.trainable);
   model.freeze(config.optimizer.frozen);
   bool trains = false;

@@ -73,7 +73,7 @@ std::vector<RunTensors::Part> RunTensors::parts(Wanted wanted) const {
     const bool adapter = state.role == Role::adapter;
     if (wanted == Wanted::everything ? adapters_ && !adapter : adapter != (wanted == Wanted::adapters))
       continue;
-    const bool apart = keeps_values_apart(state);
+    const bool apart = keeps_values_apart(state) || state.format != WeightFormat::none;
     parts.push_back({&state,
                      spec_of(state, "param", apart ? ElementType::f32 : element_type(state.weight.dtype())),
                      apart ? Tensor() : state.weight});
@@ -190,6 +190,13 @@ RestoreReport RunTensors::restore(const TensorSource& source, Peers& peers, Work
 // The rule makes weight and masters of the values as it did at the start of training; it also clears the
 // moments, which were loaded: those it gets elsewhere.
 void RunTensors::take_values(const LogicalState& state, const Tensor& values) {
+  if (state.format != WeightFormat::none) {
+    std::vector<std::byte> blocks(static_cast<size_t>(state.weight.numel()));
+    encode_blocks(state.format, values.data<const float>(), values.numel(), blocks.data());
+    transfer(stream_, Tensor::borrow(blocks.data(), DType::u8, state.weight.shape()), state.weight);
+    stream_.synchronize();  // `blocks` go
+    return;
+  }
   const Shape elements{state.weight.numel()};
   Tensor here = flat(values);
   if (!on_the_host(state.weight)) {

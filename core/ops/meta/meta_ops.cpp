@@ -142,6 +142,7 @@ void fill(Stream& stream, const Tensor& x, float) { count_bytes(stream, {x}); }
 void add(Stream& stream, const Tensor& a, const Tensor& b, const Tensor& out) {
   count_bytes(stream, {a, b, out});
 }
+void decode_blocks(Stream& stream, const DecodeBlocks& args) { count_bytes(stream, {args.blocks, args.out}); }
 void scale(Stream& stream, const Tensor& x, float) { count_bytes(stream, {x, x}); }
 void fill_normal(Stream& stream, const Tensor& x, const RandomKey&, uint64_t, float) {
   count_bytes(stream, {x});

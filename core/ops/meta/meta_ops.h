@@ -35,6 +35,7 @@ void stochastic_round(Stream&, const Tensor& from, const Tensor& to, const Rando
 void fill(Stream&, const Tensor&, float);
 void add(Stream&, const Tensor&, const Tensor&, const Tensor&);
 void scale(Stream&, const Tensor&, float);
+void decode_blocks(Stream&, const DecodeBlocks&);
 void fill_normal(Stream&, const Tensor&, const RandomKey&, uint64_t first_index, float std);
 
 // (query, key) pairs that see each other, one head, over all segments.

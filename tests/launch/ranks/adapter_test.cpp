@@ -59,7 +59,7 @@ TEST_F(Adapters, EveryLayoutGoesOnWithThem) {
   EXPECT_NEAR(losses("two")[1], losses("one")[1], 1e-5 * losses("one")[1]);
   ASSERT_EQ(train("run.out=straight run.steps=4").code, 0) << read(".err");
   const char* const layouts[] = {"parallel.tp=2 parallel.sequence_parallel=true", "parallel.partition=zero3",
-                                 "parallel.pp=2"};
+                                 "parallel.partition=zero1", "parallel.partition=1/2/2", "parallel.pp=2"};
   for (const std::string layout : layouts) {
     std::filesystem::remove_all(folder_ / "again");
     std::filesystem::copy(folder_ / "one", folder_ / "again", std::filesystem::copy_options::recursive);
@@ -120,6 +120,49 @@ TEST_F(Adapters, WhatDoesNotFitIsRefused) {
   refused(run(0, "sample tuned --prompt verse"), 4, "not the one that the adapters were trained beside");
   refused(train("run.out=tuned run.steps=2"), 4, "not the one that the adapters were trained beside");
   EXPECT_EQ(run(0, "merge tuned out --base gone").code, 0) << read(".err");
+}
+
+// The frozen model in blocks of 8 or 4 bits: about the same model, smaller, on every layout.
+TEST_F(Adapters, BesideAModelInBlocks) {
+  ASSERT_EQ(run(0, "train job.toml run.out=wide model.hidden=128 model.ffn=128 model.kv_heads=2").code, 0)
+      << read(".err");
+  ASSERT_EQ(run(0, "init --from wide --data text.txt --lora -o wide.toml").code, 0) << read(".err");
+  const auto wide = [&](const std::string& keys, int ranks = 0) {
+    const JobOutcome outcome = run(ranks, "train wide.toml" + std::string(kBrief) + keys);
+    EXPECT_EQ(outcome.code, 0) << keys << outcome.err;
+  };
+  const auto weight_bytes = [&](const std::string& keys) {
+    const JobOutcome plan = run(0, "plan wide.toml --json" + std::string(kBrief) + keys);
+    EXPECT_EQ(plan.code, 0) << plan.err;
+    return nlohmann::json::parse(plan.out)
+        .at("pipeline")[0]
+        .at("memory")
+        .at("device")
+        .at("at_peak")
+        .at("weight")
+        .get<double>();
+  };
+  wide("run.out=plain run.steps=4");
+  const double plain = losses("plain")[0];
+  for (const auto& [format, near] : {std::pair("int8", 2e-3), std::pair("nf4", 3e-2)}) {
+    const std::string keys = std::string(" run.steps=4 adapter.base_weights=") + format;
+    const std::string one = std::string("one_") + format;
+    wide("run.out=" + one + keys);
+    const std::vector<double> want = losses(one);
+    EXPECT_NEAR(want[0], plain, near * plain) << format;
+    EXPECT_NE(want[0], plain);
+    EXPECT_LT(want[3], want[0]);
+    EXPECT_LT(weight_bytes(keys), 0.45 * weight_bytes("")) << format;
+    for (const std::string layout :
+         {"parallel.tp=2", "parallel.partition=zero3", "parallel.partition=zero1", "parallel.pp=2"}) {
+      std::filesystem::remove_all(folder_ / "many");
+      wide("run.out=many " + layout + keys, 2);
+      const std::vector<double> got = losses("many");
+      for (size_t step = 0; step < 4; ++step) EXPECT_NEAR(got[step], want[step], 2e-5 * want[step]) << layout;
+    }
+    EXPECT_EQ(run(0, "sample " + one + " --prompt 'verse 1' --tokens 4").code, 0) << read(".err");
+    EXPECT_EQ(run(0, "merge " + one + " merged_" + format).code, 0) << read(".err");
+  }
 }
 
 }  // namespace

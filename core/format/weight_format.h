@@ -11,20 +11,20 @@
 
 namespace strata {
 
-enum class BlockFormat : uint8_t { none, int8, nf4 };  // none: plain elements
+enum class WeightFormat : uint8_t { none, int8, nf4 };  // none: plain elements
 
 inline constexpr int64_t kBlockElements = 64;
 
-std::string_view name(BlockFormat format);
-int64_t block_bytes(BlockFormat format);  // of one block
+std::string_view name(WeightFormat format);
+int64_t block_bytes(WeightFormat format);  // of one block
 // `elements` is a multiple of kBlockElements.
-inline int64_t encoded_bytes(BlockFormat format, int64_t elements) {
+inline int64_t encoded_bytes(WeightFormat format, int64_t elements) {
   return div_exact(elements, kBlockElements) * block_bytes(format);
 }
 
 // Both of `elements` elements that begin with a block. Encoding throws Error(numeric) for a value that is not
 // finite.
-void encode_blocks(BlockFormat format, const float* values, int64_t elements, std::byte* blocks);
-void decode_blocks(BlockFormat format, const std::byte* blocks, int64_t elements, float* values);
+void encode_blocks(WeightFormat format, const float* values, int64_t elements, std::byte* blocks);
+void decode_blocks(WeightFormat format, const std::byte* blocks, int64_t elements, float* values);
 
 }  // namespace strata

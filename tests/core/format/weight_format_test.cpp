@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Block formats: the table of NF4 from the normal distribution itself, what encoding may be off by, and what
 // is exact.
-#include "core/format/block_format.h"
+#include "core/format/weight_format.h"
 
 #include <gtest/gtest.h>
 
@@ -40,7 +40,7 @@ TEST(Nf4, TableIsOfTheNormalDistribution) {
     EXPECT_NEAR(nf4::value(c), table[static_cast<size_t>(c)] / table.back(), 1e-6) << c;
 }
 
-std::vector<float> decoded(BlockFormat format, const std::vector<float>& values) {
+std::vector<float> decoded(WeightFormat format, const std::vector<float>& values) {
   const auto count = static_cast<int64_t>(values.size());
   std::vector<std::byte> blocks(static_cast<size_t>(encoded_bytes(format, count)));
   std::vector<float> back(values.size());
@@ -57,14 +57,14 @@ std::vector<float> random_values(int64_t count) {
   return values;
 }
 
-TEST(BlockFormat, Sizes) {
-  EXPECT_EQ(encoded_bytes(BlockFormat::nf4, 128), 2 * (4 + 32));
-  EXPECT_EQ(encoded_bytes(BlockFormat::int8, 128), 2 * (4 + 64));
+TEST(WeightFormat, Sizes) {
+  EXPECT_EQ(encoded_bytes(WeightFormat::nf4, 128), 2 * (4 + 32));
+  EXPECT_EQ(encoded_bytes(WeightFormat::int8, 128), 2 * (4 + 64));
 }
 
 // The value decoded is that of the table, times the factor, that is nearest: found by looking at all.
-TEST(BlockFormat, Nf4RoundsToNearest) {
-  const std::vector<float> values = random_values(64 * 40), back = decoded(BlockFormat::nf4, values);
+TEST(WeightFormat, Nf4RoundsToNearest) {
+  const std::vector<float> values = random_values(64 * 40), back = decoded(WeightFormat::nf4, values);
   for (size_t block = 0; block < values.size(); block += 64) {
     double largest = 0;
     for (size_t i = block; i < block + 64; ++i)
@@ -73,13 +73,15 @@ TEST(BlockFormat, Nf4RoundsToNearest) {
       double nearest = INFINITY;
       for (int c = 0; c < 16; ++c) nearest = std::min(nearest, std::abs(nf4::value(c) * largest - values[i]));
       EXPECT_NEAR(std::abs(static_cast<double>(back[i]) - values[i]), nearest, 1e-6 * largest);
-      if (std::abs(values[i]) == largest) EXPECT_EQ(back[i], values[i]);
+      if (std::abs(values[i]) == largest) {
+        EXPECT_EQ(back[i], values[i]);
+      }
     }
   }
 }
 
-TEST(BlockFormat, Int8IsOffByHalfAFactorAtMost) {
-  const std::vector<float> values = random_values(64 * 40), back = decoded(BlockFormat::int8, values);
+TEST(WeightFormat, Int8IsOffByHalfAFactorAtMost) {
+  const std::vector<float> values = random_values(64 * 40), back = decoded(WeightFormat::int8, values);
   double squares = 0;
   for (size_t block = 0; block < values.size(); block += 64) {
     float largest = 0;
@@ -92,8 +94,8 @@ TEST(BlockFormat, Int8IsOffByHalfAFactorAtMost) {
   EXPECT_GT(squares, 0);
 }
 
-TEST(BlockFormat, ZerosAndFactorsOfOtherBlocks) {
-  for (const BlockFormat format : {BlockFormat::int8, BlockFormat::nf4}) {
+TEST(WeightFormat, ZerosAndFactorsOfOtherBlocks) {
+  for (const WeightFormat format : {WeightFormat::int8, WeightFormat::nf4}) {
     std::vector<float> values(128, 0.0f);
     values[3] = -1000;
     values[64] = 1e-30f;

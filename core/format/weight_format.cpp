@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "core/format/block_format.h"
+#include "core/format/weight_format.h"
 
 #include <algorithm>
 #include <cmath>
@@ -42,41 +42,41 @@ void encode_int8(const float* values, uint8_t* codes, float factor) {
 
 }  // namespace
 
-std::string_view name(BlockFormat format) {
+std::string_view name(WeightFormat format) {
   switch (format) {
-    case BlockFormat::none:
+    case WeightFormat::none:
       return "compute";
-    case BlockFormat::int8:
+    case WeightFormat::int8:
       return "int8";
-    case BlockFormat::nf4:
+    case WeightFormat::nf4:
       return "nf4";
   }
   return "";
 }
 
-int64_t block_bytes(BlockFormat format) {
-  check(format != BlockFormat::none, "[block_format] plain elements have no blocks");
-  return kFactorBytes + (format == BlockFormat::nf4 ? nf4::kCodeBytes : int8_blocks::kCodeBytes);
+int64_t block_bytes(WeightFormat format) {
+  check(format != WeightFormat::none, "[weight_format] plain elements have no blocks");
+  return kFactorBytes + (format == WeightFormat::nf4 ? nf4::kCodeBytes : int8_blocks::kCodeBytes);
 }
 
-void encode_blocks(BlockFormat format, const float* values, int64_t elements, std::byte* blocks) {
+void encode_blocks(WeightFormat format, const float* values, int64_t elements, std::byte* blocks) {
   const int64_t step = block_bytes(format), count = div_exact(elements, kBlockElements);
   for (int64_t b = 0; b < count; ++b, values += kBlockElements, blocks += step) {
     const float largest = largest_magnitude(values);
-    const float factor = format == BlockFormat::nf4 ? largest : largest / 127;
+    const float factor = format == WeightFormat::nf4 ? largest : largest / 127;
     std::memcpy(blocks, &factor, sizeof(factor));
     auto* const codes = reinterpret_cast<uint8_t*>(blocks + kFactorBytes);
-    format == BlockFormat::nf4 ? encode_nf4(values, codes, largest) : encode_int8(values, codes, factor);
+    format == WeightFormat::nf4 ? encode_nf4(values, codes, largest) : encode_int8(values, codes, factor);
   }
 }
 
-void decode_blocks(BlockFormat format, const std::byte* blocks, int64_t elements, float* values) {
+void decode_blocks(WeightFormat format, const std::byte* blocks, int64_t elements, float* values) {
   const int64_t step = block_bytes(format), count = div_exact(elements, kBlockElements);
   for (int64_t b = 0; b < count; ++b, values += kBlockElements, blocks += step) {
     float factor = 0;
     std::memcpy(&factor, blocks, sizeof(factor));
     const auto* const codes = reinterpret_cast<const uint8_t*>(blocks + kFactorBytes);
-    if (format == BlockFormat::nf4)
+    if (format == WeightFormat::nf4)
       for (int i = 0; i < kBlockElements; ++i) values[i] = nf4::decode(codes, i, factor);
     else
       for (int i = 0; i < kBlockElements; ++i) values[i] = int8_blocks::decode(codes, i, factor);
