@@ -130,7 +130,9 @@ std::unique_ptr<TensorSink> make_sink(FileSystem& files, const ConversionPlan& p
       return std::make_unique<StrataSink>(
           files, arguments.target,
           StrataSink::Options{.step = plan.source->metadata().value("step", int64_t{0}),
-                              .piece_bytes = piece});
+                              .piece_bytes = piece,
+                              .keep_partial = true,
+                              .identity = identity_of(arguments.source)});
     case TargetFormat::dcp:
       return resumable<DcpSink>(files, arguments, piece);
     case TargetFormat::universal:
@@ -251,8 +253,7 @@ Run add_convert(CLI::App& app) {
   app.add_option("--threads", arguments->threads, "0: one a core")->check(CLI::Range(0, 1024));
   app.add_flag("--dry-run", arguments->dry_run, "say what would be written, tensor by tensor, and stop");
   app.footer(
-      "A conversion to another format than ours that was cut off goes on when it is started "
-      "again.\n\nExamples:\n"
+      "A conversion that was cut off goes on when it is started again.\n\nExamples:\n"
       "  strata convert models/smollm2 smollm2\n  strata convert runs/tiny tiny-hf --dtype bf16");
   return [=] { return convert(*arguments); };
 }
