@@ -228,7 +228,8 @@ Run add_convert(CLI::App& app) {
   const auto arguments = std::make_shared<ConvertArguments>();
   app.add_option("SRC", arguments->source,
                  "a model of Hugging Face (folder with config.json and *.safetensors), a file of "
-                 "safetensors, of torch.save, a checkpoint of PyTorch DCP or DeepSpeed, a run's folder (its "
+                 "safetensors, of torch.save, a checkpoint of PyTorch DCP, Megatron or DeepSpeed, a run's "
+                 "folder (its "
                  "newest checkpoint), or one checkpoint of ours")
       ->required();
   app.add_option("DST", arguments->target, "the folder to make")->required();
