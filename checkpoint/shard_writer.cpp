@@ -12,12 +12,21 @@ namespace strata {
 
 ShardWriter::ShardWriter(FileSystem& files, std::string path, std::vector<ShardEntry> entries,
                          int64_t block_bytes)
+    : ShardWriter(files, std::move(path), std::move(entries), block_bytes, OpenMode::create_new, {}) {}
+
+// Without offsets, the file is new and is laid out.
+ShardWriter::ShardWriter(FileSystem& files, std::string path, std::vector<ShardEntry> entries,
+                         int64_t block_bytes, OpenMode mode, std::span<const int64_t> offsets)
     : path_(std::move(path)),
       entries_(std::move(entries)),
       block_bytes_(block_bytes),
-      buffered_(files.open(path_, OpenMode::create_new)),
+      buffered_(files.open(path_, mode)),
       written_(entries_.size()) {
-  const std::vector<int64_t> offsets = lay_out_shard(*buffered_, entries_);
+  std::vector<int64_t> laid_out;
+  if (mode == OpenMode::create_new) {
+    laid_out = lay_out_shard(*buffered_, entries_);
+    offsets = laid_out;
+  }
   bytes_ = buffered_->size();
   buffered_->preallocate(bytes_);
   std::vector<std::pair<int64_t, int64_t>> ranges;
@@ -29,6 +38,44 @@ ShardWriter::ShardWriter(FileSystem& files, std::string path, std::vector<ShardE
   direct_ = files.open(path_, OpenMode::update, Caching::prefer_direct);
   const Alignment alignment = direct_->alignment();
   if (!direct_->direct() || kPage % alignment.offset != 0 || kPage % alignment.memory != 0) direct_ = nullptr;
+}
+
+// HDF5 lays the same entries out alike: what it makes now says what the file must be.
+std::unique_ptr<ShardWriter> ShardWriter::adopt(FileSystem& files, const std::string& path,
+                                                const std::vector<ShardEntry>& entries, int64_t block_bytes) {
+  if (!files.info(path)) return nullptr;
+  const std::string again = path + ".layout";
+  files.remove(again);
+  std::vector<int64_t> offsets;
+  int64_t bytes = 0;
+  uint32_t gaps = 0;
+  {
+    const auto file = files.open(again, OpenMode::create_new);
+    offsets = lay_out_shard(*file, entries);
+    bytes = file->size();
+    std::vector<std::pair<int64_t, int64_t>> ranges;
+    for (size_t i = 0; i < entries.size(); ++i) ranges.emplace_back(offsets[i], entries[i].bytes());
+    gaps = crc_of_gaps(*file, bytes, std::move(ranges));
+  }
+  files.remove(again);
+  if (files.info(path)->bytes != bytes) return nullptr;
+  std::unique_ptr<ShardWriter> writer(
+      new ShardWriter(files, path, entries, block_bytes, OpenMode::update, offsets));
+  return writer->gaps_crc_ == gaps ? std::move(writer) : nullptr;
+}
+
+bool ShardWriter::keep(size_t entry, const Digest& digest) {
+  const auto& [tensor, rect] = entries_[entry];
+  const int64_t bytes = entries_[entry].bytes();
+  const PageMemory memory = page_memory(bytes);
+  const std::span<std::byte> elements(memory.get(), static_cast<size_t>(bytes));
+  buffered_->read(written_[entry].offset, elements);
+  if (digest_of(tensor.shape, rect, size_of(tensor.type), elements.data()) != digest) return false;
+  written_[entry].digest = digest;
+  for (int64_t at = 0; at < bytes; at += block_bytes_)
+    written_[entry].crcs.push_back(crc32c(
+        elements.subspan(static_cast<size_t>(at), static_cast<size_t>(std::min(block_bytes_, bytes - at)))));
+  return true;
 }
 
 void ShardWriter::write(size_t entry, std::span<const std::byte> elements, AsyncIo* engine) {
@@ -75,6 +122,10 @@ void ShardWriter::finish(AsyncIo& engine) {
 void ShardWriter::sync() {
   for (size_t i = 0; i < entries_.size(); ++i)
     check(!written_[i].crcs.empty(), "[shard] '{}' was not written", entries_[i].tensor.name);
+  sync_written();
+}
+
+void ShardWriter::sync_written() {
   if (direct_) direct_->sync();
   buffered_->sync();
 }

@@ -27,6 +27,13 @@ class ShardWriter {
   // sync() the file stays behind as it is.
   ShardWriter(FileSystem& files, std::string path, std::vector<ShardEntry> entries, int64_t block_bytes);
 
+  // The file that an earlier try left, with whatever it holds of the entries; null when there is none that
+  // was laid out for exactly these.
+  static std::unique_ptr<ShardWriter> adopt(FileSystem& files, const std::string& path,
+                                            const std::vector<ShardEntry>& entries, int64_t block_bytes);
+  // Whether an entry of it is there, as its digest says. It then counts as written.
+  bool keep(size_t entry, const Digest& digest);
+
   const std::string& path() const { return path_; }
   int64_t bytes() const { return bytes_; }
   std::span<const ShardEntry> entries() const { return entries_; }
@@ -40,10 +47,14 @@ class ShardWriter {
 
   // Every entry was written: makes the content durable.
   void sync();
+  // What was written so far.
+  void sync_written();
   const WrittenFragment& written(size_t entry) const { return written_[entry]; }
   uint32_t gaps_crc() const { return gaps_crc_; }
 
  private:
+  ShardWriter(FileSystem& files, std::string path, std::vector<ShardEntry> entries, int64_t block_bytes,
+              OpenMode mode, std::span<const int64_t> offsets);
   void write_block(int64_t offset, std::span<const std::byte> block, AsyncIo* engine);
 
   std::string path_;

@@ -2,6 +2,7 @@
 #include "checkpoint/strata_sink.h"
 
 #include <algorithm>
+#include <map>
 
 #include "checkpoint/commit.h"
 #include "core/base/check.h"
@@ -10,24 +11,19 @@
 namespace strata {
 
 StrataSink::StrataSink(FileSystem& files, std::string path, const Options& options)
-    : files_(files), path_(std::move(path)), options_(options) {
-  if (files_.info(path_))
-    throw Error(Fault::usage, {.what = "the checkpoint to write is there already",
-                               .where = path_,
-                               .fix = "remove it, or name another folder"});
+    : files_(files), options_(options), folder_(files, std::move(path), options.sync_bytes) {
   manifest_.writer = "strata 0.1.0";
   manifest_.id = make_id();
   manifest_.step = options.step;
   manifest_.block_bytes = options.block_bytes;
-  folder_ = temporary_folder(path_, manifest_.id);
 }
 
 StrataSink::~StrataSink() {
-  if (committed_ || shards_.empty()) return;
+  if (committed_ || shards_.empty() || options_.keep_partial) return;
   try {
     shards_.clear();
-    remove_tree(files_, folder_);
-  } catch (const Error&) {  // whoever looks for checkpoints removes it
+    folder_.discard();
+  } catch (const Error&) {  // the next conversion to this place removes it
   }
 }
 
@@ -37,16 +33,22 @@ void StrataSink::declare(std::vector<TensorSpec> tensors, const nlohmann::json& 
   manifest_.meta = metadata;
   assets_ = std::move(assets);
   std::vector<std::vector<ShardEntry>> shards(1);
+  std::vector<std::vector<std::pair<size_t, size_t>>> piece_of(1);  // by shard and entry
+  std::string identity = fmt::format("strata {} {} {} {}\n{}\n", options_.step, options_.block_bytes,
+                                     options_.piece_bytes, options_.shard_bytes, options_.identity);
   int64_t filled = 0;
   for (TensorSpec& tensor : tensors) {
-    check_logical(tensor, path_);
+    check_logical(tensor, folder_.final_path());
+    identity += to_string(tensor) + "\n";
     pieces_.push_back(cut_rows(tensor.shape, size_of(tensor.type), options_.piece_bytes));
     places_.emplace_back();
     for (const Rect& piece : pieces_.back()) {
       if (filled >= options_.shard_bytes) {
         shards.emplace_back();
+        piece_of.emplace_back();
         filled = 0;
       }
+      piece_of.back().emplace_back(places_.size() - 1, places_.back().size());
       places_.back().push_back({shards.size() - 1, shards.back().size()});
       shards.back().push_back({tensor, piece});
       filled += shards.back().back().bytes();
@@ -54,11 +56,30 @@ void StrataSink::declare(std::vector<TensorSpec> tensors, const nlohmann::json& 
     }
     manifest_.tensors.push_back({.logical = std::move(tensor)});
   }
-  make_directories(files_, parent_directory(path_));
-  files_.make_directory(folder_);
-  for (size_t i = 0; i < shards.size(); ++i)
-    shards_.push_back(std::make_unique<ShardWriter>(files_, fmt::format("{}/shard-{:05}.h5", folder_, i),
-                                                    std::move(shards[i]), options_.block_bytes));
+  const bool resumed = folder_.open(identity);
+  for (const char* made_last : {"assets", kViewName.data(), kManifestName.data()})
+    if (resumed) remove_tree(files_, folder_.path() + "/" + made_last);
+  for (size_t i = 0; i < shards.size(); ++i) {
+    const std::string name = fmt::format("{}/shard-{:05}.h5", folder_.path(), i);
+    auto shard = resumed ? ShardWriter::adopt(files_, name, shards[i], options_.block_bytes) : nullptr;
+    for (size_t e = 0; shard && e < shards[i].size(); ++e) {
+      const auto [tensor, piece] = piece_of[i][e];
+      const auto known = folder_.kept(tensor, piece);
+      if (!known || !shard->keep(e, *known)) continue;
+      kept_[{tensor, piece}] = *known;
+      --unwritten_;
+    }
+    if (!shard) {
+      if (resumed) files_.remove(name);
+      shard = std::make_unique<ShardWriter>(files_, name, std::move(shards[i]), options_.block_bytes);
+    }
+    shards_.push_back(std::move(shard));
+  }
+}
+
+std::optional<Digest> StrataSink::kept(size_t tensor, size_t piece) const {
+  const auto known = kept_.find({tensor, piece});
+  return known == kept_.end() ? std::nullopt : std::optional(known->second);
 }
 
 std::vector<Rect> StrataSink::pieces(size_t tensor) const { return pieces_.at(tensor); }
@@ -70,9 +91,13 @@ void StrataSink::write(size_t tensor, const Rect& piece, std::span<const std::by
   });
   check(found != all.end() && *found == piece, "[sink] {} + {} is no piece of '{}'", piece.begin,
         piece.extent, manifest_.tensors[tensor].logical.name);
-  const Place place = places_[tensor][static_cast<size_t>(found - all.begin())];
+  const auto number = static_cast<size_t>(found - all.begin());
+  const Place place = places_[tensor][number];
   shards_[place.shard]->write(place.entry, bytes);
   --unwritten_;
+  folder_.wrote(tensor, number, shards_[place.shard]->written(place.entry).digest, std::ssize(bytes), [&] {
+    for (const auto& shard : shards_) shard->sync_written();
+  });
 }
 
 std::string StrataSink::finish() {
@@ -80,7 +105,7 @@ std::string StrataSink::finish() {
   for (const auto& shard : shards_) {
     shard->sync();
     manifest_.files.push_back({.kind = ManifestFile::Kind::shard,
-                               .name = shard->path().substr(folder_.size() + 1),
+                               .name = shard->path().substr(folder_.path().size() + 1),
                                .bytes = shard->bytes(),
                                .crc = shard->gaps_crc()});
   }
@@ -91,14 +116,15 @@ std::string StrataSink::finish() {
       manifest_.tensors[t].fragments.push_back(
           {places_[t][p].shard, written.offset, pieces_[t][p], written.crcs});
     }
-  seal_folder(files_, folder_, manifest_, assets_);
+  seal_folder(files_, folder_.path(), manifest_, assets_);
   finished_ = true;
-  return folder_;
+  return folder_.path();
 }
 
 void StrataSink::commit() {
   if (!finished_) finish();
-  publish_folder(files_, folder_, path_);
+  shards_.clear();
+  folder_.publish();
   committed_ = true;
 }
 

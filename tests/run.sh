@@ -29,7 +29,7 @@ build() {
 build release
 readers=(tensorboard h5py safetensors numpy) # numpy: what safetensors hands out
 if [ $full = 1 ]; then
-  readers+=(torch transformers)
+  readers+=(torch transformers deepspeed)
   install_packages slurm-wlm munge
 fi
 if ! build/interop/bin/python -c "import $(IFS=,; echo "${readers[*]}")" 2>/dev/null; then
@@ -38,6 +38,7 @@ if ! build/interop/bin/python -c "import $(IFS=,; echo "${readers[*]}")" 2>/dev/
   build/interop/bin/pip install -q --disable-pip-version-check "${readers[@]}"
 fi
 export STRATA_INTEROP_PYTHON=$PWD/build/interop/bin/python
+if [ $full = 1 ]; then export STRATA_DEEPSPEED_PYTHON=$STRATA_INTEROP_PYTHON; fi
 say "testing release"
 ctest --test-dir build/release --output-on-failure -j2 $([ $full = 1 ] || echo "-LE slow")
 

@@ -7,7 +7,7 @@
 #include <map>
 #include <memory>
 
-#include "checkpoint/adapters/write_folder.h"
+#include "checkpoint/write_folder.h"
 #include "checkpoint/logical.h"
 
 namespace strata {

@@ -10,7 +10,7 @@
 #include <set>
 
 #include "checkpoint/adapters/torch_archive_writer.h"
-#include "checkpoint/adapters/write_folder.h"
+#include "checkpoint/write_folder.h"
 #include "checkpoint/logical.h"
 
 namespace strata {

@@ -107,7 +107,8 @@ Run add_convert(CLI::App& app) {
   const auto arguments = std::make_shared<ConvertArguments>();
   app.add_option("SRC", arguments->source,
                  "a model of Hugging Face (folder with config.json and *.safetensors), a file of "
-                 "safetensors, of torch.save, a checkpoint of PyTorch DCP or DeepSpeed, a run's folder (its "
+                 "safetensors, of torch.save, a checkpoint of PyTorch DCP, Megatron or DeepSpeed, a run's "
+                 "folder (its "
                  "newest checkpoint), or one checkpoint of ours")
       ->required();
   app.add_option("DST", arguments->target, "the folder to make")->required();
@@ -133,8 +134,7 @@ Run add_convert(CLI::App& app) {
   app.add_option("--threads", arguments->threads, "0: one a core")->check(CLI::Range(0, 1024));
   app.add_flag("--dry-run", arguments->dry_run, "say what would be written, tensor by tensor, and stop");
   app.footer(
-      "A conversion to another format than ours that was cut off goes on when it is started "
-      "again.\n\nExamples:\n"
+      "A conversion that was cut off goes on when it is started again.\n\nExamples:\n"
       "  strata convert models/smollm2 smollm2\n  strata convert runs/tiny tiny-hf --dtype bf16");
   return [=] { return convert(*arguments); };
 }

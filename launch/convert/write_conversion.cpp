@@ -67,10 +67,8 @@ std::unique_ptr<TensorSink> make_sink(FileSystem& files, const ConversionPlan& p
                                       const WriteConversion& options, int64_t piece) {
   switch (plan.format) {
     case TargetFormat::strata:
-      return std::make_unique<StrataSink>(
-          files, options.target,
-          StrataSink::Options{.step = plan.source->metadata().value("step", int64_t{0}),
-                              .piece_bytes = piece});
+      return resumable<StrataSink>(
+          files, options, {.step = plan.source->metadata().value("step", int64_t{0}), .piece_bytes = piece});
     case TargetFormat::dcp:
       return resumable<DcpSink>(files, options, {.piece_bytes = piece});
     case TargetFormat::universal:

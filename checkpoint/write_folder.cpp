@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "checkpoint/adapters/write_folder.h"
+#include "checkpoint/write_folder.h"
 
 #include <charconv>
 
