@@ -1,54 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 // How fast a GPU does what a training step is made of: one JSON object on standard output, of matrix
-// products, attention forward and backward, and a copy. Times are of the GPU's own clock, medians over
-// rounds.
+// products, attention forward and backward, a copy, and what memory bounds beside that copy. Times are of the
+// GPU's own clock, medians over rounds.
 //   gpu_op_rates [--tiny]     --tiny: sizes of a moment, to see that it works; the figures mean nothing
 #include <fmt/format.h>
 
-#include <algorithm>
-#include <functional>
 #include <string_view>
 #include <vector>
 
-#include "core/base/philox.h"
-#include "core/device/cuda/cuda_stream.h"
-#include "core/device/devices.h"
 #include "core/ops/attention.h"
-#include "core/ops/elementwise.h"
 #include "core/ops/matmul.h"
+#include "tests/gpu/gpu_bench.h"
 
 namespace strata {
 namespace {
-
-struct Bench {
-  OpenDevice& device;
-  Stream& stream;
-
-  Tensor normal(Shape shape) {
-    const Tensor f32 = make_tensor(*device.memory(), DType::f32, shape, "bench");
-    const Tensor x = make_tensor(*device.memory(), DType::bf16, shape, "bench");
-    fill_normal(stream, f32, {.seed = 1}, 0, 1);
-    copy(stream, f32, x);
-    stream.record().wait();
-    return x;
-  }
-
-  // Seconds of one, the median of seven rounds of a few, after one to get ready.
-  double seconds(const std::function<void()>& work) {
-    constexpr int kRounds = 7, kEach = 3;
-    work();
-    std::vector<double> times;
-    for (int round = 0; round < kRounds; ++round) {
-      const Event begin = stream.record();
-      for (int i = 0; i < kEach; ++i) work();
-      const Event end = stream.record();
-      end.wait();
-      times.push_back(stream.seconds_between(begin, end).value() / kEach);
-    }
-    std::nth_element(times.begin(), times.begin() + kRounds / 2, times.end());
-    return times[kRounds / 2];
-  }
-};
 
 std::string product(Bench& bench, int64_t m, int64_t n, int64_t k) {
   const Tensor a = bench.normal({m, k}), b = bench.normal({k, n});
@@ -119,12 +84,11 @@ std::string attention(Bench& bench, int64_t tokens, int64_t documents, bool pack
       backward * 1e3, 2.5 * flops / backward / 1e12);
 }
 
-std::string copied(Bench& bench, int64_t elements) {
+// Bytes read and written a second.
+double copy_rate(Bench& bench, int64_t elements) {
   const Tensor x = bench.normal({elements});
   const Tensor y = make_tensor(*bench.device.memory(), DType::bf16, {elements}, "bench");
-  const double seconds = bench.seconds([&] { copy(bench.stream, x, y); });
-  return fmt::format(R"({{"what":"copy bf16","elements":{},"ms":{:.4f},"gb_per_s":{:.0f}}})", elements,
-                     seconds * 1e3, 4.0 * static_cast<double>(elements) / seconds / 1e9);
+  return 4.0 * static_cast<double>(elements) / bench.seconds([&] { copy(bench.stream, x, y); });
 }
 
 void run(bool tiny) {
@@ -141,7 +105,9 @@ void run(bool tiny) {
     rows.push_back(attention(bench, tokens, 4, false, tiny ? 2 : 12, tiny ? 2 : 12, tiny ? 16 : 64));
     rows.push_back(attention(bench, tokens, 13, true, tiny ? 2 : 32, tiny ? 1 : 8, tiny ? 16 : 128));
   }
-  rows.push_back(copied(bench, unit * unit * (tiny ? 1 : 256)));
+  const double copied = copy_rate(bench, unit * unit * (tiny ? 1 : 256));
+  rows.push_back(fmt::format(R"({{"what":"copy bf16","gb_per_s":{:.0f}}})", copied / 1e9));
+  for (std::string& row : bandwidth_rates(bench, tiny, copied)) rows.push_back(std::move(row));
   fmt::print("{{\"gpu\":\"{}\",\"tiny\":{},\"rates\":[\n  {}\n]}}\n", device->name(), tiny,
              fmt::join(rows, ",\n  "));
 }
