@@ -7,52 +7,17 @@
 #include <map>
 #include <set>
 
+#include "checkpoint/name_rules.h"
 #include "core/base/error.h"
 
 namespace strata {
-namespace {
-
-bool means(const std::string& rule, const std::string& name) {
-  return rule.ends_with('*') ? name.starts_with(std::string_view(rule).substr(0, rule.size() - 1))
-                             : rule == name;
-}
-
-// The rules of one list, and which of them were of use.
-class Rules {
- public:
-  Rules(const char* what, const std::vector<std::string>& rules)
-      : what_(what), rules_(rules), used_(rules.size()) {}
-
-  bool apply(const std::string& name) {
-    bool any = false;
-    for (size_t i = 0; i < rules_.size(); ++i)
-      if (means(rules_[i], name)) {
-        used_[i] = true;
-        any = true;
-      }
-    return any;
-  }
-  void list_unused(std::vector<std::string>& faults) const {
-    for (size_t i = 0; i < rules_.size(); ++i)
-      if (!used_[i] && rules_[i] != "*")
-        faults.push_back(fmt::format("{} '{}' applies to nothing", what_, rules_[i]));
-  }
-
- private:
-  const char* what_;
-  const std::vector<std::string>& rules_;
-  std::vector<char> used_;
-};
-
-}  // namespace
-
 TensorMatch match_tensors(std::span<const TensorSpec> wanted, std::span<const TensorSpec> stored,
                           const RestoreRules& rules, const std::string& where) {
   std::map<std::pair<std::string, std::string>, size_t> known;
   for (size_t i = 0; i < stored.size(); ++i) known.emplace(std::pair(stored[i].name, stored[i].state), i);
   std::map<std::string, std::string> renames(rules.rename.begin(), rules.rename.end());
   std::set<std::string> renamed;
-  Rules missing("allow-missing", rules.allow_missing), reinit("reinit", rules.reinit),
+  NameRules missing("allow-missing", rules.allow_missing), reinit("reinit", rules.reinit),
       extra("ignore-extra", rules.ignore_extra);
   TensorMatch match;
   std::vector<std::string> faults;

@@ -51,6 +51,23 @@ const CLI::App* find_command(const CLI::App& root, const std::vector<std::string
   return app;
 }
 
+// CLI11 says of a value that is none of an option's choices "--to: hff not in {strata,hf}": the choice that
+// was meant, or nothing.
+std::string meant_choice(std::string_view complaint) {
+  const size_t colon = complaint.find(": "), middle = complaint.find(" not in {"), end = complaint.rfind('}');
+  if (colon == complaint.npos || middle == complaint.npos || end == complaint.npos || middle < colon)
+    return "";
+  std::vector<std::string> choices(1);
+  for (const char c : complaint.substr(middle + 9, end - middle - 9))
+    if (c == ',')
+      choices.emplace_back();
+    else
+      choices.back() += c;
+  const std::string near = nearest(complaint.substr(colon + 2, middle - colon - 2), choices);
+  if (near.empty() || !complaint.starts_with("--")) return near;  // of a word without an option before it
+  return fmt::format("{} {}", complaint.substr(0, colon), near);
+}
+
 // CLI11's complaint with what it lacks: the option that was meant, and where to read on.
 [[noreturn]] void bad_usage(const CLI::App* command, const CLI::ParseError& error,
                             const std::vector<std::string>& arguments) {
@@ -68,6 +85,8 @@ const CLI::App* find_command(const CLI::App& root, const std::vector<std::string
       fix = fmt::format("did you mean {}?", near);
     break;
   }
+  if (const std::string meant = meant_choice(error.what()); !meant.empty())
+    fix = fmt::format("did you mean {}?", meant);
   std::string what = error.what();
   std::ranges::replace(what, '\n', ' ');
   throw Error(Fault::usage,

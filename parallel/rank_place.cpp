@@ -23,7 +23,8 @@ RankPlace::RankPlace(World& world, const PlaceOptions& options, bool tied)
              .part = mesh_.coordinate(rank_, Axis::tp),
              .sequence = options.sequence && options.mesh.tp > 1,
              // Copies whose gradients are summed apart give the same bits wherever the two blocks lie.
-             .twin_table = tied && (options.mesh.pp > 1 || options.order == SumOrder::tree)},
+             .twin_table =
+                 tied && (options.mesh.pp > 1 || options.order == SumOrder::tree || options.group != 1)},
       partition_(options.partition, options.mesh.dp * options.mesh.cp) {
   options_.schedule = or_one_stage(options_.schedule, options.micro_batches);
   check(world.size() == mesh_.ranks(), "[place] a mesh of {} ranks in a job of {}", mesh_.ranks(),

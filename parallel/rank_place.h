@@ -24,6 +24,9 @@ struct PlaceOptions {
   SumOrder order = SumOrder::ascending;
   int gather_ahead = 1;
   int micro_batches = 1;  // of one rank and step
+  // StepPlanOptions::group, which is for the planner; here: where it is not 1, a tied table has twins,
+  // because its sum has no one order then.
+  int group = 1;
 };
 
 class RankPlace {

@@ -28,7 +28,10 @@ build() {
 
 build release
 readers=(tensorboard h5py safetensors numpy) # numpy: what safetensors hands out
-if [ $full = 1 ]; then readers+=(torch transformers); fi
+if [ $full = 1 ]; then
+  readers+=(torch transformers)
+  install_packages slurm-wlm munge
+fi
 if ! build/interop/bin/python -c "import $(IFS=,; echo "${readers[*]}")" 2>/dev/null; then
   say "installing the programs our files are tested with (build/interop)"
   python3 -m venv build/interop

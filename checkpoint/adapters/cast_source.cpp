@@ -55,8 +55,9 @@ float to_odd(double value) {
   return std::bit_cast<float>(std::bit_cast<uint32_t>(toward_zero) | 1u);
 }
 
-// Whether a finite value stayed finite.
-bool put(ElementType type, std::byte* data, int64_t i, double value) {
+}  // namespace
+
+bool put_element(ElementType type, std::byte* data, int64_t i, double value) {
   if (type == ElementType::f32) {
     const auto rounded = static_cast<float>(value);
     store(data, i, rounded);
@@ -71,8 +72,6 @@ bool put(ElementType type, std::byte* data, int64_t i, double value) {
   store(data, i, rounded);
   return std::isfinite(static_cast<float>(rounded)) || !std::isfinite(value);
 }
-
-}  // namespace
 
 CastSource::CastSource(const TensorSource& source, ElementType type)
     : source_(source), tensors_(source.tensors().begin(), source.tensors().end()) {
@@ -101,7 +100,7 @@ void CastSource::read(size_t tensor, const Rect& rect, const StridedTarget& into
     source_.read(tensor, part, row_major(from.get(), part.extent, old_size));
     for (int64_t i = 0; i < count; ++i) {
       const double value = value_of(old.type, from.get(), i);
-      if (!put(now.type, to.get(), i, value))
+      if (!put_element(now.type, to.get(), i, value))
         throw Error(Fault::numeric, {.what = fmt::format("a number of tensor '{}' is too large for {}",
                                                          now.name, name(now.type)),
                                      .where = source_.path(),

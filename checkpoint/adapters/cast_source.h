@@ -7,6 +7,9 @@
 
 namespace strata {
 
+// Stores a value as element i of `data`, rounded as said above. Whether a finite one stayed finite.
+bool put_element(ElementType type, std::byte* data, int64_t i, double value);
+
 class CastSource : public TensorSource {
  public:
   // `source` lives longer; `type` is f32, bf16 or f16. Tensors of f32, bf16, f16 and f64 are converted,

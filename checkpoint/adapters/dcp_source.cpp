@@ -2,12 +2,14 @@
 #include "checkpoint/adapters/dcp_source.h"
 
 #include <algorithm>
+#include <charconv>
 #include <map>
 #include <tuple>
 
 #include "checkpoint/adapters/dcp_metadata.h"
 #include "checkpoint/adapters/stored_tensors.h"
 #include "checkpoint/adapters/torch_archive.h"
+#include "checkpoint/adapters/torch_state.h"
 #include "core/base/error.h"
 
 namespace strata {
@@ -36,27 +38,42 @@ void check_overlaps(const DcpMetadata& metadata, const std::string& folder) {
   }
 }
 
+// A number that was saved as "step".
+std::optional<int64_t> step_of(const nlohmann::json& metadata) {
+  const auto text = metadata.value("values", nlohmann::json::object()).value("step", std::string());
+  int64_t value = 0;
+  const auto [end, fault] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (fault != std::errc() || end != text.data() + text.size() || value < 0) return std::nullopt;
+  return value;
+}
+
+constexpr std::string_view kOptimizer = "optim.state.";
+
+bool is_step(const TensorSpec& tensor) {
+  return tensor.name.starts_with(kOptimizer) && tensor.name.ends_with(".step") && tensor.shape.numel() == 1 &&
+         tensor.type == ElementType::f32;
+}
+
 // torch.distributed.checkpoint.state_dict names what an optimizer keeps for a parameter
 // "optim.state.<parameter>.exp_avg": ours is the parameter's name with a state.
 void name_states(std::vector<MappedTensor>& tensors) {
-  constexpr std::string_view kPrefix = "optim.state.";
-  constexpr std::pair<std::string_view, const char*> kStates[] = {{".exp_avg", "m"}, {".exp_avg_sq", "v"}};
   std::map<std::string, Shape> shapes;
   for (const MappedTensor& tensor : tensors) shapes.emplace(tensor.logical.name, tensor.logical.shape);
-  for (MappedTensor& tensor : tensors)
-    for (const auto& [suffix, state] : kStates) {
-      const std::string& name = tensor.logical.name;
-      if (!name.starts_with(kPrefix) || !name.ends_with(suffix)) continue;
-      const std::string of = name.substr(kPrefix.size(), name.size() - kPrefix.size() - suffix.size());
-      for (const std::string& parameter : {"model." + of, of})
-        if (const auto there = shapes.find(parameter);
-            there != shapes.end() && there->second == tensor.logical.shape) {
-          tensor.logical.name = parameter;
-          tensor.logical.state = state;
-          break;
-        }
-      break;
-    }
+  for (MappedTensor& tensor : tensors) {
+    const std::string& name = tensor.logical.name;
+    const size_t dot = name.rfind('.');
+    if (!name.starts_with(kOptimizer) || dot <= kOptimizer.size()) continue;
+    const std::string of = name.substr(kOptimizer.size(), dot - kOptimizer.size());
+    std::string state = state_of_torch(name.substr(dot + 1));
+    if (state == "param") continue;
+    for (const std::string& parameter : {"model." + of, of})
+      if (const auto there = shapes.find(parameter);
+          there != shapes.end() && there->second == tensor.logical.shape) {
+        tensor.logical.name = parameter;
+        tensor.logical.state = std::move(state);
+        break;
+      }
+  }
 }
 
 }  // namespace
@@ -107,30 +124,49 @@ class DcpSource::Chunks : public StoredTensors {
   nlohmann::json metadata_ = nlohmann::json::object();
 };
 
-DcpSource::DcpSource(FileSystem& files, const std::string& folder) : path_(folder) {
+DcpSource::DcpSource(FileSystem& files, const std::string& folder, Names names) : AssembledSource(folder) {
   const DcpMetadata stored = read_dcp_metadata(files, folder);
   check_overlaps(stored, folder);
-  chunks_ = std::make_unique<Chunks>(files, folder, stored);
+  auto chunks = std::make_unique<Chunks>(files, folder, stored);
+  nlohmann::json metadata = nlohmann::json::object();
+  for (size_t i = 0; i < std::min(stored.values.size(), kValues); ++i)
+    metadata["values"][stored.values[i].name] = chunks->text_of(stored.values[i].item);
   std::vector<MappedTensor> tensors;
+  std::optional<float> step;
+  int64_t steps = 0;
   for (const DcpMetadata::Tensor& tensor : stored.tensors) {
+    if (is_step(tensor.logical) && tensor.chunks.size() == 1) {
+      float value = 0;
+      const size_t part = chunks->add_chunk(tensor.logical, tensor.chunks[0]);
+      chunks->read(part, Rect::whole(tensor.logical.shape),
+                   row_major(reinterpret_cast<std::byte*>(&value), tensor.logical.shape, sizeof(value)));
+      step = std::max(step.value_or(value), value);
+      ++steps;
+      continue;
+    }
     MappedTensor whole{.logical = tensor.logical, .pieces = {}};
     for (const DcpChunk& chunk : tensor.chunks) {
-      MappedPiece piece = whole_piece(chunks_->add_chunk(tensor.logical, chunk), chunk.rect.extent);
+      MappedPiece piece = whole_piece(chunks->add_chunk(tensor.logical, chunk), chunk.rect.extent);
       piece.target.begin = chunk.rect.begin;
       whole.pieces.push_back(piece);
     }
     tensors.push_back(std::move(whole));
   }
   name_states(tensors);
-  nlohmann::json metadata = nlohmann::json::object();
-  for (size_t i = 0; i < std::min(stored.values.size(), kValues); ++i)
-    metadata["values"][stored.values[i].name] = chunks_->text_of(stored.values[i].item);
-  whole_ =
-      std::make_unique<MappedSource>(*chunks_, std::move(tensors), std::move(metadata), std::vector<Asset>{});
-  format_ = fmt::format("PyTorch DCP, {} file{}", stored.files.size(), stored.files.size() == 1 ? "" : "s");
+  constexpr std::string_view kModel = "model.";
+  if (names == Names::in_state_dict)
+    for (MappedTensor& tensor : tensors)
+      if (tensor.logical.name.starts_with(kModel)) tensor.logical.name.erase(0, kModel.size());
+  if (steps > 0)
+    left_out_.push_back(fmt::format("optim.state.*.step: {} times the step, {}", steps, step.value()));
+  if (const auto counted = step_of(metadata)) {
+    metadata["step"] = *counted;
+  } else if (step && *step >= 0 && *step < 1e15F) {
+    metadata["step"] = static_cast<int64_t>(*step);
+  }
+  assemble(fmt::format("PyTorch DCP, {} file{}", stored.files.size(), stored.files.size() == 1 ? "" : "s"),
+           std::move(chunks), std::move(tensors), std::move(metadata));
 }
-
-DcpSource::~DcpSource() = default;
 
 bool DcpSource::recognises(FileSystem& files, const std::string& path) {
   return files.info(path + "/" + std::string(kDcpMetadataName)).has_value();

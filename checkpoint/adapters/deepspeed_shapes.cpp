@@ -51,8 +51,4 @@ std::vector<std::vector<DeepspeedParameter>> read_deepspeed_shapes(const Pickle&
   return groups;
 }
 
-std::string deepspeed_state(std::string_view key) {
-  return key == "exp_avg" ? "m" : key == "exp_avg_sq" ? "v" : std::string(key);
-}
-
 }  // namespace strata

@@ -21,7 +21,4 @@ struct DeepspeedParameter {
 std::vector<std::vector<DeepspeedParameter>> read_deepspeed_shapes(const Pickle& pickle, std::string_view key,
                                                                    const std::string& where);
 
-// "m" and "v" for torch's "exp_avg" and "exp_avg_sq"; other states keep their names.
-std::string deepspeed_state(std::string_view key);
-
 }  // namespace strata

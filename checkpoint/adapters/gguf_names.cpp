@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "checkpoint/adapters/model_tensors.h"
+#include "checkpoint/adapters/tensor_finder.h"
 #include "core/base/check.h"
 
 namespace strata {
@@ -68,43 +69,30 @@ Place place_of(bool fused, const std::string& name, const Shape& shape) {
 
 }  // namespace
 
-GgufMapping from_gguf(const HfModel& model, std::span<const TensorSpec> stored, const std::string& where) {
-  std::map<std::string_view, size_t> known;
-  for (size_t t = 0; t < stored.size(); ++t) known.emplace(stored[t].name, t);
+GgufMapping from_gguf(const HfModel& model, std::span<const TensorSpec> stored, const std::string& where,
+                      const std::vector<std::string>& allow_missing) {
+  TensorFinder finder(stored, where, allow_missing);
   GgufMapping mapping;
-  std::vector<char> used(stored.size());
-  std::vector<std::string> faults;
   for (ModelTensor& tensor : model_tensors(model.spec)) {
     const Place place = place_of(model.family == "gpt2", tensor.name, tensor.shape);
-    const auto found = known.find(place.name);
-    if (found == known.end()) {
-      faults.push_back(fmt::format("missing    {} {}", place.name, place.shape));
-      continue;
-    }
-    const TensorSpec& there = stored[found->second];
-    used[found->second] = 1;
-    if (there.shape != place.shape) {
-      faults.push_back(fmt::format("different  {}, which should be {}", to_string(there), place.shape));
-      continue;
-    }
+    const auto found = finder.take(tensor.name, place.name, place.shape);
+    if (!found) continue;
     const bool rotated = place.rule.stored == "blk.*.attn_q" || place.rule.stored == "blk.*.attn_k";
-    if (model.family == "llama" && rotated) mapping.head_rows.emplace(found->second, model.spec.head_dim);
-    MappedPiece piece = whole_piece(found->second, tensor.shape);
+    if (model.family == "llama" && rotated) mapping.head_rows.emplace(*found, model.spec.head_dim);
+    MappedPiece piece = whole_piece(*found, tensor.shape);
     piece.begin.set(0, place.rule.part * tensor.shape[0]);
     mapping.tensors.push_back({{.name = std::move(tensor.name),
-                                .type = there.type,
+                                .type = stored[*found].type,
                                 .shape = tensor.shape,
                                 .role = std::move(tensor.role)},
                                {piece}});
   }
-  for (size_t t = 0; t < stored.size(); ++t) {
-    if (used[t]) continue;
-    if (stored[t].name == "rope_freqs.weight")
-      mapping.dropped.push_back(to_string(stored[t]) + ": computed from the configuration");
-    else
-      faults.push_back("extra      " + to_string(stored[t]));
+  if (const auto frequencies = finder.find("rope_freqs.weight")) {
+    finder.leave(*frequencies);
+    mapping.dropped.push_back(to_string(stored[*frequencies]) + ": computed from the configuration");
   }
-  if (!faults.empty()) refuse_tensors(faults, where);
+  finder.finish();
+  mapping.missing = finder.take_missing();
   return mapping;
 }
 

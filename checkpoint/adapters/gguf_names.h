@@ -13,10 +13,12 @@ struct GgufMapping {
   std::vector<MappedTensor> tensors;
   std::map<size_t, int64_t> head_rows;  // of stored tensors: RotaryOrderSource puts them in order first
   std::vector<std::string> dropped;     // with the reason
+  std::vector<std::string> missing;     // of ours, which a rule let through
 };
 
-// Strict: every tensor of the model must be there in its shape, and nothing else; Error(model) lists all that
-// differs. `where` is the file.
-GgufMapping from_gguf(const HfModel& model, std::span<const TensorSpec> stored, const std::string& where);
+// Strict: every tensor of the model must be there in its shape, but for those of `allow_missing`
+// (name_rules.h, names of ours), and nothing else; Error(model) lists all that differs. `where` is the file.
+GgufMapping from_gguf(const HfModel& model, std::span<const TensorSpec> stored, const std::string& where,
+                      const std::vector<std::string>& allow_missing = {});
 
 }  // namespace strata

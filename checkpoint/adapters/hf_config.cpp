@@ -23,7 +23,8 @@ class Keys {
                 {.what = fmt::format("'{}' of the model's configuration is not what we can use", key),
                  .where = where_,
                  .found = object_.contains(key) ? object_[key].dump().substr(0, 100) : "nothing",
-                 .expected = std::move(expected)});
+                 .expected = std::move(expected),
+                 .fix = "use a model of a family that Strata trains, or mend this key of its config.json"});
   }
   bool has(const std::string& key) const { return object_.contains(key) && !object_[key].is_null(); }
   // Products of three sizes stay far from overflow, and the model's list of tensors small.

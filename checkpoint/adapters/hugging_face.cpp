@@ -6,6 +6,7 @@
 #include <set>
 
 #include "checkpoint/adapters/model_tensors.h"
+#include "checkpoint/adapters/tensor_finder.h"
 #include "core/base/check.h"
 #include "core/base/error.h"
 #include "core/io/file_system.h"
@@ -102,16 +103,14 @@ bool computed(const std::string& name) {
 }  // namespace
 
 HfMapping from_hugging_face(const HfModel& model, std::span<const TensorSpec> stored,
-                            const std::string& where) {
+                            const std::string& where, const std::vector<std::string>& allow_missing) {
   const Family family = family_of(model);
-  std::map<std::pair<std::string, std::string>, size_t> known;  // by name and state
-  std::set<std::string> moments;                                // states other than param
+  TensorFinder finder(stored, where, allow_missing);
+  std::set<std::string> moments;  // states other than param
   // Before the names of transformers there may be one of the job that trained: "model.model.norm.weight".
   std::string prefix, outer;
   bool found_table = false;
-  for (size_t t = 0; t < stored.size(); ++t) {
-    const TensorSpec& tensor = stored[t];
-    known.emplace(std::pair(tensor.name, tensor.state), t);
+  for (const TensorSpec& tensor : stored) {
     if (tensor.state != "param") moments.insert(tensor.state);
     const std::string_view before =
         std::string_view(tensor.name)
@@ -126,97 +125,108 @@ HfMapping from_hugging_face(const HfModel& model, std::span<const TensorSpec> st
   HfMapping mapping;
   if (prefix.ends_with(family.prefix)) mapping.prefix = family.prefix;
   outer = prefix.substr(0, prefix.size() - mapping.prefix.size());
-  std::vector<char> used(stored.size());
-  std::vector<std::string> faults;
   for (const ModelTensor& tensor : model_tensors(model.spec)) {
     const Place place = place_of(family, mapping.prefix, tensor.name, tensor.shape);
-    const auto take = [&](const std::string& state) {
-      const auto found = known.find({outer + place.name, state});
-      if (found == known.end()) {
-        // A parameter that was frozen has no moments.
-        if (state == "param")
-          faults.push_back(fmt::format("missing    {} {}", outer + place.name, place.shape));
-        return;
-      }
-      const TensorSpec& there = stored[found->second];
-      used[found->second] = 1;
-      if (there.shape != place.shape) {
-        faults.push_back(fmt::format("different  {}, which should be {}", to_string(there), place.shape));
-        return;
-      }
-      MappedPiece piece = place.transposed ? transposed_piece(found->second, tensor.shape)
-                                           : whole_piece(found->second, tensor.shape);
+    const auto add = [&](size_t from, const std::string& state) {
+      MappedPiece piece =
+          place.transposed ? transposed_piece(from, tensor.shape) : whole_piece(from, tensor.shape);
       piece.begin.set(place.transposed ? 1 : 0, place.part * tensor.shape[0]);
       mapping.tensors.push_back({{.name = tensor.name,
                                   .state = state,
-                                  .type = there.type,
+                                  .type = stored[from].type,
                                   .shape = tensor.shape,
                                   .role = tensor.role},
                                  {piece}});
     };
-    take("param");
-    for (const std::string& state : moments) take(state);
+    if (const auto from = finder.take(tensor.name, outer + place.name, place.shape)) add(*from, "param");
+    for (const std::string& state : moments)
+      if (const auto from = finder.take_state(outer + place.name, state, place.shape)) add(*from, state);
   }
-  const auto table = known.find({prefix + std::string(family.table), "param"});
+  const auto table = finder.find(prefix + std::string(family.table));
   for (size_t t = 0; t < stored.size(); ++t) {
-    if (used[t]) continue;
-    if (stored[t].name == outer + std::string(kHead) && model.spec.tied && table != known.end()) {
-      mapping.dropped.push_back(to_string(stored[t]) + ": tied to the embedding");
-      if (stored[t].state == "param") mapping.twins.emplace_back(t, table->second);
+    if (finder.used(t)) continue;
+    const char* reason = nullptr;
+    if (stored[t].name == outer + std::string(kHead) && model.spec.tied && table) {
+      reason = "tied to the embedding";
+      if (stored[t].state == "param") mapping.twins.emplace_back(t, *table);
     } else if (computed(stored[t].name)) {
-      mapping.dropped.push_back(to_string(stored[t]) + ": computed from the configuration");
+      reason = "computed from the configuration";
     } else if (stored[t].name.starts_with("optim.")) {
-      mapping.dropped.push_back(to_string(stored[t]) + ": the optimizer's");
+      reason = "the optimizer's";
     } else {
-      faults.push_back("extra      " + to_string(stored[t]));
+      continue;
     }
+    finder.leave(t);
+    mapping.dropped.push_back(fmt::format("{}: {}", to_string(stored[t]), reason));
   }
-  if (!faults.empty()) refuse_tensors(faults, where);
+  finder.finish();
+  mapping.missing = finder.take_missing();
   return mapping;
 }
 
 HfMapping to_hugging_face(const HfModel& model, std::span<const TensorSpec> stored, const std::string& where,
-                          const std::optional<std::string>& prefix) {
+                          const std::optional<std::string>& prefix,
+                          const std::vector<std::string>& allow_missing) {
   const Family family = family_of(model);
   HfMapping mapping{.prefix = prefix.value_or(std::string(family.prefix))};
-  std::map<std::string, size_t> known;
-  std::vector<char> used(stored.size());
-  for (size_t t = 0; t < stored.size(); ++t) {
-    if (stored[t].state == "param")
-      known.emplace(stored[t].name, t);
-    else
-      mapping.dropped.push_back(to_string(stored[t]) + ": optimizer state");
-    used[t] = stored[t].state == "param" ? 0 : 1;
-  }
-  std::vector<std::string> faults;
-  std::map<std::string, size_t> made;  // by foreign name: index into mapping.tensors
+  TensorFinder finder(stored, where, allow_missing);
+  std::set<std::string> states;
+  for (const TensorSpec& tensor : stored)
+    if (tensor.state != "param") states.insert(tensor.state);
+  std::map<std::pair<std::string, std::string>, size_t> made;  // by foreign name and state: of mapping.tensors
   for (const ModelTensor& tensor : model_tensors(model.spec)) {
-    const auto found = known.find(tensor.name);
-    if (found == known.end()) {
-      faults.push_back(fmt::format("missing    {} {}", tensor.name, tensor.shape));
-      continue;
-    }
-    const TensorSpec& there = stored[found->second];
-    used[found->second] = 1;
-    if (there.shape != tensor.shape) {
-      faults.push_back(fmt::format("different  {}, which should be {}", to_string(there), tensor.shape));
-      continue;
-    }
     const Place place = place_of(family, mapping.prefix, tensor.name, tensor.shape);
-    const auto [target, fresh] = made.emplace(place.name, mapping.tensors.size());
-    if (fresh)
-      mapping.tensors.push_back({{.name = place.name, .type = there.type, .shape = place.shape}, {}});
-    Shape extent = tensor.shape;
-    if (place.transposed) extent = {extent[1], extent[0]};
-    MappedPiece piece =
-        place.transposed ? transposed_piece(found->second, extent) : whole_piece(found->second, extent);
-    piece.target.begin.set(place.transposed ? 1 : 0, place.part * tensor.shape[0]);
-    mapping.tensors[target->second].pieces.push_back(piece);
+    const auto add = [&](size_t from, const std::string& state) {
+      const auto [target, fresh] = made.emplace(std::pair(place.name, state), mapping.tensors.size());
+      if (fresh)
+        mapping.tensors.push_back(
+            {{.name = place.name, .state = state, .type = stored[from].type, .shape = place.shape}, {}});
+      Shape extent = tensor.shape;
+      if (place.transposed) extent = {extent[1], extent[0]};
+      MappedPiece piece = place.transposed ? transposed_piece(from, extent) : whole_piece(from, extent);
+      piece.target.begin.set(place.transposed ? 1 : 0, place.part * tensor.shape[0]);
+      mapping.tensors[target->second].pieces.push_back(piece);
+    };
+    if (const auto from = finder.take(tensor.name, tensor.name, tensor.shape)) add(*from, "param");
+    for (const std::string& state : states)
+      if (const auto from = finder.take_state(tensor.name, state, tensor.shape)) add(*from, state);
   }
-  for (size_t t = 0; t < stored.size(); ++t)
-    if (!used[t]) faults.push_back("extra      " + to_string(stored[t]));
-  if (!faults.empty()) refuse_tensors(faults, where);
+  finder.finish();
+  mapping.missing = finder.take_missing();
   return mapping;
+}
+
+namespace {
+
+// `name` by `to` where it fits `from`, which holds one '*' for a number.
+std::optional<std::string> renumbered(const std::string& name, std::string_view from, std::string_view to) {
+  const size_t star = from.find('*'), behind = from.size() - star - 1;
+  if (star == std::string_view::npos || name.size() <= star + behind ||
+      !name.starts_with(from.substr(0, star)) || !name.ends_with(from.substr(star + 1)))
+    return std::nullopt;
+  const std::string number = name.substr(star, name.size() - star - behind);
+  if (number.find_first_not_of("0123456789") != std::string::npos) return std::nullopt;
+  std::string renamed(to);
+  return renamed.replace(renamed.find('*'), 1, number);
+}
+
+bool is_linear(const Rule& rule) { return rule.foreign.ends_with("_proj"); }
+
+}  // namespace
+
+std::optional<std::string> hugging_face_layer(const std::string& logical) {
+  for (const Rule& rule : kLlama)
+    if (is_linear(rule))
+      if (auto found = renumbered(logical, rule.logical, rule.foreign)) return "model." + *found;
+  return std::nullopt;
+}
+
+std::optional<std::string> logical_layer(const std::string& hugging_face) {
+  if (!hugging_face.starts_with("model.")) return std::nullopt;
+  for (const Rule& rule : kLlama)
+    if (is_linear(rule))
+      if (auto found = renumbered(hugging_face.substr(6), rule.foreign, rule.logical)) return found;
+  return std::nullopt;
 }
 
 std::vector<Asset> hf_assets(FileSystem& files, const std::string& folder) {

@@ -11,7 +11,7 @@
 namespace strata {
 
 std::vector<ModelTensor> model_tensors(const ModelSpec& spec) {
-  static constexpr std::string_view kRoles[] = {"embedding", "linear", "bias", "norm"};
+  static constexpr std::string_view kRoles[] = {"embedding", "linear", "bias", "norm", "adapter"};
   const Model model = make_model(spec, DType::f32);
   std::vector<ModelTensor> wanted;
   for (int block = 0; block < model.num_blocks(); ++block)

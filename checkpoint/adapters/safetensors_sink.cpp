@@ -59,9 +59,9 @@ void SafetensorsSink::declare(std::vector<TensorSpec> tensors, const nlohmann::j
   const bool resumed = folder_.open(identity);
   nlohmann::ordered_json map = nlohmann::ordered_json::object();
   for (size_t f = 0; f < entries.size(); ++f) {
-    names_.push_back(entries.size() == 1
-                         ? "model.safetensors"
-                         : fmt::format("model-{:05}-of-{:05}.safetensors", f + 1, entries.size()));
+    names_.push_back(entries.size() == 1 ? options_.stem + ".safetensors"
+                                         : fmt::format("{}-{:05}-of-{:05}.safetensors", options_.stem, f + 1,
+                                                       entries.size()));
     const std::string header = make_safetensors_header(entries[f], texts);
     const std::string name = folder_.path() + "/" + names_.back();
     auto file = resumed ? files_.open_if_exists(name, OpenMode::update) : nullptr;
@@ -117,17 +117,12 @@ std::string SafetensorsSink::finish() {
   check(unwritten_bytes_ == 0, "[safetensors] {} bytes were not written", unwritten_bytes_.load());
   for (const auto& shard : shards_) shard->sync();
   shards_.clear();
-  const auto write_new = [&](const std::string& name, std::string_view content) {
-    const auto file = files_.open(folder_.path() + "/" + name, OpenMode::create);
-    file->write(0, std::as_bytes(std::span(content)));
-    file->sync();
-  };
-  if (!index_.empty()) write_new(std::string(kSafetensorsIndexName), index_);
+  if (!index_.empty()) folder_.write(std::string(kSafetensorsIndexName), index_);
   for (const Asset& asset : assets_) {
-    if (!is_plain_name(asset.name) || std::find(names_.begin(), names_.end(), asset.name) != names_.end())
-      throw Error(Fault::usage, {.what = "a file has a name that cannot be written beside the model",
-                                 .found = asset.name.substr(0, 80)});
-    write_new(asset.name, asset.content);
+    if (std::find(names_.begin(), names_.end(), asset.name) != names_.end())
+      throw Error(Fault::usage,
+                  {.what = "a file beside the model has a name of its files", .found = asset.name});
+    folder_.write(asset.name, asset.content);
   }
   files_.sync_directory(folder_.path());
   finished_ = true;

@@ -19,6 +19,7 @@ class SafetensorsSink : public TensorSink {
     int64_t file_bytes = int64_t{5} << 30;  // a new file begins before it is passed; one tensor is never cut
     int64_t sync_bytes = int64_t{256} << 20;  // that a power cut may cost
     bool keep_partial = false;                // without commit(): leave what was written, for another try
+    std::string stem = "model";               // of the files' names
     std::string identity = {};                // what the tensors come from: another one starts anew
   };
 

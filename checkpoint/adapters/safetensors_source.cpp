@@ -74,6 +74,13 @@ void SafetensorsSource::read_index(FileSystem& files, const std::string& index_p
   const SafetensorsIndex index = read_safetensors_index(files, index_path);
   std::vector<std::string> faults;
   std::vector<char> seen(index.tensor_of.size());
+  for (const std::string& name : index.files)
+    if (!files.info(parent_directory(index_path) + "/" + name))
+      throw Error(Fault::model, {.what = "a file of a sharded model is missing",
+                                 .where = index_path,
+                                 .found = fmt::format("no {} beside it", name),
+                                 .expected = fmt::format("all {} files of the index", index.files.size()),
+                                 .fix = "fetch the model's folder again, whole"});
   for (const std::string& name : index.files) {
     const size_t before = tensors().size();
     const size_t number = add_file(parent_directory(index_path) + "/" + name);

@@ -17,29 +17,6 @@ constexpr int kDepth = 32;
 constexpr size_t kValues = 10'000, kTensors = 50'000, kName = 512;
 constexpr int64_t kVisits = 400'000;
 
-struct Row {
-  std::string_view storage, dtype;  // "torch.FloatStorage", "torch.float32"
-  ElementType type;
-};
-constexpr Row kRows[] = {
-    {"torch.DoubleStorage", "torch.float64", ElementType::f64},
-    {"torch.FloatStorage", "torch.float32", ElementType::f32},
-    {"torch.HalfStorage", "torch.float16", ElementType::f16},
-    {"torch.BFloat16Storage", "torch.bfloat16", ElementType::bf16},
-    {"torch.LongStorage", "torch.int64", ElementType::i64},
-    {"torch.IntStorage", "torch.int32", ElementType::i32},
-    {"torch.ShortStorage", "torch.int16", ElementType::i16},
-    {"torch.CharStorage", "torch.int8", ElementType::i8},
-    {"torch.ByteStorage", "torch.uint8", ElementType::u8},
-    {"torch.BoolStorage", "torch.bool", ElementType::boolean},
-    {"", "torch.uint16", ElementType::u16},
-    {"", "torch.uint32", ElementType::u32},
-    {"", "torch.uint64", ElementType::u64},
-    {"", "torch.float8_e4m3fn", ElementType::f8_e4m3},
-    {"", "torch.float8_e5m2", ElementType::f8_e5m2},
-    {"", "torch.float8_e8m0fnu", ElementType::f8_e8m0},
-};
-
 class Finder {
  public:
   Finder(const Pickle& pickle, const std::string& where) : pickle_(pickle), where_(where) {}
@@ -132,11 +109,9 @@ class Finder {
     const PickleNode &size = argument(2, Kind::tuple), &stride = argument(3, Kind::tuple);
     const bool v3 = function == kRebuild3;
     const std::string& kind = v3 ? argument(6, Kind::global).text : type.text;
-    const auto row = std::find_if(std::begin(kRows), std::end(kRows), [&](const Row& r) {
-      return !kind.empty() && kind == (v3 ? r.dtype : r.storage);
-    });
-    if (row == std::end(kRows)) refuse(name, kind.substr(0, 80));
-    tensor.type = row->type;
+    const auto known = v3 ? element_type_of_torch(kind) : element_type_of_torch_storage(kind);
+    if (!known) refuse(name, kind.substr(0, 80));
+    tensor.type = *known;
     if (size.items.size() != stride.items.size() || size.items.size() > static_cast<size_t>(Shape::kMaxRank))
       refuse(name, fmt::format("{} dims", size.items.size()));
     for (size_t d = 0; d < size.items.size(); ++d) {
@@ -163,12 +138,6 @@ class Finder {
 };
 
 }  // namespace
-
-std::optional<ElementType> element_type_of_torch(std::string_view dtype) {
-  for (const Row& row : kRows)
-    if (row.dtype == dtype) return row.type;
-  return std::nullopt;
-}
 
 TorchContents find_torch_tensors(const Pickle& pickle, const std::string& where) {
   return Finder(pickle, where).run();

@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "checkpoint/adapters/pickle.h"
-#include "checkpoint/element_type.h"
+#include "checkpoint/adapters/torch_types.h"
 #include "core/tensor/shape.h"
 
 namespace strata {
@@ -27,9 +27,6 @@ struct TorchContents {
   std::vector<TorchTensor> tensors;
   std::vector<std::pair<std::string, std::string>> values;  // everything else, as text: path and value
 };
-
-// "torch.float32"; nothing for a type that no checkpoint of ours holds.
-std::optional<ElementType> element_type_of_torch(std::string_view dtype);
 
 // Throws Error(model) for a tensor that is none, a type that no checkpoint of ours holds, or a name twice.
 TorchContents find_torch_tensors(const Pickle& pickle, const std::string& where);

@@ -6,6 +6,7 @@
 #include "checkpoint/adapters/deepspeed_files.h"
 #include "checkpoint/adapters/deepspeed_shapes.h"
 #include "checkpoint/adapters/torch_archive.h"
+#include "checkpoint/adapters/torch_state.h"
 #include "core/base/error.h"
 
 namespace strata {
@@ -50,6 +51,10 @@ UniversalSource::UniversalSource(FileSystem& files, const std::string& path)
         if (!is_folder(files, fmt::format("{}{}/{}", path_, kFolder, parameter.name)))
           left_out_.push_back(fmt::format("{} {}: frozen, and left out by DeepSpeed's converter",
                                           parameter.name, parameter.shape));
+    if (const PickleNode* const step =
+            archive.pickle.find(archive.pickle[archive.pickle.root], "global_steps");
+        step && step->kind == PickleNode::Kind::integer && step->text.empty() && step->integer >= 0)
+      metadata_["step"] = step->integer;
     break;  // ranks say the same
   }
   const std::string zero = path_ + std::string(kFolder);
@@ -89,7 +94,7 @@ void UniversalSource::read_parameter(FileSystem& files, const std::string& name,
       const TorchPlace& place = archive.tensors[0];
       StoredTensor stored{.logical = place.logical, .file = index, .offset = place.offset, .strides = {}};
       stored.logical.name = name;
-      stored.logical.state = first ? "param" : deepspeed_state(key);
+      stored.logical.state = first ? "param" : state_of_torch(key);
       if (place.logical.name.empty()) {
         if (!shape) refuse(at, "a flat tensor", "its shape in *_model_states.pt beside");
         const auto size = size_of(place.logical.type);

@@ -3,6 +3,7 @@
 
 #include <charconv>
 
+#include "checkpoint/manifest.h"
 #include "checkpoint/sha256.h"
 #include "core/base/error.h"
 
@@ -94,6 +95,16 @@ void WriteFolder::wrote(size_t tensor, size_t piece, const Digest& digest, int64
   journal_end_ += std::ssize(pending_);
   pending_.clear();
   pending_bytes_ = 0;
+}
+
+void WriteFolder::write(const std::string& name, std::string_view content) {
+  const std::string file = name.substr(name.rfind('/') + 1);
+  if (!is_plain_name(file) && file != ".metadata")
+    throw Error(Fault::usage, {.what = "a file has a name that cannot be written beside the model",
+                               .found = name.substr(0, 80)});
+  const auto opened = files_.open(path() + "/" + name, OpenMode::create);
+  opened->write(0, std::as_bytes(std::span(content)));
+  opened->sync();
 }
 
 void WriteFolder::publish() {

@@ -35,6 +35,9 @@ class WriteFolder {
   void wrote(size_t tensor, size_t piece, const Digest& digest, int64_t bytes,
              const std::function<void()>& sync);
 
+  // A small file of the folder, durable on return but for its name. Error(usage) when `name` cannot be one.
+  void write(const std::string& name, std::string_view content);
+
   // The caller has made all files durable: removes the journal and gives the folder its name, durably.
   void publish();
   // Removes everything.

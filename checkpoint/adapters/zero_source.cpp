@@ -9,6 +9,7 @@
 #include "checkpoint/adapters/flat_range.h"
 #include "checkpoint/adapters/stored_tensors.h"
 #include "checkpoint/adapters/torch_archive.h"
+#include "checkpoint/adapters/torch_state.h"
 #include "core/base/error.h"
 
 namespace strata {
@@ -112,7 +113,7 @@ class ZeroSource::Fragments : public StoredTensors {
       const std::string key = at->first.substr(prefix.size());
       if (place.logical.shape.rank() == 1 && place.logical.shape[0] >= elements &&
           key.find('.') == std::string::npos)
-        found.emplace_back(deepspeed_state(key), &place);
+        found.emplace_back(state_of_torch(key), &place);
     }
     return found;
   }
@@ -192,30 +193,30 @@ class ZeroSource::Fragments : public StoredTensors {
   std::map<std::string, size_t> known_;
 };
 
-ZeroSource::ZeroSource(FileSystem& files, const std::string& path) {
-  const DeepspeedFiles found = find_zero_files(files, deepspeed_folder(files, path, kTracker).value());
-  path_ = found.folder;
-  fragments_ = std::make_unique<Fragments>(files, path_);
+ZeroSource::ZeroSource(FileSystem& files, const std::string& path)
+    : AssembledSource(deepspeed_folder(files, path, kTracker).value()) {
+  const DeepspeedFiles found = find_zero_files(files, this->path());
+  auto fragments = std::make_unique<Fragments>(files, found.folder);
   const auto ranks = std::ssize(found.optimizer);
-  const Fragments::Archive model = fragments_->open(found.model.front());
+  const Fragments::Archive model = fragments->open(found.model.front());
   const Pickle& pickle = model.content.pickle;
-  const auto groups = fragments_->read_shapes(model, "param_shapes");
-  if (groups.empty()) fragments_->refuse(found.model.front(), "no param_shapes");
+  const auto groups = fragments->read_shapes(model, "param_shapes");
+  if (groups.empty()) fragments->refuse(found.model.front(), "no param_shapes");
   const bool stage3 =
       found.model.size() > 1 || found.model.front().find("zero_pp_rank_") != std::string::npos;
   std::map<std::string, int64_t> seen;
   for (int64_t rank = 0; rank < ranks; ++rank) {
-    const Fragments::Archive archive = fragments_->open(found.optimizer[static_cast<size_t>(rank)]);
+    const Fragments::Archive archive = fragments->open(found.optimizer[static_cast<size_t>(rank)]);
     const PickleNode* count = archive.node({"optimizer_state_dict", "partition_count"});
     if (count && count->kind == Kind::list && !count->items.empty())
       count = &archive.content.pickle[count->items[0]];
     if (!count || count->kind != Kind::integer || count->integer != ranks)
-      fragments_->refuse(path_, fmt::format("optimizer states of {} ranks", ranks),
-                         "copy the files of all data-parallel ranks into the folder");
+      fragments->refuse(found.folder, fmt::format("optimizer states of {} ranks", ranks),
+                        "copy the files of all data-parallel ranks into the folder");
     if (stage3)
-      fragments_->add_ranges(archive, groups, rank, ranks);
+      fragments->add_ranges(archive, groups, rank, ranks);
     else
-      fragments_->add_slices(archive, groups, seen);
+      fragments->add_slices(archive, groups, seen);
   }
   std::map<std::string, bool> trained;
   for (const auto& group : groups)
@@ -228,16 +229,16 @@ ZeroSource::ZeroSource(FileSystem& files, const std::string& path) {
     }
   // Frozen parameters: in stage 3 cut like the others, else whole beside the buffers.
   if (stage3) {
-    const auto frozen = fragments_->read_shapes(model, "frozen_param_shapes");
+    const auto frozen = fragments->read_shapes(model, "frozen_param_shapes");
     for (int64_t rank = 0; !frozen.empty() && rank < std::ssize(found.model); ++rank) {
-      const Fragments::Archive archive = fragments_->open(found.model[static_cast<size_t>(rank)]);
+      const Fragments::Archive archive = fragments->open(found.model[static_cast<size_t>(rank)]);
       for (const Named& named : frozen.front()) {
         trained.emplace(named.name, true);
         const TorchPlace* const place = archive.find("frozen_param_fragments." + named.name);
-        if (!place) fragments_->refuse(found.model[static_cast<size_t>(rank)], "no part of " + named.name);
+        if (!place) fragments->refuse(found.model[static_cast<size_t>(rank)], "no part of " + named.name);
         const int64_t numel = named.shape.numel(), part = numel / ranks + (numel % ranks ? 1 : 0);
         const int64_t begin = std::min(numel, rank * part);
-        fragments_->add_flat(archive, *place, 0, named, "param", begin, std::min(part, numel - begin));
+        fragments->add_flat(archive, *place, 0, named, "param", begin, std::min(part, numel - begin));
       }
     }
   }
@@ -245,18 +246,16 @@ ZeroSource::ZeroSource(FileSystem& files, const std::string& path) {
     constexpr std::string_view kModule = "module.";
     if (!place.logical.name.starts_with(kModule)) continue;
     const std::string name = place.logical.name.substr(kModule.size());
-    if (!trained.contains(name)) fragments_->add_whole(model, name, place);
+    if (!trained.contains(name)) fragments->add_whole(model, name, place);
   }
   nlohmann::json metadata = nlohmann::json::object();
   for (const auto& [name, text] : model.content.values) metadata["values"][name] = text;
   if (const PickleNode* const step = model.node({"global_steps"}); step && step->kind == Kind::integer)
     metadata["step"] = step->integer;
-  whole_ = std::make_unique<MappedSource>(*fragments_, fragments_->take(), std::move(metadata),
-                                          std::vector<Asset>{});
-  format_ = fmt::format("DeepSpeed ZeRO-{}, {} rank{}", stage3 ? "3" : "1/2", ranks, ranks == 1 ? "" : "s");
+  std::vector<MappedTensor> tensors = fragments->take();
+  assemble(fmt::format("DeepSpeed ZeRO-{}, {} rank{}", stage3 ? "3" : "1/2", ranks, ranks == 1 ? "" : "s"),
+           std::move(fragments), std::move(tensors), std::move(metadata));
 }
-
-ZeroSource::~ZeroSource() = default;
 
 bool ZeroSource::recognises(FileSystem& files, const std::string& path) {
   const auto folder = deepspeed_folder(files, path, kTracker);

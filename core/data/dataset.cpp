@@ -17,38 +17,54 @@ TailSplit split_tail(int64_t num_tokens, double valid_fraction) {
   return {.train = {0, num_tokens - valid}, .valid = {num_tokens - valid, num_tokens}};
 }
 
+TailSplit split_tail_documents(const Corpus& corpus, double valid_fraction) {
+  TailSplit split = split_tail(corpus.num_tokens(), valid_fraction);
+  if (split.valid.size() == 0 || split.valid.begin == 0) return split;
+  const int64_t border = corpus.next_document(split.valid.begin - 1);
+  if (border < corpus.num_tokens()) split.train.end = split.valid.begin = border;
+  return split;
+}
+
+namespace {
+
+[[noreturn]] void too_short(const Dataset::Desc& desc, std::string expected, std::string fix) {
+  throw Error(Fault::data,
+              {.what = fmt::format("the {} is shorter than one sample", desc.name),
+               .where = desc.name,
+               .found = fmt::format("{} of {} tokens", desc.range.size(), desc.corpus->num_tokens()),
+               .expected = std::move(expected),
+               .fix = std::move(fix)});
+}
+
+}  // namespace
+
 Dataset::Dataset(Desc desc) : desc_(std::move(desc)) {
-  const auto& [corpus, range, seq_len, name] = desc_;
+  const auto& [corpus, range, seq_len, packing, overlong, name] = desc_;
   check(corpus != nullptr && seq_len > 0, "[dataset] a corpus and a sample length are needed, got {}",
         seq_len);
   check(range.begin >= 0 && range.begin <= range.end && range.end <= corpus->num_tokens(),
         "[dataset] tokens [{}, {}) of {}", range.begin, range.end, corpus->num_tokens());
-  if (range.size() <= seq_len)
-    throw Error(Fault::data, {.what = fmt::format("the {} is shorter than one sample", name),
-                              .where = name,
-                              .found = fmt::format("{} of {} tokens", range.size(), corpus->num_tokens()),
-                              .expected = fmt::format("at least {}: data.seq_len = {} and one target",
-                                                      seq_len + 1, seq_len),
-                              .fix = "add text, give this part a larger share (data.valid_fraction) or lower "
-                                     "data.seq_len"});
+  if (packing == Packing::best_fit) {
+    packed_ = std::make_shared<const PackedRows>(*corpus, range, seq_len, overlong);
+    if (packed_->num_rows() == 0)
+      too_short(desc_,
+                overlong == Overlong::drop ? fmt::format("a document of 2 to {} tokens", seq_len + 1)
+                                           : "a document of at least 2 tokens",
+                packed_->overlong() > 0 ? "raise data.seq_len, or set data.overlong = \"cut\""
+                                        : "add text, or give this part a larger share (data.valid_fraction)");
+  } else if (range.size() <= seq_len) {
+    too_short(desc_, fmt::format("at least {}: data.seq_len = {} and one target", seq_len + 1, seq_len),
+              "add text, give this part a larger share (data.valid_fraction), lower data.seq_len, or set "
+              "data.packing = \"best_fit\", which fills up short rows");
+  }
 }
+
+int64_t Dataset::num_places() const { return packed_ ? packed_->places() : num_samples() * desc_.seq_len; }
 
 int64_t Dataset::sample_begin(int64_t sample) const {
-  check(sample >= 0 && sample < num_samples(), "[dataset] sample {} of {}", sample, num_samples());
+  check(!packed_ && sample >= 0 && sample < num_samples(), "[dataset] sample {} of {}", sample,
+        num_samples());
   return desc_.range.begin + sample * desc_.seq_len;
-}
-
-void require_step_fits(const Dataset& dataset, int64_t tokens_per_step) {
-  const int64_t seq_len = dataset.seq_len(), held = dataset.num_samples() * seq_len;
-  if (tokens_per_step <= held) return;
-  throw Error(Fault::data,
-              {.what = "one step takes more tokens than the data has",
-               .where = dataset.name(),
-               .found = fmt::format("batch.tokens_per_step = {}, {} samples of {} tokens", tokens_per_step,
-                                    div_up(tokens_per_step, seq_len), seq_len),
-               .expected = fmt::format("at most {}: the {} has {} samples", held, dataset.name(),
-                                       dataset.num_samples()),
-               .fix = fmt::format("add text, or set batch.tokens_per_step to {} or less", held)});
 }
 
 }  // namespace strata

@@ -7,14 +7,9 @@
 #include <string>
 
 #include "core/data/corpus.h"
+#include "core/data/packing.h"
 
 namespace strata {
-
-struct TokenRange {
-  int64_t begin = 0, end = 0;  // [begin, end)
-  int64_t size() const { return end - begin; }
-  friend bool operator==(const TokenRange&, const TokenRange&) = default;
-};
 
 // The last `valid_fraction` (in [0, 1)) of the tokens for validation, rounded to whole tokens; the rest for
 // training.
@@ -22,8 +17,11 @@ struct TailSplit {
   TokenRange train, valid;
 };
 TailSplit split_tail(int64_t num_tokens, double valid_fraction);
+// The same, with the border moved on to where a document begins, unless none begins behind it.
+TailSplit split_tail_documents(const Corpus& corpus, double valid_fraction);
 
-// Sample i reads the tokens [begin + i * seq_len, begin + (i + 1) * seq_len] of its range: seq_len inputs,
+// A sample is what one row of a batch reads. With Packing::best_fit sample i is row i of PackedRows. Else
+// sample i reads the tokens [begin + i * seq_len, begin + (i + 1) * seq_len] of its range: seq_len inputs,
 // and the last one's target. Neighbouring samples share that one token; datasets over disjoint ranges share
 // none. Up to seq_len tokens at the end of the range are in no sample.
 class Dataset {
@@ -32,23 +30,28 @@ class Dataset {
     std::shared_ptr<const Corpus> corpus;
     TokenRange range;
     int64_t seq_len = 0;
+    Packing packing = Packing::isolated;
+    Overlong overlong = Overlong::cut;   // of Packing::best_fit
     std::string name = "training data";  // for messages
   };
   // Error(data) when the range does not hold one sample.
   explicit Dataset(Desc desc);
 
-  int64_t num_samples() const { return (desc_.range.size() - 1) / desc_.seq_len; }
+  int64_t num_samples() const {
+    return packed_ ? packed_->num_rows() : (desc_.range.size() - 1) / desc_.seq_len;
+  }
+  int64_t num_places() const;  // of all samples that hold a token; the others are padding
   int64_t seq_len() const { return desc_.seq_len; }
+  Packing packing() const { return desc_.packing; }
+  const PackedRows* packed() const { return packed_.get(); }  // null: not Packing::best_fit
   const std::string& name() const { return desc_.name; }
   const Corpus& corpus() const { return *desc_.corpus; }
-  // First token of sample i; it reads seq_len + 1.
+  // First token of sample i, which reads seq_len + 1 from there. Not of Packing::best_fit.
   int64_t sample_begin(int64_t sample) const;
 
  private:
   Desc desc_;
+  std::shared_ptr<const PackedRows> packed_;
 };
-
-// Error(data) with numbers and the fix when an optimizer step takes more tokens than one epoch has.
-void require_step_fits(const Dataset& dataset, int64_t tokens_per_step);
 
 }  // namespace strata

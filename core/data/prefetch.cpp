@@ -13,7 +13,7 @@ Prefetcher::Prefetcher(const DataSource& source, Options options)
         cursor, depth);
   for (const int64_t m : micro_batches)
     check(m >= 0 && m < step.micro_batches, "[prefetcher] micro-batch {} of {}", m, step.micro_batches);
-  require_step_fits(source.dataset(), step.samples() * source.dataset().seq_len());
+  require_step_fits(source, step.samples() * source.seq_len());
   slots_.resize(static_cast<size_t>(depth) + 1);
   for (Slot& slot : slots_) slot.batches.resize(micro_batches.size());
   thread_ = std::jthread([this](const std::stop_token& stop) { produce(stop); });

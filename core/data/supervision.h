@@ -5,7 +5,6 @@
 #include <cstdint>
 
 #include "core/data/dataset.h"
-#include "core/data/sampler.h"
 
 namespace strata {
 
@@ -17,8 +16,9 @@ struct Supervision {
   int64_t cut = 0;  // of them: learned in a later sample than the one they begin in, without what came before
 };
 
-// Walks the documents; with no mask anywhere all targets are learned.
-Supervision count_supervision(const Dataset& dataset, Packing packing);
+// Walks the documents, or the pieces of them that Packing::best_fit made; with no mask anywhere all targets
+// are learned. A document that best fit dropped is not counted.
+Supervision count_supervision(const Dataset& dataset);
 
 // Error(data) saying why when nothing is learned.
 void require_supervision(const Supervision& supervision, const Dataset& dataset);

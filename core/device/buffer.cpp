@@ -35,8 +35,10 @@ std::byte* map_pages(int64_t bytes, const std::string& label, const Ledger& ledg
                    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (raw == MAP_FAILED)
     throw Error(Fault::memory, {.what = fmt::format("no host memory for '{}'", label),
+                                .where = "memory of this machine",
                                 .found = fmt::format("{} bytes asked for, {} held ({})", bytes,
                                                      ledger.total().bytes, std::strerror(errno)),
+                                .expected = "that much free memory; 'strata plan' says what a step needs",
                                 .fix = "use a smaller micro_batch or model, or raise the memory limit"});
   auto* base = static_cast<std::byte*>(raw);
   if (!huge) return base;

@@ -45,7 +45,8 @@ Model make_gpt2(const ModelSpec& spec, const Split& split) {
          .linear_bias = true,
          .init_std = spec.init_std,
          .residual_init_std = spec.init_std / std::sqrt(2.0f * static_cast<float>(spec.layers)),
-         .split = split}));
+         .split = split,
+         .lora = spec.lora}));
   model.head = make_loss_head({.vocab = spec.vocab,
                                .padded_vocab = padded_vocab(spec.vocab, split.parts),
                                .hidden = spec.hidden,

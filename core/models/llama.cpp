@@ -33,7 +33,8 @@ Model make_llama(const ModelSpec& spec, const Split& split) {
                                                    .qkv_bias = spec.qkv_bias,
                                                    .init_std = spec.init_std,
                                                    .residual_init_std = spec.init_std,
-                                                   .split = split}));
+                                                   .split = split,
+                                                   .lora = spec.lora}));
   model.head = make_loss_head({.vocab = spec.vocab,
                                .padded_vocab = padded_vocab(spec.vocab, split.parts),
                                .hidden = spec.hidden,

@@ -2,9 +2,12 @@
 #include "core/nn/initial_values.h"
 
 #include <algorithm>
+#include <cmath>
+#include <vector>
 
 #include "core/base/hash.h"
 #include "core/ops/elementwise.h"
+#include "core/tensor/transfer.h"
 
 namespace strata {
 namespace {
@@ -22,6 +25,22 @@ void fill_normal_part(Stream& stream, const LogicalTensor& piece, const Tensor& 
   }
 }
 
+// Of the host, which any device then copies: adapters are small.
+void fill_uniform_part(Stream& stream, const LogicalTensor& piece, const Tensor& rows, uint64_t seed) {
+  const RandomKey key{.seed = seed, .stream = hash_name(piece.name)};
+  const float bound = std::sqrt(3.0f) * piece.init.std;
+  const int64_t columns = piece.held.extent[1];
+  std::vector<float> values(static_cast<size_t>(rows.numel()));
+  for (int64_t i = 0; i < rows.numel(); ++i) {
+    const auto element = static_cast<uint64_t>((piece.held.begin[0] + i / columns) * piece.shape[1] +
+                                               piece.held.begin[1] + i % columns);
+    values[static_cast<size_t>(i)] =
+        (2 * uniform_open(random_block(key, element / 4)[element % 4]) - 1) * bound;
+  }
+  transfer(stream, Tensor::borrow(values.data(), DType::f32, rows.shape()), rows);
+  stream.synchronize();  // `values` go
+}
+
 }  // namespace
 
 Tensor rows_of(const LogicalTensor& piece, const Tensor& physical) {
@@ -32,6 +51,7 @@ void fill_initial(Stream& stream, const Parameter& parameter, const Tensor& valu
   for (const LogicalTensor& piece : parameter.pieces) {
     const Tensor rows = rows_of(piece, values);
     if (piece.init.kind == Init::Kind::ones) fill(stream, rows, 1);
+    if (piece.init.kind == Init::Kind::uniform) fill_uniform_part(stream, piece, rows, seed);
     if (piece.init.kind == Init::Kind::normal) fill_normal_part(stream, piece, rows, seed);
   }
 }

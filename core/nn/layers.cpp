@@ -2,6 +2,7 @@
 #include "core/nn/layers.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "core/ops/elementwise.h"
 #include "core/ops/norm.h"
@@ -26,42 +27,48 @@ void write_vector(Stream& stream, const Tensor& from, const Tensor& to, Write wr
 
 }  // namespace
 
-void LinearLayer::forward(Context& ctx, Weights weights, const Tensor& x, const Tensor& add,
-                          const Tensor& y) const {
+void LinearLayer::forward(Context& ctx, Weights weights, const Tensor& x, const Tensor& add, const Tensor& y,
+                          const Tensor& low) const {
   const Tensor no_bias;
   ctx.linear.forward(ctx.stream, x, weights[static_cast<size_t>(weight)],
                      bias == kAbsent ? no_bias : weight_of(weights, bias), add, y);
+  lora.forward(ctx, weights, x, low, y);
 }
 
 void LinearLayer::forward_residual(Context& ctx, Weights weights, Point point, const Tensor& x,
-                                   const Tensor& residual, const Tensor& y) const {
+                                   const Tensor& residual, const Tensor& y, const Tensor& low) const {
   const Boundary& boundary = ctx.boundaries[point];
   if (boundary.identity()) {
-    forward(ctx, weights, x, residual, y);
+    forward(ctx, weights, x, residual, y, low);
     return;
   }
   const Scratch::Scope scope(ctx.stream.scratch());
   const Tensor no_bias, partial = ctx.scratch(x.dtype(), {x.dim(0), y.dim(1)});
   ctx.linear.forward(ctx.stream, x, weights[static_cast<size_t>(weight)], no_bias, {}, partial);
+  lora.forward(ctx, weights, x, low, partial);
   add(ctx.stream, boundary.forward(ctx.stream, partial), residual, y);
   if (bias != kAbsent) add(ctx.stream, y, weight_of(weights, bias), y);
 }
 
-void LinearLayer::backward_input(Context& ctx, Weights weights, const Tensor& dy, const Tensor& dx) const {
+void LinearLayer::backward_input(Context& ctx, Weights weights, const Tensor& dy, const Tensor& dx,
+                                 const Tensor& dlow) const {
   ctx.linear.backward_input(ctx.stream, dy, weights[static_cast<size_t>(weight)], dx);
-}
-
-void LinearLayer::backward_weight(Context& ctx, const Gradients& gradients, const Tensor& dy,
-                                  const Tensor& x) const {
-  if (const Tensor& dweight = gradient_of(gradients, weight))
-    ctx.linear.backward_weight(ctx.stream, dy, x, dweight, gradients.write);
+  lora.backward_input(ctx, weights, dy, dlow, dx);
 }
 
 void LinearLayer::backward_weight(Context& ctx, const Gradients& gradients, const Tensor& dy, const Tensor& x,
-                                  Point point) const {
-  if (!gradient_of(gradients, weight)) return;  // frozen: nobody need meet
+                                  const Tensor& low, const Tensor& dlow) const {
+  if (const Tensor& dweight = gradient_of(gradients, weight))
+    ctx.linear.backward_weight(ctx.stream, dy, x, dweight, gradients.write);
+  lora.backward_weight(ctx, gradients, dy, x, low, dlow);
+}
+
+void LinearLayer::backward_weight(Context& ctx, const Gradients& gradients, const Tensor& dy, const Tensor& x,
+                                  Point point, const Tensor& low, const Tensor& dlow) const {
+  // Frozen: nobody need meet.
+  if (!gradient_of(gradients, weight) && !lora.wants_gradient(gradients)) return;
   const Scratch::Scope scope(ctx.stream.scratch());
-  backward_weight(ctx, gradients, dy, ctx.boundaries[point].forward(ctx.stream, x));
+  backward_weight(ctx, gradients, dy, ctx.boundaries[point].forward(ctx.stream, x), low, dlow);
 }
 
 void LinearLayer::backward_bias(Context& ctx, const Gradients& gradients, const Tensor& dy) const {
@@ -170,6 +177,50 @@ LinearLayer ParameterList::linear(const std::string& name, const std::vector<Pie
   LinearLayer layer;
   layer.weight = add(std::move(weight));
   if (bias) layer.bias = add(std::move(offsets));
+  layer.lora = adapters(name, pieces, in, cut);
+  return layer;
+}
+
+LoraLayer ParameterList::adapters(const std::string& name, const std::vector<Piece>& pieces, int64_t in,
+                                  Cut cut) {
+  LoraLayer layer{.rank = lora_.rank, .scale = lora_.scale};
+  const bool cut_in = cut == Cut::inputs, cut_out = cut == Cut::outputs;
+  // What every part holds whole sees only this part's addend of what it multiplies.
+  Parameter down{.name = name + std::string(kLoraA),
+                 .role = Role::adapter,
+                 .value = cut_in ? split_.sharded(1) : AxisPlacement{},
+                 .gradient = cut_in    ? split_.sharded(1)
+                             : cut_out ? split_.partial()
+                                       : AxisPlacement{}};
+  Parameter up{.name = name + std::string(kLoraB),
+               .role = Role::adapter,
+               .value = cut_out ? split_.sharded(0) : AxisPlacement{},
+               .gradient = cut_out  ? split_.sharded(0)
+                           : cut_in ? split_.partial()
+                                    : AxisPlacement{}};
+  // Uniform within 1 / sqrt(in), Kaiming's (He et al. 2015) with a = sqrt(5): what peft begins with.
+  const Init uniform{Init::Kind::uniform, 1 / std::sqrt(3 * static_cast<float>(in))};
+  int64_t row = 0, rows = 0, low_rows = 0;
+  for (const Piece& piece : pieces) {
+    const int64_t held_rows = cut_out ? split_.share(piece.rows) : piece.rows;
+    if (lora_.targets_layer(prefix_ + piece.name)) {
+      const Shape a{lora_.rank, in}, b{piece.rows, lora_.rank};
+      const auto held = [&](const Shape& shape, bool is_cut, int dim) {
+        return is_cut ? shard(Rect::whole(shape), dim, split_.parts, split_.part) : Rect::whole(shape);
+      };
+      down.pieces.push_back({piece.name + std::string(kLoraA), a, uniform, low_rows, held(a, cut_in, 1)});
+      up.pieces.push_back({piece.name + std::string(kLoraB), b, {}, rows, held(b, cut_out, 0)});
+      layer.pieces.push_back({row, held_rows});
+      low_rows += lora_.rank;
+      rows += held_rows;
+    }
+    row += held_rows;
+  }
+  if (!layer) return {};
+  down.shape = {low_rows, cut_in ? split_.share(in) : in};
+  up.shape = {rows, lora_.rank};
+  layer.a = add(std::move(down));
+  layer.b = add(std::move(up));
   return layer;
 }
 

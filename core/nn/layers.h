@@ -4,6 +4,7 @@
 #pragma once
 
 #include "core/nn/block.h"
+#include "core/nn/lora.h"
 #include "core/nn/split.h"
 
 namespace strata {
@@ -13,19 +14,24 @@ inline constexpr int kAbsent = -1;
 struct LinearLayer {
   int weight = kAbsent;
   int bias = kAbsent;
+  LoraLayer lora;
 
-  // y = x . W^T + b (+ add)
-  void forward(Context& ctx, Weights weights, const Tensor& x, const Tensor& add, const Tensor& y) const;
+  // `low` and `dlow` are those of `lora`, absent where it is: LoraLayer::take.
+  // y = x . W^T + b (+ add), + the adapters' part
+  void forward(Context& ctx, Weights weights, const Tensor& x, const Tensor& add, const Tensor& y,
+               const Tensor& low = {}) const;
   // y = residual + what a boundary makes of the partial product, + b once it is whole. y has the residual's
   // rows.
   void forward_residual(Context& ctx, Weights weights, Point point, const Tensor& x, const Tensor& residual,
-                        const Tensor& y) const;
-  void backward_input(Context& ctx, Weights weights, const Tensor& dy, const Tensor& dx) const;
-  // Gradient of the weight; x is what forward multiplied, or what lay before `point`, where forward had it
-  // from.
-  void backward_weight(Context& ctx, const Gradients& gradients, const Tensor& dy, const Tensor& x) const;
+                        const Tensor& y, const Tensor& low) const;
+  void backward_input(Context& ctx, Weights weights, const Tensor& dy, const Tensor& dx,
+                      const Tensor& dlow = {}) const;
+  // Gradients of the weight and of its adapters; x is what forward multiplied, or what lay before `point`,
+  // where forward had it from.
   void backward_weight(Context& ctx, const Gradients& gradients, const Tensor& dy, const Tensor& x,
-                       Point point) const;
+                       const Tensor& low = {}, const Tensor& dlow = {}) const;
+  void backward_weight(Context& ctx, const Gradients& gradients, const Tensor& dy, const Tensor& x,
+                       Point point, const Tensor& low, const Tensor& dlow) const;
   // Gradient of the bias, if there is one; dy is that of the sum the bias was added to.
   void backward_bias(Context& ctx, const Gradients& gradients, const Tensor& dy) const;
 };
@@ -66,15 +72,16 @@ enum class Cut { whole, outputs, inputs };
 // Adds parameters to a block's list: what the split leaves of each. Sizes given are those of the whole layer.
 class ParameterList {
  public:
-  ParameterList(std::vector<Parameter>& parameters, std::string prefix, const Split& split)
-      : parameters_(parameters), prefix_(std::move(prefix)), split_(split) {}
+  ParameterList(std::vector<Parameter>& parameters, std::string prefix, const Split& split,
+                LoraSpec lora = {})
+      : parameters_(parameters), prefix_(std::move(prefix)), split_(split), lora_(std::move(lora)) {}
 
   struct Piece {
     std::string name;  // of the logical layer: "attention.query"
     int64_t rows;
   };
   // One fused matrix [sum of rows, in] named `name`, with a logical "<piece>.weight" (and "<piece>.bias") per
-  // piece. Every piece is cut on its own.
+  // piece. Every piece is cut on its own. Adapters of the pieces that are targets come right behind.
   LinearLayer linear(const std::string& name, const std::vector<Piece>& pieces, int64_t in, bool bias,
                      float std, Cut cut);
   // `gradient` is the placement of its gradients; the values are replicated.
@@ -89,10 +96,12 @@ class ParameterList {
 
  private:
   int add(Parameter parameter);
+  LoraLayer adapters(const std::string& name, const std::vector<Piece>& pieces, int64_t in, Cut cut);
 
   std::vector<Parameter>& parameters_;
   std::string prefix_;
   Split split_;
+  LoraSpec lora_;
 };
 
 }  // namespace strata

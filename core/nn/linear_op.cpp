@@ -4,6 +4,14 @@
 namespace strata {
 namespace {
 
+// In working memory.
+Tensor decode(Stream& stream, const LinearWeight::Blocks& blocks, DType dtype) {
+  const int64_t bytes = blocks.shape.numel() * size_of(dtype);
+  const Tensor decoded = Tensor::borrow(stream.scratch().take(bytes), dtype, blocks.shape, stream.device());
+  decode_blocks(stream, {.blocks = blocks.bytes, .format = blocks.format, .out = decoded});
+  return decoded;
+}
+
 class PlainLinearOp final : public LinearOp {
  public:
   int64_t packed_bytes(Stream& stream, DType dtype, const Shape& shape) const override {
@@ -30,12 +38,22 @@ class PlainLinearOp final : public LinearOp {
 
   void forward(Stream& stream, const LinearOperand& x, const LinearWeight& weight, const Tensor& bias,
                const Tensor& add, const Tensor& y) const override {
+    if (weight.blocks.bytes) {
+      const Scratch::Scope scope(stream.scratch());
+      const Tensor decoded = decode(stream, weight.blocks, x.values.dtype());
+      return matmul(stream, {.a = x.values, .b = decoded.t(), .out = y, .bias = bias, .add = add});
+    }
     const Tensor b = weight.forward ? Tensor() : weight.weight.t();
     matmul(stream, {.a = x.values, .b = b, .packed_b = weight.forward, .out = y, .bias = bias, .add = add});
   }
 
   void backward_input(Stream& stream, const LinearOperand& dy, const LinearWeight& weight,
                       const Tensor& dx) const override {
+    if (weight.blocks.bytes) {
+      const Scratch::Scope scope(stream.scratch());
+      return matmul(stream,
+                    {.a = dy.values, .b = decode(stream, weight.blocks, dy.values.dtype()), .out = dx});
+    }
     const Tensor b = weight.backward ? Tensor() : weight.weight;
     matmul(stream, {.a = dy.values, .b = b, .packed_b = weight.backward, .out = dx});
   }

@@ -3,6 +3,7 @@
 // number format; precision/ binds others.
 #pragma once
 
+#include "core/ops/decode_blocks.h"
 #include "core/ops/matmul.h"
 
 namespace strata {
@@ -22,6 +23,12 @@ struct LinearWeight {
   // Absent on a device that takes weights as they are.
   PackedMatrix forward;   // of weight^T: [in_features, out_features]
   PackedMatrix backward;  // of weight:   [out_features, in_features]
+  // In place of all these, a weight in blocks: decoded before each product, into working memory.
+  struct Blocks {
+    Tensor bytes;  // u8
+    WeightFormat format = WeightFormat::none;
+    Shape shape;  // of the weight
+  } blocks = {};
 };
 
 class LinearOp {
@@ -40,8 +47,8 @@ class LinearOp {
   virtual void backward_input(Stream& stream, const LinearOperand& dy, const LinearWeight& weight,
                               const Tensor& dx) const = 0;
   // dweight (op)= dy^T . x, f32
-  virtual void backward_weight(Stream& stream, const LinearOperand& dy, const LinearOperand& x, const Tensor& dweight,
-                               Write write) const = 0;
+  virtual void backward_weight(Stream& stream, const LinearOperand& dy, const LinearOperand& x,
+                               const Tensor& dweight, Write write) const = 0;
 };
 
 // Products in the dtype of the tensors (f32 or bf16), f32 accumulation.

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "core/nn/block.h"
+#include "core/nn/lora.h"
 #include "core/nn/rope_table.h"
 #include "core/nn/split.h"
 
@@ -24,6 +25,7 @@ struct ModelSpec {
   bool qk_norm = false;   // llama family: RMSNorm of each head's query and key (Qwen3)
   bool qkv_bias = false;  // llama family: biases of query, key and value (Qwen2)
   RopeSpec rope;
+  LoraSpec lora;  // adapters beside the linear layers of every block; rank 0: none
 };
 
 struct Model {
@@ -49,9 +51,17 @@ struct Model {
   // characters). Returns the number of logical elements frozen. Throws Error(usage) for a pattern that
   // matches nothing, or only some of the tensors fused into one matrix.
   int64_t freeze(std::span<const std::string> patterns);
+  // Freezes all others, with the same errors. Returns the number of logical elements still trained.
+  int64_t train_only(std::span<const std::string> patterns);
+  // Freezes all but the adapters.
+  void freeze_base();
+  // Frozen matrices of the blocks between embedding and head are kept in blocks. Throws Error(usage) for one
+  // whose rows, here, are not whole blocks.
+  void keep_in_blocks(WeightFormat format);
 
   // Of the logical tensors: padding and the second use of a tied table are not counted.
   int64_t num_parameters() const;
+  int64_t num_trained() const;  // of them
 };
 
 }  // namespace strata

@@ -6,17 +6,18 @@
 #include <string>
 #include <vector>
 
+#include "core/format/weight_format.h"
 #include "core/tensor/placement.h"
 #include "core/tensor/rect.h"
 
 namespace strata {
 
-enum class Role { embedding, linear, bias, norm };
+enum class Role { embedding, linear, bias, norm, adapter };
 
 struct Init {
-  enum class Kind { zeros, ones, normal };
+  enum class Kind { zeros, ones, normal, uniform };
   Kind kind = Kind::zeros;
-  float std = 0;  // of normal
+  float std = 0;  // of normal, and of uniform: between -sqrt(3) std and sqrt(3) std
 };
 
 // A logical tensor, what of it is held here, and where that lies in the physical one: rows [first_row,
@@ -37,6 +38,8 @@ struct Parameter {
   // Right operand of matrix products: the step keeps it packed (LinearOp::pack).
   bool multiplied = false;
   bool trainable = true;
+  // Of the values of a frozen matrix: in blocks along its rows, decoded before every product. Never packed.
+  WeightFormat format = WeightFormat::none;
   // Over the tensor axis. A value is replicated or sharded; a partial gradient is an addend that the step
   // must sum.
   AxisPlacement value = {};
@@ -44,6 +47,8 @@ struct Parameter {
 };
 
 // Weight decay applies to matrices; norms and biases are left alone.
-constexpr bool decays(Role role) { return role == Role::embedding || role == Role::linear; }
+constexpr bool decays(Role role) {
+  return role == Role::embedding || role == Role::linear || role == Role::adapter;
+}
 
 }  // namespace strata

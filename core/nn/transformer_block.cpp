@@ -39,12 +39,14 @@ class TransformerBlock final : public Block {
     Tensor up_TU;
     // saved_weight: right operands of the weight gradients, the normed ones as they are before the boundary
     Tensor normed1_RD, mixed_TQ, normed2_RD, act_TF;
+    Tensor qkv_low, out_low, up_low, down_low;  // of adapters
   };
   struct Deferred {
     Tensor dqkv, dx1_RD, dup_TU;
     Tensor dattn_TD,
         dmlp_TD;  // dx1 and dy before the boundaries of attention and of the feed-forward network
     NormGradient norm1, norm2, q_norm, k_norm;
+    Tensor qkv_low, out_low, up_low, down_low;  // of adapters
   };
   // q and k as attention reads them.
   Tensor query(const Saved& s) const { return (spec_.qk_norm ? s.qk : s.qkv).slice(1, 0, q_width_); }
@@ -76,7 +78,7 @@ TransformerBlock::TransformerBlock(const TransformerBlockSpec& spec)
       scale_(1.0f / std::sqrt(static_cast<float>(spec.head_dim))) {
   const Split& split = spec.split;
   const int64_t query = spec.heads * spec.head_dim, key = spec.kv_heads * spec.head_dim;
-  ParameterList list(parameters_, fmt::format("layers.{}.", spec.layer), split);
+  ParameterList list(parameters_, fmt::format("layers.{}.", spec.layer), split, spec.lora);
   norm1_ = list.norm(spec.norm, "attention_norm", spec.hidden, spec.norm_eps, split.per_row());
   qkv_ = list.linear("attention.qkv",
                      {{"attention.query", query}, {"attention.key", key}, {"attention.value", key}},
@@ -118,6 +120,10 @@ TransformerBlock::Saved TransformerBlock::take_saved(Context& ctx, DType dtype, 
   s.mixed_TQ = ctx.saved_weight.take(dtype, {tokens, q_width_});
   s.normed2_RD = ctx.saved_weight.take(dtype, {rows, spec_.hidden});
   s.act_TF = ctx.saved_weight.take(dtype, {tokens, ffn_});
+  s.qkv_low = qkv_.lora.take(ctx.saved_weight, dtype, tokens);
+  s.out_low = out_.lora.take(ctx.saved_weight, dtype, tokens);
+  s.up_low = up_.lora.take(ctx.saved_weight, dtype, tokens);
+  s.down_low = down_.lora.take(ctx.saved_weight, dtype, tokens);
   return s;
 }
 
@@ -136,6 +142,10 @@ TransformerBlock::Deferred TransformerBlock::take_deferred(Context& ctx, const T
     d.q_norm = q_norm_.take_gradient(ctx.deferred, spec_.head_dim);
     d.k_norm = k_norm_.take_gradient(ctx.deferred, spec_.head_dim);
   }
+  d.qkv_low = qkv_.lora.take(ctx.deferred, dtype, tokens);
+  d.out_low = out_.lora.take(ctx.deferred, dtype, tokens);
+  d.up_low = up_.lora.take(ctx.deferred, dtype, tokens);
+  d.down_low = down_.lora.take(ctx.deferred, dtype, tokens);
   return d;
 }
 
@@ -172,7 +182,7 @@ Tensor TransformerBlock::forward(Context& ctx, Weights weights, const Tensor& x_
   {
     const Scratch::Scope scope(scratch);
     const Tensor normed_TD = ctx.boundaries[Point::attn_in].forward(ctx.stream, s.normed1_RD);
-    qkv_.forward(ctx, weights, normed_TD, {}, s.qkv);
+    qkv_.forward(ctx, weights, normed_TD, {}, s.qkv, s.qkv_low);
   }
   const Tensor q_TQ = query(s), k_TK = key(s);
   if (spec_.qk_norm) {
@@ -191,17 +201,17 @@ Tensor TransformerBlock::forward(Context& ctx, Weights weights, const Tensor& x_
                .kv_heads = kv_heads_,
                .scale = scale_,
                .causal = true});
-  out_.forward_residual(ctx, weights, Point::attn_out, s.mixed_TQ, x_RD, s.x1_RD);
+  out_.forward_residual(ctx, weights, Point::attn_out, s.mixed_TQ, x_RD, s.x1_RD, s.out_low);
 
   norm2_.forward(ctx, weights, s.x1_RD, s.normed2_RD, s.norm2);
   {
     const Scratch::Scope scope(scratch);
     const Tensor normed_TD = ctx.boundaries[Point::mlp_in].forward(ctx.stream, s.normed2_RD);
-    up_.forward(ctx, weights, normed_TD, {}, s.up_TU);
+    up_.forward(ctx, weights, normed_TD, {}, s.up_TU, s.up_low);
   }
   activate(ctx, s);
   const Tensor y_RD = ctx.output.take(x_RD.dtype(), x_RD.shape());
-  down_.forward_residual(ctx, weights, Point::mlp_out, s.act_TF, s.x1_RD, y_RD);
+  down_.forward_residual(ctx, weights, Point::mlp_out, s.act_TF, s.x1_RD, y_RD, s.down_low);
   return y_RD;
 }
 
@@ -217,13 +227,13 @@ Tensor TransformerBlock::backward_input(Context& ctx, Weights weights, const Ten
     const Scratch::Scope scope(scratch);
     const Tensor dact_TF = ctx.scratch(dtype, {tokens, ffn_});
     ctx.boundaries[Point::mlp_out].backward(ctx.stream, dy_RD, d.dmlp_TD);
-    down_.backward_input(ctx, weights, d.dmlp_TD, dact_TF);
+    down_.backward_input(ctx, weights, d.dmlp_TD, dact_TF, d.down_low);
     activate_backward(ctx, s, dact_TF, d.dup_TU);
   }
   {
     const Scratch::Scope scope(scratch);
     const Tensor dnormed_TD = ctx.scratch(dtype, {tokens, spec_.hidden});
-    up_.backward_input(ctx, weights, d.dup_TU, dnormed_TD);
+    up_.backward_input(ctx, weights, d.dup_TU, dnormed_TD, d.up_low);
     const Tensor dnormed_RD = ctx.boundaries[Point::mlp_in].backward(ctx.stream, dnormed_TD);
     norm2_.backward(ctx, weights, s.x1_RD, s.norm2, dnormed_RD, dy_RD, d.dx1_RD, d.norm2);
   }
@@ -233,7 +243,7 @@ Tensor TransformerBlock::backward_input(Context& ctx, Weights weights, const Ten
     const Scratch::Scope scope(scratch);
     const Tensor dmixed_TQ = ctx.scratch(dtype, {tokens, q_width_});
     ctx.boundaries[Point::attn_out].backward(ctx.stream, d.dx1_RD, d.dattn_TD);
-    out_.backward_input(ctx, weights, d.dattn_TD, dmixed_TQ);
+    out_.backward_input(ctx, weights, d.dattn_TD, dmixed_TQ, d.out_low);
     attend_backward(ctx, {.q = query(s),
                           .k = key(s),
                           .v = value(s),
@@ -256,7 +266,7 @@ Tensor TransformerBlock::backward_input(Context& ctx, Weights weights, const Ten
   const Tensor dx_RD = ctx.output.take(dtype, x_RD.shape());
   const Scratch::Scope scope(scratch);
   const Tensor dnormed_TD = ctx.scratch(dtype, {tokens, spec_.hidden});
-  qkv_.backward_input(ctx, weights, d.dqkv, dnormed_TD);
+  qkv_.backward_input(ctx, weights, d.dqkv, dnormed_TD, d.qkv_low);
   const Tensor dnormed_RD = ctx.boundaries[Point::attn_in].backward(ctx.stream, dnormed_TD);
   norm1_.backward(ctx, weights, x_RD, s.norm1, dnormed_RD, d.dx1_RD, dx_RD, d.norm1);
   return dx_RD;
@@ -267,14 +277,14 @@ void TransformerBlock::backward_weight(Context& ctx, const Gradients& gradients,
   // saved_input is gone by now: the region given is empty bytes, only saved_weight may be read.
   const Saved s = take_saved(ctx, x_RD.dtype(), x_RD.dim(0));
   const Deferred d = take_deferred(ctx, dy_RD);
-  down_.backward_weight(ctx, gradients, d.dmlp_TD, s.act_TF);
+  down_.backward_weight(ctx, gradients, d.dmlp_TD, s.act_TF, s.down_low, d.down_low);
   down_.backward_bias(ctx, gradients, dy_RD);
-  up_.backward_weight(ctx, gradients, d.dup_TU, s.normed2_RD, Point::mlp_in);
+  up_.backward_weight(ctx, gradients, d.dup_TU, s.normed2_RD, Point::mlp_in, s.up_low, d.up_low);
   up_.backward_bias(ctx, gradients, d.dup_TU);
   norm2_.accumulate(ctx, gradients, d.norm2);
-  out_.backward_weight(ctx, gradients, d.dattn_TD, s.mixed_TQ);
+  out_.backward_weight(ctx, gradients, d.dattn_TD, s.mixed_TQ, s.out_low, d.out_low);
   out_.backward_bias(ctx, gradients, d.dx1_RD);
-  qkv_.backward_weight(ctx, gradients, d.dqkv, s.normed1_RD, Point::attn_in);
+  qkv_.backward_weight(ctx, gradients, d.dqkv, s.normed1_RD, Point::attn_in, s.qkv_low, d.qkv_low);
   qkv_.backward_bias(ctx, gradients, d.dqkv);
   if (spec_.qk_norm) {
     q_norm_.accumulate(ctx, gradients, d.q_norm);

@@ -23,6 +23,7 @@ struct TransformerBlockSpec {
   float init_std = 0.02f;
   float residual_init_std = 0.02f;  // of the two projections that end on the residual path
   Split split = {};
+  LoraSpec lora = {};
 };
 
 std::unique_ptr<Block> make_transformer_block(const TransformerBlockSpec& spec);

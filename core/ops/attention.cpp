@@ -11,7 +11,6 @@ namespace strata {
 namespace {
 
 // The head size: what bounds the tiles of every device.
-constexpr int64_t kMaxHeadDim = 256;
 
 template <typename Args>
 void check_inputs(const Operands& operands, std::string_view op, const Args& args) {

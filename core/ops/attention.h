@@ -4,9 +4,9 @@
 // h / (heads/kv_heads).
 //
 // All token tensors are [tokens, heads * head_dim] matrices, f32 or bf16 alike, unit stride in dim 1, any row
-// stride (q, k and v may be column ranges of one fused matrix). head_dim is at most 256. Softmax and sums in
-// f32; a device with a dot product of bf16 may round weights to bf16 before they meet bf16 values. Bits do
-// not depend on thread count.
+// stride (q, k and v may be column ranges of one fused matrix). head_dim is at most kMaxHeadDim. Softmax and
+// sums in f32; a device with a dot product of bf16 may round weights to bf16 before they meet bf16 values.
+// Bits do not depend on thread count.
 #pragma once
 
 #include <cstdint>
@@ -16,6 +16,8 @@
 #include "core/tensor/tensor.h"
 
 namespace strata {
+
+inline constexpr int64_t kMaxHeadDim = 256;
 
 // Queries [q_begin, q_begin + q_count) attend only keys [k_begin, k_begin + k_count). With `causal`, query i
 // of the segment sees key j of the segment iff j <= i + diagonal. A whole document has diagonal 0; a

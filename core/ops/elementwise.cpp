@@ -17,6 +17,14 @@ void copy(Stream& stream, const Tensor& from, const Tensor& to) {
   op_table(stream.device().kind).copy(stream, from, to);
 }
 
+void stochastic_round(Stream& stream, const Tensor& from, const Tensor& to, const RandomKey& key,
+                      uint64_t first_index) {
+  const Operands operands("stochastic_round", stream);
+  operands.dense("from", from, from.shape(), {DType::f32});
+  operands.dense("to", to, from.shape(), {DType::bf16});
+  op_table(stream.device().kind).stochastic_round(stream, from, to, key, first_index);
+}
+
 void fill(Stream& stream, const Tensor& x, float value) {
   Operands("fill", stream).dense("x", x, x.shape(), kFloats);
   op_table(stream.device().kind).fill(stream, x, value);

@@ -6,6 +6,7 @@
 
 #include "core/ops/activation.h"
 #include "core/ops/attention.h"
+#include "core/ops/decode_blocks.h"
 #include "core/ops/elementwise.h"
 #include "core/ops/embedding.h"
 #include "core/ops/loss.h"
@@ -44,9 +45,11 @@ struct OpTable {
   void (*sum_of_squares)(Stream&, const Tensor&, BinnedSum*);
   void (*sum_losses)(Stream&, const Tensor&, const Tensor&, LossSum*);
   void (*copy)(Stream&, const Tensor&, const Tensor&);
+  void (*stochastic_round)(Stream&, const Tensor&, const Tensor&, const RandomKey&, uint64_t);
   void (*fill)(Stream&, const Tensor&, float);
   void (*add)(Stream&, const Tensor&, const Tensor&, const Tensor&);
   void (*scale)(Stream&, const Tensor&, float);
+  void (*decode_blocks)(Stream&, const DecodeBlocks&);
   void (*fill_normal)(Stream&, const Tensor&, const RandomKey&, uint64_t, float);
 };
 
@@ -84,6 +87,7 @@ const ScratchTable* cuda_scratch_table();
   .cross_entropy = device::cross_entropy, .embedding_forward = device::embedding_forward,               \
   .embedding_backward = device::embedding_backward, .column_sum = device::column_sum,                   \
   .sum_of_squares = device::sum_of_squares, .sum_losses = device::sum_losses, .copy = device::copy,     \
-  .fill = device::fill, .add = device::add, .scale = device::scale, .fill_normal = device::fill_normal
+  .stochastic_round = device::stochastic_round, .fill = device::fill, .add = device::add,               \
+  .scale = device::scale, .decode_blocks = device::decode_blocks, .fill_normal = device::fill_normal
 
 }  // namespace strata

@@ -126,9 +126,8 @@ namespace {
 Action parse_move(std::string_view text, Kind kind, std::vector<std::string_view> all) {
   const auto tier = [&](std::string_view key) {
     const std::string_view word = all.size() > 1 ? all.back() : std::string_view{};
-    const auto found = word.starts_with(key)
-                           ? words::enumerator<Tier>(word.substr(key.size()), kNumTiers)
-                           : std::nullopt;
+    const auto found =
+        word.starts_with(key) ? words::enumerator<Tier>(word.substr(key.size()), kNumTiers) : std::nullopt;
     if (!found) words::refuse(text, word, std::string(key) + "device, host or nvme");
     all.pop_back();
     return *found;

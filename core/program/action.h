@@ -85,7 +85,8 @@ const KindInfo& info(Kind kind);
 inline std::string_view name(Kind kind) { return info(kind).name; }
 
 // "forward 3 mb=1 discard", "backward_weight 3 mb=1 accumulate", "send dx 4 mb=1 peer=0",
-// "reduce 3 level=0 to=2 overwrite", "free saved_input 3 mb=1", "load moments 3 level=1 from=nvme onto=device", "clip".
+// "reduce 3 level=0 to=2 overwrite", "free saved_input 3 mb=1", "load moments 3 level=1 from=nvme
+// onto=device", "clip".
 std::string to_string(const Action& action);
 // The inverse. Throws Error(usage) naming the word that does not fit.
 Action parse_action(std::string_view text);

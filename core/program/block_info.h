@@ -35,16 +35,18 @@ struct BlockInfo {
   Tier weight_home = Tier::device;
   Tier master_home = Tier::device;
   Tier moments_home = Tier::device;
+  Tier x_home = Tier::device;  // of its input, from forward to what comes back to it
 
   bool holds_weights() const { return here && has_parameters; }
   bool trains() const { return here && trainable; }
   bool keeps_master() const { return trains() && has_master; }
   bool keeps_moments() const { return trains() && has_moments; }
-  // Of persistent values; everything else is at home on the device.
+  // Of values that may travel; everything else is at home on the device.
   Tier home(ValueClass cls) const {
     return cls == ValueClass::weight    ? weight_home
            : cls == ValueClass::master  ? master_home
            : cls == ValueClass::moments ? moments_home
+           : cls == ValueClass::x       ? x_home
                                         : Tier::device;
   }
   // Packed weights last as long as what they are made from.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // One simulated run of a job whose ranks have a lane for computing, one for collectives, one each for loads
-// and stores, and whose messages wait for nobody's turn. What begins earlier there comes earlier in every rank's list.
+// and stores, and whose messages wait for nobody's turn. What begins earlier there comes earlier in every
+// rank's list.
 #include <fmt/format.h>
 
 #include <algorithm>

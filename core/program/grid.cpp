@@ -26,6 +26,21 @@ Grid one_stage(int micro_batches) {
   return grid;
 }
 
+Grid by_blocks(int num_blocks, int micro_batches, int group) {
+  check(group >= 1, "[grid] groups of {} micro-batches", group);
+  Grid grid;
+  for (int first = 0; first < micro_batches; first += group) {
+    const int end = std::min(first + group, micro_batches);
+    const auto pass = [&](CellKind kind, int stage) {
+      for (int mb = first; mb < end; ++mb)
+        grid.push_back({kind, narrow<int16_t>(stage), narrow<int16_t>(mb)});
+    };
+    for (int stage = 0; stage < num_blocks; ++stage) pass(CellKind::forward, stage);
+    for (int stage = num_blocks - 1; stage >= 0; --stage) pass(CellKind::backward, stage);
+  }
+  return grid;
+}
+
 Grid one_stage_evaluation(int micro_batches) {
   Grid grid;
   for (int mb = 0; mb < micro_batches; ++mb) grid.push_back({CellKind::forward, 0, narrow<int16_t>(mb)});

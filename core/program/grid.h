@@ -32,6 +32,9 @@ std::string to_string(const Grid& grid);  // "F0.0 B0.0 F0.1 B0.1": kind, stage,
 
 // One stage, each micro-batch forward and backward before the next.
 Grid one_stage(int micro_batches);
+// A block a stage: `group` micro-batches pass each block before the next one, forwards and back, so that
+// weights are wanted once for all of them. Sums stay in ascending order.
+Grid by_blocks(int num_blocks, int micro_batches, int group);
 // One stage, forward only.
 Grid one_stage_evaluation(int micro_batches);
 

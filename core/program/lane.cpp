@@ -6,7 +6,8 @@
 namespace strata {
 
 std::string_view name(Lane lane) {
-  constexpr std::array<std::string_view, kNumLanes> names{"compute", "communication", "h2d", "d2h", "disk_read", "disk_write", "host"};
+  constexpr std::array<std::string_view, kNumLanes> names{"compute",   "communication", "h2d", "d2h",
+                                                          "disk_read", "disk_write",    "host"};
   return names[static_cast<size_t>(lane)];
 }
 

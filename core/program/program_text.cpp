@@ -21,15 +21,15 @@ struct Property {
   bool BlockInfo::*field;
 };
 constexpr std::array<Property, 10> kProperties{{{"parameters", &BlockInfo::has_parameters},
-                                               {"trainable", &BlockInfo::trainable},
-                                               {"packed", &BlockInfo::packed},
-                                               {"saves_input", &BlockInfo::saves_input},
-                                               {"saves_weight", &BlockInfo::saves_weight},
-                                               {"defers", &BlockInfo::defers},
-                                               {"master", &BlockInfo::has_master},
-                                               {"moments", &BlockInfo::has_moments},
-                                               {"replicated", &BlockInfo::replicated},
-                                               {"partial", &BlockInfo::partial}}};
+                                                {"trainable", &BlockInfo::trainable},
+                                                {"packed", &BlockInfo::packed},
+                                                {"saves_input", &BlockInfo::saves_input},
+                                                {"saves_weight", &BlockInfo::saves_weight},
+                                                {"defers", &BlockInfo::defers},
+                                                {"master", &BlockInfo::has_master},
+                                                {"moments", &BlockInfo::has_moments},
+                                                {"replicated", &BlockInfo::replicated},
+                                                {"partial", &BlockInfo::partial}}};
 
 struct Level {
   std::string_view name;
@@ -43,9 +43,10 @@ struct Home {
   std::string_view name;
   Tier BlockInfo::*field;
 };
-constexpr std::array<Home, 3> kHomes{{{"weight_home", &BlockInfo::weight_home},
+constexpr std::array<Home, 4> kHomes{{{"weight_home", &BlockInfo::weight_home},
                                       {"master_home", &BlockInfo::master_home},
-                                      {"moments_home", &BlockInfo::moments_home}}};
+                                      {"moments_home", &BlockInfo::moments_home},
+                                      {"x_home", &BlockInfo::x_home}}};
 
 void parse_header(std::string_view line, const std::vector<std::string_view>& all, Program& program) {
   if (all.size() < 2) words::refuse(line, "", "train or evaluate");
@@ -118,7 +119,8 @@ std::string to_string(const Program& program) {
     for (const Level& level : kLevels)
       if (block.*level.field > 0) text += fmt::format(" {}={}", level.name, block.*level.field);
     for (const Home& home : kHomes)
-      if (block.*home.field != Tier::device) text += fmt::format(" {}={}", home.name, name(block.*home.field));
+      if (block.*home.field != Tier::device)
+        text += fmt::format(" {}={}", home.name, name(block.*home.field));
     if (block.tied_to >= 0) text += fmt::format(" tied_to={}", block.tied_to);
     if (block.twin >= 0) text += fmt::format(" twin={}", block.twin);
     if (!block.here) text += " elsewhere";

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Moves of the values that are not at home on the device, around runs of their uses. Weights are wanted by
-// whatever computes with them, optimizer state by its update.
+// whatever computes with them, optimizer state by its update, inputs of blocks by forward and, much later, by
+// what comes back.
 #include <algorithm>
 #include <map>
 
@@ -34,7 +35,7 @@ class Travels {
       for (const Effect& effect : effects(program_.list[i], program_.blocks)) {
         const Value& value = effect.value;
         if (cls == ValueClass::weight && value.cls == ValueClass::packed) use_packed(value.block, i);
-        if (value.cls == cls && travels(value)) use(value, i, writes(effect.access));
+        if (value.cls == cls && travels(value)) use(value, i, effect.access);
       }
     // In this order where they meet.
     for (const Run& run : runs_) store(run);
@@ -44,10 +45,12 @@ class Travels {
 
  private:
   struct Run {
-    Value value;  // on the device
+    Value value;         // on the device
     size_t first, last;  // list positions of its uses
     size_t seen_at;      // how many runs there were at its last use
     bool changed = false;
+    bool made_here = false;   // by its first use
+    bool comes_back = false;  // there is a later run of the value
     bool packed = false;
     size_t first_packed = 0;  // its first use in packed form
   };
@@ -55,7 +58,9 @@ class Travels {
   const BlockInfo& block(int b) const { return program_.blocks[static_cast<size_t>(b)]; }
   bool travels(const Value& value) const {
     const BlockInfo& owner = block(value.block);
-    const uint8_t level = value.cls == ValueClass::weight ? owner.weight_level : owner.state_level;
+    const uint8_t level = value.cls == ValueClass::x        ? 0
+                          : value.cls == ValueClass::weight ? owner.weight_level
+                                                            : owner.state_level;
     return value.level == level && owner.home(value.cls) != Tier::device;
   }
   int hops(const Value& value) const {
@@ -63,18 +68,20 @@ class Travels {
   }
 
   // A value stays when it would be on its way again before, or just as, it had gone.
-  void use(const Value& value, size_t position, bool changes) {
+  void use(const Value& value, size_t position, Access access) {
     const auto [at, fresh] = newest_.try_emplace(key(value), runs_.size());
     const auto window = static_cast<size_t>(options_.prefetch * hops(value));
     if (fresh || runs_.size() - runs_[at->second].seen_at > window) {
+      if (!fresh) runs_[at->second].comes_back = true;
       at->second = runs_.size();
       runs_.push_back({.value = value, .first = position, .last = position, .seen_at = 0});
+      runs_.back().made_here = access == Access::create;
       runs_.back().seen_at = runs_.size();
     }
     Run& run = runs_[at->second];
     run.last = position;
     run.seen_at = runs_.size();
-    run.changed |= changes;
+    run.changed |= writes(access);
   }
 
   // (Effects name weights before their packed form.)
@@ -94,6 +101,7 @@ class Travels {
 
   void load(size_t k) {
     const Run& run = runs_[k];
+    if (run.made_here) return;
     const std::vector<Tier> way = way_up(block(run.value.block).home(run.value.cls), options_);
     for (size_t hop = 0; hop + 1 < way.size(); ++hop) {
       const size_t lead = static_cast<size_t>(options_.prefetch) * (way.size() - 1 - hop);
@@ -104,7 +112,7 @@ class Travels {
   }
 
   void store(const Run& run) {
-    if (!run.changed) return;
+    if (!run.changed || (!persistent(run.value.cls) && !run.comes_back)) return;
     const std::vector<Tier> way = way_up(block(run.value.block).home(run.value.cls), options_);
     for (size_t hop = way.size() - 1; hop > 0; --hop) {
       Value from = run.value;
@@ -130,7 +138,9 @@ Pass tier_pass(TierOptions options) {
     const auto norms = std::find_if(program.list.begin(), program.list.end(),
                                     [](const Action& a) { return a.kind == Kind::norm; });
     const auto first_norm = static_cast<size_t>(norms - program.list.begin());
-    Travels(program, options, std::min<size_t>(1, program.list.size()), edits).of(ValueClass::weight);
+    Travels of_blocks(program, options, std::min<size_t>(1, program.list.size()), edits);
+    of_blocks.of(ValueClass::weight);
+    of_blocks.of(ValueClass::x);
     Travels of_state(program, options, first_norm, edits);
     of_state.of(ValueClass::master);
     of_state.of(ValueClass::moments);

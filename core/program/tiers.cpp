@@ -38,6 +38,7 @@ void settle(const TierOptions& options, const std::function<int64_t(ValueClass, 
             std::span<BlockInfo> blocks) {
   settle_class(options.weights, ValueClass::weight, &BlockInfo::weight_home, bytes, blocks);
   settle_class(options.master, ValueClass::master, &BlockInfo::master_home, bytes, blocks);
+  settle_class(options.activations, ValueClass::x, &BlockInfo::x_home, bytes, blocks);
   settle_class(options.moments, ValueClass::moments, &BlockInfo::moments_home, bytes, blocks);
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Where a run wants the values that outlive a step to live, and how they travel to the device and back. The
-// homes themselves are properties of blocks (BlockInfo), as the levels of a partition are: tier_pass derives
-// the moves from them.
+// Where a run wants the values that outlive a step, or wait in it, to live, and how they travel to the device
+// and back. The homes themselves are properties of blocks (BlockInfo), as the levels of a partition are:
+// tier_pass derives the moves from them.
 #pragma once
 
 #include <cstdint>
@@ -23,11 +23,14 @@ struct TierHome {
 
 struct TierOptions {
   TierHome weights, master, moments;
-  int prefetch = 2;          // a value is loaded this many uses of others ahead of its own, for each hop
-  bool through_host = false;  // nvme and device meet in host memory: two hops. A CPU reads to where it computes
+  TierHome activations;  // what travels between blocks, between its forward and its backward use
+  int prefetch = 2;      // a value is loaded this many uses of others ahead of its own, for each hop
+  bool through_host =
+      false;  // nvme and device meet in host memory: two hops. A CPU reads to where it computes
 
   bool offloads() const {
-    return weights.tier != Tier::device || master.tier != Tier::device || moments.tier != Tier::device;
+    return weights.tier != Tier::device || master.tier != Tier::device || moments.tier != Tier::device ||
+           activations.tier != Tier::device;
   }
 };
 

@@ -16,7 +16,8 @@ bool persistent(ValueClass cls) {
 
 std::string_view name(ValueClass cls) {
   constexpr std::array<std::string_view, kNumValueClasses> names{
-      "x", "dx", "saved_input", "saved_weight", "deferred", "weight", "packed", "grad", "master", "moments", "scalars", "map"};
+      "x",      "dx",   "saved_input", "saved_weight", "deferred", "weight",
+      "packed", "grad", "master",      "moments",      "scalars",  "map"};
   return names[static_cast<size_t>(cls)];
 }
 

@@ -93,9 +93,13 @@ void require_verified(std::span<const LinkedProgram> programs, const VerifyOptio
     for (size_t t = 0; t < kNumTiers; ++t) {
       if (options.limit[t] <= 0 || linked.memory[static_cast<Tier>(t)].arena <= options.limit[t]) continue;
       const std::vector<Problem> full = verify(linked, options);
-      throw Error(Fault::memory, {.what = "the step does not fit into memory",
-                                  .found = explain(linked.program, full) + to_string(linked.memory),
-                                  .fix = "smaller micro-batches, or recomputation of more blocks"});
+      throw Error(
+          Fault::memory,
+          {.what = "the step does not fit into memory",
+           .where = fmt::format("memory of tier {}", name(static_cast<Tier>(t))),
+           .found = explain(linked.program, full) + to_string(linked.memory),
+           .expected = fmt::format("at most {} bytes", options.limit[t]),
+           .fix = "smaller micro-batches, recomputation of more blocks, or more state on a slower tier"});
     }
 }
 

@@ -60,8 +60,8 @@ class TierWalk : ListWalk {
       Name& name = names_[name_of(effect.value)];
       int& copy = name.at[index(effect.value.tier)];
       if (effect.access != Access::create && copy != name.newest)
-        report(i, "{} a stale copy of `{}`: {} changed another one", strata::name(effect.access), effect.value,
-               line(name.changed_at));
+        report(i, "{} a stale copy of `{}`: {} changed another one", strata::name(effect.access),
+               effect.value, line(name.changed_at));
       if (!writes(effect.access)) continue;
       copy = ++name.newest;
       name.changed_at = i;
@@ -84,7 +84,8 @@ class TierWalk : ListWalk {
         return report(i, "makes a half-updated `{}` what a restart finds", value);
     }
     if (old && fresh)
-      return report(i, "makes `{}` of this step and `{}` of the step before what a restart finds", *fresh, *old);
+      return report(i, "makes `{}` of this step and `{}` of the step before what a restart finds", *fresh,
+                    *old);
     durable_ = true;
   }
 

@@ -55,7 +55,8 @@ ActionViews::ActionViews(const Model& model, const StateLayout& layout, const Li
       entry.weights = known;
     }
     const Key& g = found.gradients;
-    if (g[0] >= 0 || g[1] >= 0) {
+    // A head that is frozen altogether still computes a loss: all its gradients are absent.
+    if (g[0] >= 0 || g[1] >= 0 || action.kind == Kind::loss) {
       auto& known = known_gradients[g];
       if (!known) {
         gradients_.push_back(std::make_unique<Shared<Tensor>>(Shared<Tensor>{

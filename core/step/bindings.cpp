@@ -10,6 +10,11 @@ std::byte* at(std::byte* base, int64_t offset) { return base ? base + offset : n
 
 LinearWeight bind_weight(const Parameter& parameter, const ParameterPlace& place, const StateLayout& layout,
                          const LinearOp& linear, Stream& stream, const WeightBytes& bytes) {
+  if (place.format != WeightFormat::none)
+    return {
+        .blocks = {Tensor::borrow(at(bytes.weight, place.weight[0]), DType::u8,
+                                  {encoded_bytes(place.format, parameter.shape.numel())}, stream.device()),
+                   place.format, parameter.shape}};
   const Tensor weight = Tensor::borrow(at(bytes.weight, place.weight[0]), layout.weight_dtype(),
                                        parameter.shape, stream.device());
   if (place.packed < 0) return {.weight = weight};
@@ -49,8 +54,12 @@ std::vector<Tensor> bind_gradients(const Model& model, const StateLayout& layout
 
 Tensor weight_shard(const StateLayout& layout, int block, size_t parameter, int level, Device device,
                     std::byte* bytes) {
-  return Tensor::borrow(at(bytes, layout.place(block, parameter).weight[static_cast<size_t>(level)]),
-                        layout.weight_dtype(), {layout.shard_elements(block, parameter, level)}, device);
+  const ParameterPlace& place = layout.place(block, parameter);
+  const int64_t elements = layout.shard_elements(block, parameter, level);
+  const bool in_blocks = place.format != WeightFormat::none;
+  return Tensor::borrow(at(bytes, place.weight[static_cast<size_t>(level)]),
+                        in_blocks ? DType::u8 : layout.weight_dtype(),
+                        {in_blocks ? encoded_bytes(place.format, elements) : elements}, device);
 }
 
 Tensor gradient_shard(const StateLayout& layout, int block, size_t parameter, int level, Device device,
@@ -66,9 +75,10 @@ std::vector<Tensor> bind_state(const StateLayout& layout, int block, size_t para
   std::vector<Tensor> state;
   const ParameterPlace& place = layout.place(block, parameter);
   for (size_t slot = 0; slot < place.state.size(); ++slot)
-    state.push_back(Tensor::borrow(
-        at(class_of(layout.slots()[slot]) == ValueClass::master ? bytes.master : bytes.moments,
-           place.state[slot]), layout.slots()[slot].dtype,
+    state.push_back(
+        Tensor::borrow(at(class_of(layout.slots()[slot]) == ValueClass::master ? bytes.master : bytes.moments,
+                          place.state[slot]),
+                       layout.slots()[slot].dtype,
                        {layout.shard_elements(block, parameter, layout.partition().state_level())}, device));
   return state;
 }

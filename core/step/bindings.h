@@ -25,8 +25,8 @@ std::vector<LinearWeight> bind_weights(const Model& model, const StateLayout& la
 std::vector<Tensor> bind_gradients(const Model& model, const StateLayout& layout, int block, Device device,
                                    std::byte* own, std::byte* tied);
 
-// One parameter's shard on a level, as a flat tensor [elements / shards]; `bytes` are those of the block's
-// value.
+// One parameter's shard on a level, as a flat tensor [elements / shards], or u8 of one that is kept in
+// blocks; `bytes` are those of the block's value.
 Tensor weight_shard(const StateLayout& layout, int block, size_t parameter, int level, Device device,
                     std::byte* bytes);
 // Absent when the parameter is frozen.

@@ -59,9 +59,11 @@ ModelCosts::ModelCosts(const Model& model, const Geometry& geometry, const State
   settle(
       tiers,
       [&](ValueClass cls, int block) {
-        return layout.bytes(cls, block,
-                            cls == ValueClass::weight ? layout.partition().weight_level()
-                                                      : layout.partition().state_level());
+        if (cls == ValueClass::x)
+          return block == 0 ? int64_t{0} : sizes_[static_cast<size_t>(block) - 1].output;
+        return layout.bytes(
+            cls, block,
+            cls == ValueClass::weight ? layout.partition().weight_level() : layout.partition().state_level());
       },
       infos_);
 }
@@ -143,9 +145,11 @@ void ModelCosts::measure_head(const Geometry& geometry, Device target) {
 
 // Whether drives read it from where it lies, and write to there: whole pages.
 bool ModelCosts::streams(const Value& value) const {
-  if (value.block < 0 || value.cls == ValueClass::packed || value.cls == ValueClass::grad) return false;
+  if (value.block < 0 || value.block >= static_cast<int>(infos_.size())) return false;
   const BlockInfo& info = infos_.at(static_cast<size_t>(value.block));
-  const int level = value.cls == ValueClass::weight ? info.weight_level : info.state_level;
+  const int level = value.cls == ValueClass::x        ? 0
+                    : value.cls == ValueClass::weight ? info.weight_level
+                                                      : info.state_level;
   return info.home(value.cls) == Tier::nvme && value.level == level;
 }
 
@@ -156,8 +160,10 @@ int64_t ModelCosts::alignment(const Value& value) const {
 int64_t ModelCosts::bytes(const Value& value) const {
   switch (value.cls) {
     case ValueClass::x:
-    case ValueClass::dx:
-      return sizes_.at(static_cast<size_t>(value.block) - 1).output;
+    case ValueClass::dx: {
+      const int64_t bytes = sizes_.at(static_cast<size_t>(value.block) - 1).output;
+      return streams(value) ? round_up(bytes, kStoreAlignment) : bytes;
+    }
     case ValueClass::saved_input:
       return sizes_.at(static_cast<size_t>(value.block)).saved_input;
     case ValueClass::saved_weight:
@@ -356,6 +362,7 @@ std::vector<BlockInfo> ModelCosts::block_infos(bool train) const {
     infos[b].weight_home = infos_[b].weight_home;
     infos[b].master_home = infos_[b].master_home;
     infos[b].moments_home = infos_[b].moments_home;
+    infos[b].x_home = infos_[b].x_home;
   }
   return infos;
 }
@@ -380,7 +387,8 @@ std::vector<BlockInfo> ModelCosts::describe(bool train) const {
   }
   for (BlockInfo& info : infos) layout_.partition().describe(info);
   if (model_.tied()) infos.back().tied_to = 0;
-  if (model_.twin_table()) {
+  // Copies of a table that is not trained stay alike without a word.
+  if (model_.twin_table() && model_.parameters(0)[0].trainable) {
     infos.front().twin = static_cast<int16_t>(infos.size() - 1);
     infos.back().twin = 0;
   }

@@ -4,9 +4,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <vector>
 
 #include "core/base/check.h"
 #include "core/base/error.h"
+#include "core/base/suggest.h"
 
 namespace strata {
 
@@ -15,9 +17,13 @@ PartitionWays partition_preset(const std::string& name, int data_ranks) {
   if (name == "zero1") return {1, 1, data_ranks};
   if (name == "zero2") return {1, data_ranks, data_ranks};
   if (name == "zero3") return {data_ranks, data_ranks, data_ranks};
-  throw Error(Fault::usage, {.what = "unknown partition",
-                             .found = fmt::format("\"{}\"", name),
-                             .expected = "ddp, zero1, zero2, zero3, or three numbers of shards"});
+  const std::string near = nearest(name, std::vector<std::string>{"ddp", "zero1", "zero2", "zero3"});
+  throw Error(Fault::usage,
+              {.what = "unknown partition",
+               .where = "parallel.partition",
+               .found = fmt::format("\"{}\"", name),
+               .expected = "ddp, zero1, zero2, zero3, or three numbers of shards",
+               .fix = fmt::format("parallel.partition = \"{}\"", near.empty() ? "zero1" : near)});
 }
 
 Partition::Partition(const PartitionWays& ways, int data_ranks) : ways_(ways), data_ranks_(data_ranks) {

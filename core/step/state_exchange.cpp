@@ -67,10 +67,10 @@ Tensor StateExchange::part_of(const Tensor& whole, int from, int to) const {
   return whole.slice(0, partition.shard(groups_.data_rank(), to) % shards * count, count);
 }
 
-void StateExchange::spread(Stream& stream, int block, std::byte* weights) const {
+void StateExchange::spread(Stream& stream, int block, std::byte* weights, Spread which) const {
   const int bottom = layout_.partition().weight_level();
   for (size_t i = 0; i < num_parameters(block); ++i) {
-    if (!model_.parameters(block)[i].trainable) continue;
+    if (which == Spread::trained && !model_.parameters(block)[i].trainable) continue;
     const Tensor whole = weight_shard(layout_, block, i, bottom, stream.device(), weights);
     for (int level = layout_.partition().state_level(); level > bottom; --level)
       groups_.between(level - 1, level)

@@ -30,8 +30,9 @@ class StateExchange {
   // One of this rank's sums to another, on the gradient level.
   void fold(Stream& stream, int block, std::byte* part, std::byte* sum) const;
   // Every rank has brought its shard of the state's level up to date inside `weights`, which lie on the
-  // weight level; brings the rest.
-  void spread(Stream& stream, int block, std::byte* weights) const;
+  // weight level; brings the rest. A step leaves what is frozen as it is; whoever loads weights does not.
+  enum class Spread { trained, all };
+  void spread(Stream& stream, int block, std::byte* weights, Spread which = Spread::trained) const;
   // Both blocks' gradients of the shared table, on the state's level, become their sum.
   void tie(Stream& stream, int block, int peer, std::byte* own) const;
   void tie_here(Stream& stream, std::byte* of_embedding, std::byte* of_head) const;

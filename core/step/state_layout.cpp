@@ -41,14 +41,20 @@ StateLayout::StateLayout(const Model& model, const UpdateRule* rule, const Linea
     for (const Parameter& parameter : model.parameters(block)) {
       ParameterPlace& place = places.emplace_back();
       const int64_t count = parameter.shape.numel();
-      place.elements = ways == 1 ? count : round_up(count, ways * kShardMultiple);
+      place.format = parameter.format;
+      const bool in_blocks = place.format != WeightFormat::none;
+      check(!in_blocks || !parameter.trainable, "[state] '{}' is trained and kept in blocks", parameter.name);
+      place.elements =
+          ways == 1 ? count : round_up(count, ways * (in_blocks ? kBlockElements : kShardMultiple));
       const auto on_level = [&](int level, DType dtype) {
         return place.elements / partition.shards(level) * size_of(dtype);
       };
       for (int level = 0; level < levels; ++level)
         place.weight.push_back(
-            append(bytes.weight[static_cast<size_t>(level)], on_level(level, weight_dtype_)));
-      if (parameter.multiplied)
+            append(bytes.weight[static_cast<size_t>(level)],
+                   in_blocks ? encoded_bytes(place.format, place.elements / partition.shards(level))
+                             : on_level(level, weight_dtype_)));
+      if (parameter.multiplied && !in_blocks)
         place.packed = append(bytes.packed, linear.packed_bytes(stream, weight_dtype_, parameter.shape));
       if (!rule || !parameter.trainable) continue;
       for (int level = 0; level < levels; ++level)

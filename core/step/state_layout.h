@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Where the parts of every parameter lie inside the planned values of its block: weight and gradient on each
-// level of the partition, packed layouts, and each array of optimizer state (in its block's master or moments). A parameter's elements are
-// padded with zeros to equal shards; every value holds one shard of each of the block's parameters.
+// level of the partition, packed layouts, and each array of optimizer state (in its block's master or
+// moments). A parameter's elements are padded with zeros to equal shards; every value holds one shard of each
+// of the block's parameters.
 #pragma once
 
 #include <span>
@@ -16,11 +17,12 @@ namespace strata {
 
 // Byte offsets inside the block's values.
 struct ParameterPlace {
-  int64_t elements = 0;         // padded
-  std::vector<int64_t> weight;  // by level
-  std::vector<int64_t> grad;    // by level; empty: frozen
-  int64_t packed = -1;          // -1: not multiplied
-  std::vector<int64_t> state;   // by slot, on the state's level: in the slot's class of values
+  int64_t elements = 0;                      // padded
+  WeightFormat format = WeightFormat::none;  // of the weight
+  std::vector<int64_t> weight;               // by level
+  std::vector<int64_t> grad;                 // by level; empty: frozen
+  int64_t packed = -1;                       // -1: not multiplied, or in blocks
+  std::vector<int64_t> state;                // by slot, on the state's level: in the slot's class of values
 };
 
 // Which of a block's values an array of state is a part of: what refines the weight is its master.

@@ -214,8 +214,9 @@ Executor::Handlers StepRunner::handlers() {
   });
   handle(Kind::update, [this](const Invocation& i) { update(i); });
   handle(Kind::pack, [this](const Invocation& i) {
-    if (scalars().skip && i.find(ValueClass::packed, i.action().block)->access == Access::update) return;
-    pack_block(views_->weights(i.position()), i.action().block);
+    const bool after_update = i.find(ValueClass::packed, i.action().block)->access == Access::update;
+    if (scalars().skip && after_update) return;
+    pack_block(views_->weights(i.position()), i.action().block, after_update ? Packed::trained : Packed::all);
   });
   for (const Kind kind : {Kind::gather, Kind::send, Kind::receive, Kind::reduce, Kind::complete, Kind::fold,
                           Kind::tie, Kind::total, Kind::spread})

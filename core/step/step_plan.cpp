@@ -44,8 +44,18 @@ class SharedCosts final : public CostModel {
 StepPlanOptions completed(StepPlanOptions options, const Model& model) {
   options.tiers.through_host = options.target.kind == DeviceKind::cuda;
   Pipeline& pipeline = options.rank.pipeline;
-  if (pipeline.grids.empty())
-    pipeline = {{one_stage(options.geometry.micro_batches)}, {{0, model.num_blocks()}}, {0}};
+  const int micro_batches = options.geometry.micro_batches;
+  check(options.group >= 0, "[plan] groups of {} micro-batches", options.group);
+  const int group = options.group == 0 ? micro_batches : options.group;
+  check(options.group == 1 || pipeline.stages.size() <= 1,
+        "[plan] groups of micro-batches in a pipeline of {} stages", pipeline.stages.size());
+  if (group > 1) {
+    pipeline.stages.clear();
+    pipeline.grids = {by_blocks(model.num_blocks(), micro_batches, group)};
+    for (int block = 0; block < model.num_blocks(); ++block) pipeline.stages.push_back({block, block + 1});
+    pipeline.rank_of_stage.assign(pipeline.stages.size(), 0);
+  }
+  if (pipeline.grids.empty()) pipeline = {{one_stage(micro_batches)}, {{0, model.num_blocks()}}, {0}};
   return options;
 }
 
@@ -66,10 +76,8 @@ StepPlan::StepPlan(const Model& model, const StepPlanOptions& options)
         "[plan] sequences of {} tokens, the model has {} positions", geometry.seq_len,
         model.spec.max_positions);
   check(rank.ranks == 1 || exchange_, "[plan] {} ranks without groups", rank.ranks);
-  StepOptions step{.order = rank.order,
-                   .gather_ahead = rank.gather_ahead,
-                   .tiers = options_.tiers,
-                   .ranks = rank.ranks};
+  StepOptions step{
+      .order = rank.order, .gather_ahead = rank.gather_ahead, .tiers = options_.tiers, .ranks = rank.ranks};
   const SharedCosts shared(costs_);
   const std::vector<BlockInfo> infos = costs_.block_infos(options.rule != nullptr);
   evaluate_ = link_verified(
@@ -164,6 +172,11 @@ std::vector<StoredValue> StepPlan::stored_values() const {
     const bool changes = trains() && main().program.blocks[static_cast<size_t>(value.block)].trains();
     values.push_back({value, bytes, changes ? Lifetime::versioned : Lifetime::fixed});
   }
+  std::set<uint64_t> seen;
+  for (const PlannedBuffer& buffer : main().buffers)
+    if (buffer.begin >= 0 && buffer.value.tier == Tier::nvme && buffer.bytes > 0 &&
+        seen.insert(key(buffer.value)).second)
+      values.push_back({buffer.value, buffer.bytes, Lifetime::scratch});
   return values;
 }
 

@@ -42,6 +42,9 @@ struct StepPlanOptions {
   Rates rates;  // for simulated times
   RankOptions rank;
   TierOptions tiers;  // through_host follows from the target
+  // Of one pipeline stage: micro-batches that pass a block before the next one; 0: all. A tied table needs
+  // twins then, if sums have an order.
+  int group = 1;
   // Bytes of each tier's arena; 0: as many as it takes. Up to the limit, lanes need not wait for memory.
   std::array<int64_t, kNumTiers> limit = {};
   // The training step of every pipeline rank, before link(), instead of what the passes would make: a text
@@ -52,7 +55,8 @@ struct StepPlanOptions {
 class StepPlan {
  public:
   // `model`, the rule, boundaries and groups must outlive the plan. Throws ContractError when a program does
-  // not verify; Error(memory) when a tier's limit is too small, with what it takes; Error(usage) when a given one does not, or is not of this model and these ranks.
+  // not verify; Error(memory) when a tier's limit is too small, with what it takes; Error(usage) when a given
+  // one does not, or is not of this model and these ranks.
   StepPlan(const Model& model, const StepPlanOptions& options);
 
   const Model& model() const { return model_; }
@@ -79,7 +83,8 @@ class StepPlan {
   std::span<const LinkedProgram> evaluate_job() const { return evaluate_; }
   // Both programs share one arena: what outlives a step lies at the same place in both.
   int64_t arena_bytes(Tier tier = Tier::device) const;
-  // What a store must keep: the values of Tier::nvme. Those that no update changes are fixed.
+  // What a store must keep: the values of Tier::nvme. Those that no update changes are fixed, those of a step
+  // alone are scratch.
   std::vector<StoredValue> stored_values() const;
   bool offloads() const { return options_.tiers.offloads(); }
   // The program that a value's places are those of: of training when there is one.

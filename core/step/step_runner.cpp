@@ -71,7 +71,9 @@ StepRunner::~StepRunner() = default;
 ExecutorOptions StepRunner::with_order(ExecutorOptions options) {
   // What drives do is done when its handler returns, and begins when memory is ready.
   const auto of_drives = [](Lane lane) { return lane == Lane::disk_read || lane == Lane::disk_write; };
-  options.mark = [this, of_drives](Lane lane) { return of_drives(lane) ? Event() : stream_of(lane).record(); };
+  options.mark = [this, of_drives](Lane lane) {
+    return of_drives(lane) ? Event() : stream_of(lane).record();
+  };
   options.follow = [this, of_drives](Lane lane, const Event& event) {
     if (of_drives(lane))
       event.wait();
@@ -86,7 +88,6 @@ ExecutorOptions StepRunner::with_order(ExecutorOptions options) {
   return options;
 }
 
-
 // The sum that norm and update read: made once a step.
 std::byte* StepRunner::final_gradients(int block) const {
   const Value value{.cls = ValueClass::grad,
@@ -100,6 +101,7 @@ std::byte* StepRunner::final_gradients(int block) const {
 
 void StepRunner::bind_shards() {
   own_.resize(static_cast<size_t>(model_.num_blocks()));
+  was_put_back_.assign(static_cast<size_t>(model_.num_blocks()), false);
   for (int block = 0; block < model_.num_blocks(); ++block) is_away_.push_back(!values_away(block).empty());
   const StateLayout& layout = plan_.layout();
   const Partition& partition = layout.partition();
@@ -121,8 +123,7 @@ void StepRunner::bind_shards() {
       own.weight.push_back(held.slice(0, partition.shard(data_rank, state_level) % ways * count, count));
       own.gradient.push_back(trains ? gradient_shard(layout, block, i, state_level, device, gradients)
                                     : Tensor());
-      own.state.push_back(
-          trains ? bind_state(layout, block, i, device, state) : std::vector<Tensor>{});
+      own.state.push_back(trains ? bind_state(layout, block, i, device, state) : std::vector<Tensor>{});
     }
   }
 }
@@ -135,6 +136,8 @@ void StepRunner::initialize(uint64_t seed) {
     const OwnShard& own = own_[static_cast<size_t>(block)];
     const auto parameters = model_.parameters(block);
     for (size_t i = 0; i < own.weight.size(); ++i) {
+      // What is kept in blocks is always somebody's model, and loaded.
+      if (layout.place(block, i).format != WeightFormat::none) continue;
       const Tensor padded =
           make_tensor(allocator_, DType::f32, {layout.place(block, i).elements}, "initial values");
       fill_initial(stream_, parameters[i],
@@ -176,7 +179,8 @@ std::vector<LogicalState> StepRunner::logical_states() const {
     const OwnShard& own = own_[static_cast<size_t>(block)];
     const auto parameters = model_.parameters(block);
     for (size_t i = 0; i < own.weight.size(); ++i) {
-      const int64_t count = own.weight[i].numel(),
+      const WeightFormat format = plan_.layout().place(block, i).format;
+      const int64_t count = plan_.layout().shard_elements(block, i, partition.state_level()),
                     first = partition.shard(data_rank, partition.state_level()) * count;
       const int64_t width = parameters[i].shape.numel() / std::max<int64_t>(parameters[i].shape[0], 1);
       for (const LogicalTensor& piece : parameters[i].pieces) {
@@ -187,14 +191,21 @@ std::vector<LogicalState> StepRunner::logical_states() const {
           const auto elements = [&](const Tensor& shard) {
             return shard.slice(0, begin + part.begin - first, part.rect.numel()).view(part.rect.extent);
           };
-          LogicalState& state = states.emplace_back(LogicalState{.name = piece.name,
-                                                                 .shape = piece.shape,
-                                                                 .held = part.rect,
-                                                                 .init = piece.init,
-                                                                 .role = parameters[i].role,
-                                                                 .speaks = speaks(block, i),
-                                                                 .weight = elements(own.weight[i]),
-                                                                 .block = block});
+          // Rows, and so the parts of them that shards hold, are whole blocks.
+          const auto blocks = [&](const Tensor& shard) {
+            const int64_t before = encoded_bytes(format, begin + part.begin - first);
+            return shard.slice(0, before, encoded_bytes(format, part.rect.numel()));
+          };
+          LogicalState& state = states.emplace_back(LogicalState{
+              .name = piece.name,
+              .shape = piece.shape,
+              .held = part.rect,
+              .init = piece.init,
+              .role = parameters[i].role,
+              .speaks = speaks(block, i),
+              .weight = format == WeightFormat::none ? elements(own.weight[i]) : blocks(own.weight[i]),
+              .format = format,
+              .block = block});
           if (own.gradient[i]) state.gradient = elements(own.gradient[i]);
           for (const Tensor& slot : own.state[i]) state.state.push_back(elements(slot));
         }
@@ -204,10 +215,11 @@ std::vector<LogicalState> StepRunner::logical_states() const {
   return states;
 }
 
-void StepRunner::pack_block(std::span<const LinearWeight> weights, int block) const {
-  const size_t own = model_.parameters(block).size();  // a tied table is packed by its owner
-  for (const LinearWeight& weight : weights.first(own))
-    if (weight.forward) plan_.linear().pack(stream_, weight);
+void StepRunner::pack_block(std::span<const LinearWeight> weights, int block, Packed which) const {
+  const auto own = model_.parameters(block);  // a tied table is packed by its owner
+  for (size_t i = 0; i < own.size(); ++i)
+    if (weights[i].forward && (which == Packed::all || own[i].trainable))
+      plan_.linear().pack(stream_, weights[i]);
 }
 
 void StepRunner::weights_changed() {
@@ -216,10 +228,10 @@ void StepRunner::weights_changed() {
     if (!info.holds_weights()) continue;
     if (info.state_level > info.weight_level) {
       if (is_away(block)) fetch(block);
-      plan_.exchange()->spread(stream_, block, place(ValueClass::weight, block));
+      plan_.exchange()->spread(stream_, block, place(ValueClass::weight, block), StateExchange::Spread::all);
       if (is_away(block)) put_back(block);
     }
-    if (info.keeps_packed()) pack_block(weights(block), block);
+    if (info.keeps_packed()) pack_block(weights(block), block, Packed::all);
   }
   stream_.synchronize();
 }

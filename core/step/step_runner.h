@@ -31,8 +31,9 @@ struct LogicalState {
   Init init;
   Role role = Role::linear;
   bool speaks = true;  // false: another rank (or the twin of a tied table) holds the same
-  Tensor weight;       // as the model computes with it
-  Tensor gradient;     // f32; absent when frozen or without a rule. Holds it only while the clip rule runs
+  Tensor weight;       // as the model computes with it; u8 [bytes] of one that is kept in blocks
+  WeightFormat format = WeightFormat::none;
+  Tensor gradient;  // f32; absent when frozen or without a rule. Holds it only while the clip rule runs
   std::vector<Tensor> state;  // in the order of the rule's slots; empty without a rule
   int block = 0;              // it belongs to
 };
@@ -108,7 +109,8 @@ class StepRunner {
   std::byte* bytes_at(const PlannedBuffer& buffer) const;
   std::vector<Value> values_away(int block) const;  // as they are named on the device
   std::byte* final_gradients(int block) const;
-  void pack_block(std::span<const LinearWeight> weights, int block) const;
+  enum class Packed { all, trained };  // frozen weights stay packed from step to step
+  void pack_block(std::span<const LinearWeight> weights, int block, Packed which) const;
   bool speaks(int block, size_t parameter) const;
 
   // What the handlers share: the bytes of an action's operands as a block wants them.
@@ -141,8 +143,10 @@ class StepRunner {
   Stream* device_to_host_;
   BackingStore* store_;
   BufferRef arena_;
-  BufferRef host_arena_;  // of Tier::host; null when nothing is there
+  BufferRef host_arena_;       // of Tier::host; null when nothing is there
   std::vector<char> is_away_;  // by block
+  mutable std::vector<char>
+      was_put_back_;  // by block; before that a store has nothing, which stands for zeros
   int64_t first_step_ = 0;
   // StepScalars, where host and device both reach them: for the program their place in the arena is one to
   // wait for.

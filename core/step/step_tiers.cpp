@@ -2,6 +2,7 @@
 // StepRunner and the tiers: where values are worked on, what loads and stores do in a step, and how a block's
 // values come and go between steps.
 #include <algorithm>
+#include <cstring>
 
 #include "core/step/step_runner.h"
 
@@ -27,7 +28,8 @@ const PlannedBuffer* StepRunner::working_buffer(const Value& value) const {
   const LinkedProgram& linked = plan_.main();
   const auto& list = linked.program.list;
   for (int32_t i = 0; i < static_cast<int32_t>(list.size()); ++i)
-    if (list[static_cast<size_t>(i)].kind == Kind::update && list[static_cast<size_t>(i)].block == value.block)
+    if (list[static_cast<size_t>(i)].kind == Kind::update &&
+        list[static_cast<size_t>(i)].block == value.block)
       for (const Operand& operand : linked.operands_of(i))
         if (operand.value == value) return &linked.buffers[static_cast<size_t>(operand.buffer)];
   const auto at = std::find_if(linked.buffers.begin(), linked.buffers.end(),
@@ -42,21 +44,19 @@ std::byte* StepRunner::bytes_at(const PlannedBuffer& buffer) const {
 
 std::byte* StepRunner::place(ValueClass cls, int block) const {
   const BlockInfo& info = plan_.main().program.blocks[static_cast<size_t>(block)];
-  const PlannedBuffer* const buffer = working_buffer(
-      {.cls = cls,
-       .block = static_cast<int16_t>(block),
-       .level = cls == ValueClass::weight ? info.weight_level : info.state_level});
+  const PlannedBuffer* const buffer =
+      working_buffer({.cls = cls,
+                      .block = static_cast<int16_t>(block),
+                      .level = cls == ValueClass::weight ? info.weight_level : info.state_level});
   return buffer ? bytes_at(*buffer) : nullptr;
 }
 
 void StepRunner::read_stored(const Value& value, OperandBytes into) const {
-  if (into.bytes > 0)
-    store_->wait(store_->read(value, 0, {into.data, static_cast<size_t>(into.bytes)}));
+  if (into.bytes > 0) store_->wait(store_->read(value, 0, {into.data, static_cast<size_t>(into.bytes)}));
 }
 
 void StepRunner::write_stored(const Value& value, OperandBytes from) const {
-  if (from.bytes > 0)
-    store_->wait(store_->write(value, 0, {from.data, static_cast<size_t>(from.bytes)}));
+  if (from.bytes > 0) store_->wait(store_->write(value, 0, {from.data, static_cast<size_t>(from.bytes)}));
 }
 
 void StepRunner::move(const Invocation& invocation) {
@@ -76,7 +76,11 @@ void StepRunner::fetch(int block) const {
     const Tier home = plan_.main().program.blocks[static_cast<size_t>(block)].home(value.cls);
     if (home == Tier::nvme) {
       const PlannedBuffer& first = in_host_memory ? *in_host_memory : here;
-      read_stored(on(Tier::nvme, value), {bytes_at(first), first.bytes});
+      // Its memory is the host's, or a CPU's.
+      if (was_put_back_[static_cast<size_t>(block)])
+        read_stored(on(Tier::nvme, value), {bytes_at(first), first.bytes});
+      else
+        std::memset(bytes_at(first), 0, static_cast<size_t>(first.bytes));
     }
     if (in_host_memory) stream_.copy_bytes(bytes_at(*in_host_memory), bytes_at(here), here.bytes);
     stream_.synchronize();
@@ -84,6 +88,7 @@ void StepRunner::fetch(int block) const {
 }
 
 void StepRunner::put_back(int block) const {
+  was_put_back_[static_cast<size_t>(block)] = true;
   stream_.synchronize();
   for (const Value& value : values_away(block)) {
     const PlannedBuffer& here = *working_buffer(value);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Runs a model token by token, for generating text: one sequence, keys and values of earlier tokens kept.
+// Runs a model token by token, for generating text: one sequence or several beside each other, keys and
+// values of earlier tokens kept.
 #pragma once
 
 #include <memory>
@@ -10,22 +11,39 @@
 
 namespace strata {
 
+struct TextModelOptions {
+  int sequences = 1;       // that are kept at the same time
+  int64_t max_length = 0;  // tokens of a sequence, at most the model's positions; 0: as many
+};
+
 class TextModel {
  public:
-  // Uses the runner's weights where they lie; all references must outlive this.
-  TextModel(const Model& model, const StepRunner& weights, Stream& stream, Allocator& allocator);
+  // Uses the runner's weights where they lie; all references must outlive this. Keys and values take
+  // 2 x layers x sequences x max_length x kv_heads x head_dim elements of the device's memory.
+  TextModel(const Model& model, const StepRunner& weights, Stream& stream, Allocator& allocator,
+            const TextModelOptions& options = {});
   ~TextModel();
 
-  // Appends `ids` to the sequence and returns the logits of what follows the last one: [vocab], valid until
-  // the next call. ContractError when the sequence would grow past the model's positions.
+  // What is appended to one sequence: at least one token.
+  struct Append {
+    int sequence = 0;
+    std::span<const int32_t> ids;
+  };
+  // Appends to each of some sequences, in one pass through the model. Returns the logits of what follows the
+  // last token of each: [appends, vocab], valid until the next call. ContractError when a sequence is named
+  // twice, or would grow past max_length().
+  std::span<const float> feed(std::span<const Append> appends);
+  // To the first sequence alone: [vocab].
   std::span<const float> feed(std::span<const int32_t> ids);
 
-  int64_t length() const;
-  int64_t max_length() const { return model_.spec.max_positions; }
-  void reset();
+  int64_t length(int sequence = 0) const;
+  int64_t max_length() const;
+  void reset(int sequence = 0);  // the sequence is empty again
 
  private:
   class Cache;
+  Tensor last_rows(const Tensor& x, std::span<const Append> appends, Scratch& scratch) const;
+
   const Model& model_;
   const StepRunner& weights_;
   Stream& stream_;

@@ -17,6 +17,13 @@
 namespace strata {
 namespace {
 
+// What is looked at must lie where it can be; the bits are the same.
+StepPlanOptions at_home(StepPlanOptions options) {
+  options.tiers = {};
+  options.limit = {};
+  return options;
+}
+
 class RankRun {
  public:
   RankRun(World& world, const Config& config, const RunData& data, const RecordedRunOptions& options)
@@ -31,7 +38,7 @@ class RankRun {
         // A step that is not finite is what may be looked for: it ends like any other.
         guard_({.non_finite = OnNonFinite::skip, .spike = config.guard.spike}),
         schedule_(build_learning_rate(config)),
-        plan_(model_, plan_options(config, *rule_, place_, model_)),
+        plan_(model_, at_home(plan_options(config, *rule_, place_, model_))),
         recorder_(place_, plan_, rank_, config.data.seq_len, options.watch),
         pool_(threads(world.size())),
         stream_(pool_),

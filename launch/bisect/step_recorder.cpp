@@ -101,6 +101,7 @@ void StepRecorder::add_weights(const Invocation& invocation) {
     // Of the block it is tied to, a head reads the table alone.
     const size_t count = block == user ? parameters.size() : 1;
     for (size_t i = 0; i < count; ++i) {
+      if (parameters[i].format != WeightFormat::none) continue;  // codes, which no step changes
       const Tensor flat =
           weight_shard(plan_.layout(), block, i, 0, Device{}, invocation.bytes_of(operand).data);
       const int64_t width = parameters[i].shape.numel() / std::max<int64_t>(parameters[i].shape[0], 1);
@@ -176,7 +177,7 @@ void StepRecorder::add_state(const StepRunner& runner, bool gradients) {
       put(Quantity::gradient, state.name, state.gradient);
       continue;
     }
-    put(Quantity::weight, state.name, state.weight);
+    if (state.format == WeightFormat::none) put(Quantity::weight, state.name, state.weight);
     for (size_t slot = 0; slot < state.state.size(); ++slot)
       put(Quantity::state, state.name + "/" + plan_.rule()->slots()[slot].name, state.state[slot]);
   }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// strata bench gemm|step|train|adam|comm|disk
+// strata bench gemm|step|train|adam|comm|disk|checkpoint|converter
 #include <fmt/core.h>
 #include <fmt/ranges.h>
 
@@ -10,7 +10,9 @@
 #include <nlohmann/json.hpp>
 
 #include "launch/bench/adam.h"
+#include "launch/bench/checkpoint.h"
 #include "launch/bench/comm.h"
+#include "launch/bench/converter.h"
 #include "launch/bench/disk.h"
 #include "launch/bench/gemm.h"
 #include "launch/bench/step.h"
@@ -26,12 +28,19 @@ struct Arguments {
   bool json = false;
   StepBenchOptions step;
   TrainBenchOptions train;
-  DeviceChoice device = DeviceChoice::automatic;
+  std::string device = "auto", compute = "bf16";
   GemmBenchOptions gemm;
   AdamBenchOptions adam;
   CommBenchOptions comm;
   DiskBenchOptions disk;
+  CheckpointBenchOptions checkpoint;
+  ConverterBenchOptions converter;
 };
+
+DeviceChoice device_named(const std::string& name) {
+  if (name == "auto") return DeviceChoice::automatic;
+  return name == "cpu" ? DeviceChoice::cpu : DeviceChoice::cuda;
+}
 
 template <typename Bench>
 int print(const Bench& bench, bool json) {
@@ -74,20 +83,18 @@ Run add_bench(CLI::App& app) {
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
   step->add_option("--state", arguments->step.state, "state format: fp32 or split")->capture_default_str();
-  step->add_option("--compute", arguments->step.compute, "f32 (with --state fp32) or bf16")
-      ->transform(
-          CLI::CheckedTransformer(std::map<std::string, DType>{{"f32", DType::f32}, {"bf16", DType::bf16}}))
-      ->default_str("bf16");
+  step->add_option("--compute", arguments->compute, "f32 goes with --state fp32")
+      ->check(CLI::IsMember({"bf16", "f32"}))
+      ->capture_default_str();
   step->add_flag("--neighbour", arguments->step.neighbour, "also steps beside one busy thread");
   CLI::App* const train = add("train", "training steps of known models on a CPU or GPU");
   train
       ->add_option("--model", arguments->train.model,
                    fmt::format("{}", fmt::join(train_bench_models(), ", ")))
       ->capture_default_str();
-  train->add_option("--device", arguments->device, "auto, cpu or cuda")
-      ->transform(CLI::CheckedTransformer(std::map<std::string, DeviceChoice>{
-          {"auto", DeviceChoice::automatic}, {"cpu", DeviceChoice::cpu}, {"cuda", DeviceChoice::cuda}}))
-      ->default_str("auto");
+  train->add_option("--device", arguments->device, "what computes")
+      ->check(CLI::IsMember({"auto", "cpu", "cuda"}))
+      ->capture_default_str();
   train->add_option("--rows", arguments->train.rows, "sequences of a micro-batch")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
@@ -106,6 +113,25 @@ Run add_bench(CLI::App& app) {
   adam->add_option("--rounds", arguments->adam.rounds, "medians over so many")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
+  CLI::App* const checkpoint =
+      add("checkpoint", "saving and loading beside fio, what a save holds up, planning");
+  checkpoint->add_option("--folder", arguments->checkpoint.folder, "on the disk to measure")
+      ->capture_default_str();
+  checkpoint
+      ->add_option("--bytes", arguments->checkpoint.bytes, "of the state; it and two copies are in memory")
+      ->transform(CLI::AsSizeValue(false))
+      ->check(CLI::Range(int64_t{64} << 20, int64_t{1} << 40))
+      ->default_str("2 GiB");
+  checkpoint->add_option("--rounds", arguments->checkpoint.rounds, "medians over so many")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  CLI::App* const converter = add("converter", "the most memory that conversions take");
+  converter->add_option("--folder", arguments->converter.folder, "where models are written")
+      ->capture_default_str();
+  converter->add_option("--bytes", arguments->converter.bytes, "of the model that is written in full")
+      ->transform(CLI::AsSizeValue(false))
+      ->check(CLI::Range(int64_t{1} << 30, int64_t{1} << 42))
+      ->default_str("5 GB");
   CLI::App* const comm =
       app.add_subcommand("comm", "collectives beside copies; under mpirun, between its processes");
   comm->add_flag("--json", arguments->json, "one JSON object");
@@ -119,6 +145,11 @@ Run add_bench(CLI::App& app) {
       ->transform(CLI::AsSizeValue(false))
       ->check(CLI::Range(int64_t{4} << 10, int64_t{1} << 32))
       ->default_str("64 MiB");
+  gemm->footer("Example:\n  strata bench gemm --threads 2");
+  step->footer("Example:\n  strata bench step --seq-len 256 --compute f32 --state fp32");
+  train->footer("Example:\n  strata bench train --model tiny --rows 2 --seq-len 256 --device cpu");
+  adam->footer("Example:\n  strata bench adam --json");
+  comm->footer("Examples:\n  strata bench comm --ranks 4\n  mpirun -n 2 strata bench comm --largest 1MiB");
   CLI::App* const disk =
       app.add_subcommand("disk", "the drive below offload.paths, beside fio where it is there");
   disk->add_flag("--json", arguments->json, "one JSON object");
@@ -134,17 +165,23 @@ Run add_bench(CLI::App& app) {
   disk->add_option("--rounds", arguments->disk.rounds, "medians over so many")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
+  checkpoint->footer("Example:\n  strata bench checkpoint --folder /scratch --bytes 1GiB");
+  converter->footer("Example:\n  strata bench converter --folder /scratch");
+  disk->footer("Example:\n  strata bench disk --path /nvme0 --size 256MiB");
   app.footer("Examples:\n  strata bench step --seq-len 256\n  strata bench disk --path /nvme0");
   return [=] {
     if (comm->parsed()) return run_comm(arguments->comm, arguments->json);
     if (train->parsed()) {
-      RunDevice device(choose_device(arguments->device, 0), arguments->threads);
+      RunDevice device(choose_device(device_named(arguments->device), 0), arguments->threads);
       return print(bench_train(device, arguments->train), arguments->json);
     }
     if (disk->parsed()) return print(bench_disk(*make_posix_file_system(), arguments->disk), arguments->json);
     WorkerPool pool(arguments->threads);
     if (gemm->parsed()) return print(bench_gemm(pool, arguments->gemm), arguments->json);
+    arguments->step.compute = arguments->compute == "f32" ? DType::f32 : DType::bf16;
     if (step->parsed()) return print(bench_step(pool, arguments->step), arguments->json);
+    if (checkpoint->parsed()) return print(bench_checkpoint(pool, arguments->checkpoint), arguments->json);
+    if (converter->parsed()) return print(bench_converter(pool, arguments->converter), arguments->json);
     return print(bench_adam(pool, arguments->adam), arguments->json);
   };
 }

@@ -28,7 +28,7 @@ int show_config(const ConfigArguments& arguments) {
   return 0;
 }
 
-int list_keys(const std::string& section) {
+int list_keys(const std::string& section, bool markdown) {
   if (!section.empty() && !key_table().section(section)) {
     std::vector<std::string> names;
     for (const KeySection& known : key_table().sections()) names.emplace_back(known.name);
@@ -39,7 +39,7 @@ int list_keys(const std::string& section) {
                                .expected = fmt::format("one of: {}", fmt::join(names, ", ")),
                                .fix = near.empty() ? "strata config keys" : "strata config keys " + near});
   }
-  fmt::print("{}", key_reference(section));
+  fmt::print("{}", markdown ? key_reference(section) : key_help(section));
   return 0;
 }
 
@@ -51,14 +51,17 @@ Run add_config(CLI::App& app) {
   const auto check_arguments = add_config_arguments(*check, "strata config check tiny.toml");
   CLI::App* show = app.add_subcommand("show", "print every key, its value and where the value comes from");
   const auto show_arguments = add_config_arguments(*show, "strata config show tiny.toml optimizer.lr=1e-3");
-  CLI::App* keys = app.add_subcommand("keys", "print the reference page of all keys as Markdown");
+  CLI::App* keys = app.add_subcommand("keys", "say what every key means, its default and what it accepts");
   const auto section = std::make_shared<std::string>();
   keys->add_option("SECTION", *section, "only this section");
-  keys->footer("Example:\n  strata config keys optimizer");
+  const auto markdown = std::make_shared<bool>(false);
+  keys->add_flag("--markdown", *markdown,
+                 "as a reference page, with the names that other trainers have for them");
+  keys->footer("Examples:\n  strata config keys optimizer\n  strata config keys --markdown > keys.md");
   return [=] {
     if (check->parsed()) return check_config(*check_arguments);
     if (show->parsed()) return show_config(*show_arguments);
-    return list_keys(*section);
+    return list_keys(*section, *markdown);
   };
 }
 

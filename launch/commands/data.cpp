@@ -10,6 +10,7 @@
 
 #include "core/base/error.h"
 #include "core/data/corpus.h"
+#include "core/data/packing.h"
 #include "core/data/tokenize.h"
 #include "core/data/utf8.h"
 #include "launch/commands/command.h"
@@ -26,6 +27,7 @@ struct Arguments {
   std::string chat_template;
   int64_t records = 3;
   int64_t tokens = 1000;
+  int64_t seq_len = 0;  // 0: rows are not spoken of
 };
 
 // Around what is learned.
@@ -68,6 +70,28 @@ void print_tokens(const Tokenizer& tokenizer, std::span<const int32_t> ids, std:
   fmt::print("\n");
 }
 
+// What becomes of the documents in rows of `seq_len`, by each way of packing that keeps them apart.
+void print_packing(const Corpus& corpus, int64_t seq_len) {
+  const TokenRange all{0, corpus.num_tokens()};
+  const PackedRows best(corpus, all, seq_len, Overlong::cut);
+  fmt::print("rows of {} tokens:\n", seq_len);
+  int64_t whole = 0, documents = 0, targets = 0;
+  const int64_t rows = (corpus.num_tokens() - 1) / seq_len;
+  for (int64_t begin = 0; begin < corpus.num_tokens(); ++documents) {
+    const int64_t end = corpus.next_document(begin), last = std::min(end - 1, rows * seq_len);
+    targets += std::max<int64_t>(0, last - begin);
+    whole += last == end - 1 && (last <= begin || begin / seq_len == (last - 1) / seq_len);
+    begin = end;
+  }
+  const auto percent = [](int64_t part, int64_t of) {
+    return 100.0 * static_cast<double>(part) / static_cast<double>(std::max<int64_t>(1, of));
+  };
+  fmt::print("  isolated  {} rows, {:.1f}% of their places have a target, {} of {} records are whole\n", rows,
+             percent(targets, rows * seq_len), whole, documents);
+  fmt::print("  best_fit  {} rows, {:.1f}% of their places have a target, {} of {} records are whole\n",
+             best.num_rows(), 100 * best.fill(), documents - best.overlong(), documents);
+}
+
 int show(const Arguments& arguments) {
   const auto tokenizer = make_tokenizer(arguments.tokenizer);
   const TemporaryFolder cache("data");
@@ -106,6 +130,7 @@ int show(const Arguments& arguments) {
       "--- {} records, {} tokens, {} learned ({:.1f}%)\n", record, corpus.num_tokens(), learned,
       100.0 * static_cast<double>(learned) / static_cast<double>(std::max<int64_t>(1, corpus.num_tokens())));
   if (unlearned > 0) fmt::print("nothing is learned from {} records\n", unlearned);
+  if (arguments.seq_len > 0) print_packing(corpus, arguments.seq_len);
   return 0;
 }
 
@@ -129,7 +154,11 @@ Run add_data(CLI::App& app) {
       ->check(CLI::IsMember({"auto", "plain", "text", "completion", "chat"}))
       ->capture_default_str();
   command->add_option("--document", arguments->document, "as data.document")->capture_default_str();
-  command->footer("Example:\n  strata data show chat.jsonl --tokenizer models/smollm2 -n 1");
+  command->add_option("--seq-len", arguments->seq_len, "also say how the records fill rows of this length")
+      ->check(CLI::PositiveNumber);
+  command->footer(
+      "Examples:\n  strata data show chat.jsonl --tokenizer models/smollm2 -n 1\n"
+      "  strata data show chat.jsonl --template chatml -n 0 --seq-len 1024    how they pack");
   return [=] { return show(*arguments); };
 }
 

@@ -30,9 +30,8 @@ int evaluate(const Arguments& arguments) {
   TrainedModel trained(arguments.checkpoint, arguments.threads, kRows);
   const TemporaryFolder cache("eval");
   const auto dataset = open_eval_data(trained.config(), arguments.data, cache.path(), trained.tokenizer());
-  const DataSource source(dataset, {.order = SampleOrder::sequential,
-                                    .packing = trained.config().data.packing,
-                                    .vocab_size = trained.tokenizer().vocab_size()});
+  const DataSource source(dataset,
+                          {.order = SampleOrder::sequential, .vocab_size = trained.tokenizer().vocab_size()});
   int64_t samples = dataset->num_samples();
   if (arguments.tokens > 0) samples = std::min(samples, div_up(arguments.tokens, dataset->seq_len()));
   const LossSum sum = evaluate_samples(trained.runner(), source, kRows, samples, {});

@@ -5,9 +5,6 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
-#include <cerrno>
-#include <cstdio>
-#include <cstring>
 #include <filesystem>
 #include <memory>
 
@@ -18,6 +15,7 @@
 #include "launch/recipes/finetune.h"
 #include "launch/recipes/recipe.h"
 #include "launch/train/run_state.h"
+#include "launch/write_new_file.h"
 
 namespace strata {
 namespace {
@@ -26,6 +24,7 @@ struct InitArguments {
   std::string recipe;
   std::string model, data = "data.txt";
   std::string output;
+  bool lora = false;
 };
 
 const Recipe& find_recipe(const std::string& name) {
@@ -40,26 +39,6 @@ const Recipe& find_recipe(const std::string& name) {
                              .found = name,
                              .expected = fmt::format("one of: {}", fmt::join(names, ", ")),
                              .fix = "strata init " + (near.empty() ? names.front() : near)});
-}
-
-void write_new_file(const std::string& path, std::string_view text) {
-  const auto failed = [&](Fault fault, std::string found, std::string fix) {
-    throw Error(fault, {.what = "the configuration was not written",
-                        .where = path,
-                        .found = std::move(found),
-                        .expected = "a new file",
-                        .fix = std::move(fix)});
-  };
-  std::FILE* file = std::fopen(path.c_str(), "wx");
-  if (!file && errno == EEXIST)
-    failed(Fault::usage, "a file of that name", "choose another name with -o, or remove the file");
-  if (!file) failed(Fault::environment, std::strerror(errno), "choose another place with -o");
-  const bool written = std::fwrite(text.data(), 1, text.size(), file) == text.size();
-  if (std::fclose(file) != 0 || !written) {
-    const std::string why = std::strerror(errno);
-    std::remove(path.c_str());
-    failed(Fault::environment, why, "free space, or choose another place with -o");
-  }
 }
 
 // The model's tokenizer lies beside its weights, if at all.
@@ -89,7 +68,8 @@ std::string tokenizer_of(const OpenedCheckpoint& opened, const InitArguments& ar
                                      .found = failed.message(),
                                      .fix = "choose another place with -o"});
   for (const Asset& asset : assets)
-    if (asset.name.starts_with("tokenizer")) write_new_file((folder / asset.name).string(), asset.content);
+    if (asset.name.starts_with("tokenizer"))
+      write_new_file((folder / asset.name).string(), asset.content, "the model's tokenizer");
   return folder.string();
 }
 
@@ -105,16 +85,18 @@ int init_from_model(const InitArguments& arguments) {
                                .found = opened.stored->format(),
                                .expected = "a config.json beside the weights, or a checkpoint of Strata",
                                .fix = "see what it holds with `strata inspect " + arguments.model + "`"});
-  const std::string text = finetune_toml(
-      model->spec,
-      {.model = arguments.model, .tokenizer = tokenizer_of(opened, arguments), .data = arguments.data});
+  const std::string text = finetune_toml(model->spec, {.model = arguments.model,
+                                                       .tokenizer = tokenizer_of(opened, arguments),
+                                                       .data = arguments.data,
+                                                       .lora = arguments.lora});
   if (arguments.output == "-") {
     fmt::print("{}", text);
     return 0;
   }
   const std::string path = arguments.output.empty() ? "tuned.toml" : arguments.output;
-  write_new_file(path, text);
-  fmt::print("wrote {}: goes on training {}, a {} of {} layers\n", path, arguments.model, model->family,
+  write_new_file(path, text, "the configuration");
+  fmt::print("wrote {}: {} {}, a {} of {} layers\n", path,
+             arguments.lora ? "trains adapters beside" : "goes on training", arguments.model, model->family,
              model->spec.layers);
   return 0;
 }
@@ -127,13 +109,18 @@ int init(const InitArguments& arguments) {
                                .expected = "the name of a recipe, or --from MODEL",
                                .fix = "strata init tiny"});
   if (!arguments.model.empty()) return init_from_model(arguments);
+  if (arguments.lora)
+    throw Error(Fault::usage, {.what = "adapters are trained beside a model",
+                               .where = "command line",
+                               .found = "--lora and no model",
+                               .fix = "strata init --from MODEL --lora"});
   const Recipe& recipe = find_recipe(arguments.recipe);
   if (arguments.output == "-") {
     fmt::print("{}", recipe.toml);
     return 0;
   }
   const std::string path = arguments.output.empty() ? fmt::format("{}.toml", recipe.name) : arguments.output;
-  write_new_file(path, recipe.toml);
+  write_new_file(path, recipe.toml, "the configuration");
   fmt::print("wrote {}: {}\n", path, recipe.help);
   return 0;
 }
@@ -147,13 +134,16 @@ Run add_init(CLI::App& app) {
       "--from", arguments->model,
       "in place of a recipe: a model to go on with, a Hugging Face folder, a GGUF file or a checkpoint");
   app.add_option("--data", arguments->data, "with --from: the file to train on")->capture_default_str();
+  app.add_flag("--lora", arguments->lora,
+               "with --from: train small adapters beside the model, which stays as it is");
   app.add_option("-o,--output", arguments->output,
                  "file to write, '-' for standard output; default RECIPE.toml, or tuned.toml");
   std::string footer = "Recipes:\n";
   for (const Recipe& recipe : recipes()) footer += fmt::format("  {:<12} {}\n", recipe.name, recipe.help);
   app.footer(
       footer +
-      "\nExample:\n  strata init tiny -o mine.toml\n  strata init --from SmolLM2-135M --data notes.txt");
+      "\nExample:\n  strata init tiny -o mine.toml\n  strata init --from SmolLM2-135M --data notes.txt\n"
+      "  strata init --from SmolLM2-135M --data chat.jsonl --lora");
   return [arguments] { return init(*arguments); };
 }
 

@@ -32,7 +32,7 @@ DeviceKind device_of(DeviceChoice choice) {
 struct Planned {
   Planned(const Config& config, const PlaceOptions& options, DeviceKind device, int64_t tokenizer_vocab,
           int rank, int ranks)
-      : world(make_plan_world(rank, ranks)),
+      : world(make_plan_world(rank, ranks, planned_gpu_transport(config.run.mode == RunMode::ordered))),
         place(*world, options, config.model.tied),
         model(build_model(config, tokenizer_vocab, place.split())),
         rule(build_update_rule(config)),
@@ -55,7 +55,11 @@ PipelineRankFigures figures_of(const Planned& planned) {
   for (size_t i = 0; i < linked.actions.size(); ++i) {
     if (!linked.actions[i].runs) continue;
     ++figures.actions;
-    const WorkCount work = planned.plan.costs().work(linked.program.list[i]);
+    const Action& action = linked.program.list[i];
+    if (is_move(action))
+      figures.moved[static_cast<size_t>(linked.actions[i].lane)] +=
+          planned.plan.costs().bytes(moved_from(action));
+    const WorkCount work = planned.plan.costs().work(action);
     for (size_t level = 0; level < kNumLinkLevels; ++level) figures.received[level] += work.wire_bytes[level];
   }
   return figures;
@@ -86,6 +90,7 @@ PlanFigures plan_figures(const Config& config, int ranks) {
     figures.pipeline.push_back(figures_of(planned));
     if (stage > 0) continue;
     figures.parameters = planned.model.num_parameters();
+    figures.trained = planned.model.num_trained();
     figures.flops = static_cast<double>(planned.plan.costs().model_flops()) * (ranks / options.mesh.pp);
     for (const LinkedProgram& linked : planned.plan.train_job()) figures.programs.push_back(linked.program);
     // The second step begins as the first ends: its time is the steady one.
@@ -169,6 +174,22 @@ std::string traffic_table(const PlanFigures& figures) {
   return table.text();
 }
 
+std::string moves_table(const PlanFigures& figures) {
+  std::vector<std::string> header{"moved in a step"};
+  for (int lane = 0; lane < kNumLanes; ++lane) header.emplace_back(name(static_cast<Lane>(lane)));
+  Table table(std::move(header));
+  bool any = false;
+  for (size_t rank = 0; rank < figures.pipeline.size(); ++rank) {
+    std::vector<std::string> row{fmt::format("  pipeline {}", rank)};
+    for (const int64_t bytes : figures.pipeline[rank].moved) {
+      row.push_back(bytes_or_nothing(bytes));
+      any |= bytes > 0;
+    }
+    table.add(std::move(row));
+  }
+  return any ? "\n" + table.text() : "";
+}
+
 // "341 to 352", or one number.
 template <typename Of>
 std::string range(const PlanFigures& figures, Of of) {
@@ -195,7 +216,9 @@ std::string to_string(const PlanFigures& f) {
   if (f.device == DeviceKind::cuda) line("device", "a GPU for every rank");
   line("tokens", fmt::format("{} a step = dp {} x {} micro-batches x {} sequences x {}",
                              sequences * f.seq_len, m.dp, f.micro_batches, f.micro_batch, f.seq_len));
-  line("model", fmt::format("{} parameters", f.parameters));
+  line("model", f.trained == f.parameters
+                    ? fmt::format("{} parameters", f.parameters)
+                    : fmt::format("{} parameters, {} of them trained", f.parameters, f.trained));
   if (f.ranks > 1) {
     line("part",
          fmt::format("{} parameters of a rank", range(f, [](const auto& r) { return r.parameters; })));
@@ -210,6 +233,7 @@ std::string to_string(const PlanFigures& f) {
                            human_duration(f.step_seconds), 100 * f.bubble));
   if (!f.picture.empty()) text += fmt::format("\nschedule {}\n{}", f.schedule, f.picture);
   text += fmt::format("\n{}", memory_table(f));
+  text += moves_table(f);
   if (f.ranks > 1) text += fmt::format("\n{}", traffic_table(f));
   return text;
 }
@@ -217,7 +241,8 @@ std::string to_string(const PlanFigures& f) {
 nlohmann::json to_json(const PlanFigures& f) {
   nlohmann::json pipeline = nlohmann::json::array();
   for (const PipelineRankFigures& rank : f.pipeline) {
-    nlohmann::json memory = nlohmann::json::object(), received = nlohmann::json::object();
+    nlohmann::json memory = nlohmann::json::object(), received = nlohmann::json::object(),
+                   moved = nlohmann::json::object();
     for (int t = 0; t < kNumTiers; ++t) {
       const auto tier = static_cast<Tier>(t);
       const MemoryReport::TierUse& use = rank.memory[tier];
@@ -229,10 +254,14 @@ nlohmann::json to_json(const PlanFigures& f) {
     }
     for (int level = 0; level < kNumLinkLevels; ++level)
       received[std::string(name(static_cast<LinkLevel>(level)))] = rank.received[static_cast<size_t>(level)];
+    for (int lane = 0; lane < kNumLanes; ++lane)
+      if (const int64_t bytes = rank.moved[static_cast<size_t>(lane)]; bytes > 0)
+        moved[std::string(name(static_cast<Lane>(lane)))] = bytes;
     pipeline.push_back({{"parameters", rank.parameters},
                         {"actions", rank.actions},
                         {"memory", memory},
-                        {"received", received}});
+                        {"received", received},
+                        {"moved", moved}});
   }
   return {{"ranks", f.ranks},
           {"device", f.device == DeviceKind::cuda ? "cuda" : "cpu"},
@@ -247,6 +276,7 @@ nlohmann::json to_json(const PlanFigures& f) {
           {"micro_batch", f.micro_batch},
           {"seq_len", f.seq_len},
           {"parameters", f.parameters},
+          {"trained", f.trained},
           {"flops", f.flops},
           {"step_seconds", f.step_seconds},
           {"bubble", f.bubble},

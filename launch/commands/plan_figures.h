@@ -22,6 +22,7 @@ struct PipelineRankFigures {
   int64_t actions = 0;     // that run; frees do not
   MemoryReport memory;
   std::array<int64_t, kNumLinkLevels> received{};  // bytes of a step, by link
+  std::array<int64_t, kNumLanes> moved{};          // bytes of a step between tiers, by lane
 };
 
 struct PlanFigures {
@@ -35,6 +36,7 @@ struct PlanFigures {
   std::string schedule;                  // its name or file; empty with one stage
   std::string picture;
   int64_t parameters = 0;  // of the model
+  int64_t trained = 0;     // of them
   double flops = 0;        // of the model's step, all ranks
   double step_seconds = 0;
   double bubble = 0;  // share of the step that compute idles, mean over pipeline ranks

@@ -12,6 +12,7 @@
 
 #include "core/data/records/data_format.h"
 #include "core/data/sampler.h"
+#include "core/program/value.h"
 #include "launch/config/units.h"
 
 namespace strata {
@@ -25,6 +26,8 @@ enum class StateFormat { fp32, split };
 enum class UpdateTiming { sync };
 enum class Recompute { none, full };
 enum class NanAction { stop, skip };
+enum class AdapterType { none, lora };
+enum class BaseWeights { compute, int8, nf4 };
 
 struct RunConfig {
   std::string name = "run";
@@ -62,12 +65,24 @@ struct ModelConfig {
   double init_std = 0.02;
 };
 
+struct AdapterConfig {
+  AdapterType type = AdapterType::none;
+  std::string from;  // adapters to begin with; empty: new ones
+  int64_t rank = 16;
+  double alpha = 32;
+  bool rank_stabilized = false;
+  std::vector<std::string> target = {"all-linear"};
+  BaseWeights base_weights = BaseWeights::compute;
+};
+
 struct DataConfig {
   std::vector<std::string> train;
+  std::vector<double> weights;     // of the files of train; empty: they are one text
   std::vector<std::string> valid;  // empty: valid_fraction of train
   double valid_fraction = 0.02;
   int64_t seq_len = 256;
   Packing packing = Packing::isolated;
+  Overlong overlong = Overlong::cut;
   std::string tokenizer = "byte";
   DocumentEnd document = DocumentEnd::file;
   DataFormat format = DataFormat::automatic;
@@ -85,8 +100,9 @@ struct OptimizerConfig {
   std::array<double, 2> betas = {0.9, 0.95};
   double eps = 1e-8;
   double weight_decay = 0.1;
-  double grad_clip = 1.0;           // 0: off
-  std::vector<std::string> frozen;  // patterns of tensor names that are not trained
+  double grad_clip = 1.0;              // 0: off
+  std::vector<std::string> trainable;  // patterns of tensor names; empty: all
+  std::vector<std::string> frozen;     // of them, those that are not trained
   UpdateTiming timing = UpdateTiming::sync;
 };
 
@@ -111,6 +127,17 @@ struct ParallelConfig {
   std::string partition = "zero1";
   int64_t gather_ahead = 1;
   Recompute recompute = Recompute::none;
+};
+
+struct OffloadConfig {
+  Tier weights = Tier::device, master = Tier::device, moments = Tier::device, activations = Tier::device;
+  // On the next faster tier, of the bytes.
+  double weights_kept = 0, master_kept = 0, moments_kept = 0, activations_kept = 0;
+  int64_t prefetch = 2;
+  int64_t group = 1;                     // micro-batches; 0: all of a step
+  std::string device_limit, host_limit;  // sizes; empty: none
+  std::vector<std::string> paths;        // empty: the folder "offload" of run.out
+  bool any_volume = false;
 };
 
 struct CheckpointConfig {
@@ -140,12 +167,14 @@ struct GuardConfig {
 struct Config {
   RunConfig run;
   ModelConfig model;
+  AdapterConfig adapter;
   DataConfig data;
   BatchConfig batch;
   OptimizerConfig optimizer;
   ScheduleConfig schedule;
   PrecisionConfig precision;
   ParallelConfig parallel;
+  OffloadConfig offload;
   CheckpointConfig checkpoint;
   EvalConfig eval;
   LogConfig log;

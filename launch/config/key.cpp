@@ -55,7 +55,7 @@ std::string to_string(const KeyRange& range) {
 std::string accepted(const Key& key) {
   if (key.kind == KeyKind::choice) return fmt::format("one of: {}", fmt::join(key.traits.choices, ", "));
   std::string text(kind_name(key.kind));
-  if (key.kind == KeyKind::numbers) text = fmt::format("list of {} numbers", key.list_length);
+  if (key.list_length > 0) text = fmt::format("list of {} numbers", key.list_length);
   const std::string range = to_string(key.traits.range);
   if (!range.empty()) text += ", " + range;
   return text;
@@ -77,7 +77,8 @@ std::string refusal(const Key& key, const KeyValue& value) {
     }
     case KeyKind::numbers: {
       const auto& numbers = std::get<std::vector<double>>(value);
-      if (numbers.size() != key.list_length) return fmt::format("the list has {} numbers", numbers.size());
+      if (key.list_length > 0 && numbers.size() != key.list_length)
+        return fmt::format("the list has {} numbers", numbers.size());
       for (const double number : numbers)
         if (const std::string why = outside(key, number); !why.empty()) return why;
       return "";

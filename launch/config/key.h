@@ -59,7 +59,7 @@ struct Key {
   std::string_view name;
   std::string path;  // section.name
   KeyKind kind;
-  size_t list_length;  // of KeyKind::numbers
+  size_t list_length;  // of KeyKind::numbers; 0: any
   KeyTraits traits;
   std::function<KeyValue(const Config&)> get;
   std::function<void(Config&, const KeyValue&)>

@@ -38,6 +38,9 @@ struct MemberCodec<std::vector<std::string>> : PlainMemberCodec<std::vector<std:
 template <>
 struct MemberCodec<Period> : PlainMemberCodec<Period, KeyKind::period> {};
 
+template <>
+struct MemberCodec<std::vector<double>> : PlainMemberCodec<std::vector<double>, KeyKind::numbers> {};
+
 template <size_t N>
 struct MemberCodec<std::array<double, N>> {
   static constexpr KeyKind kind = KeyKind::numbers;

@@ -169,6 +169,46 @@ void model_keys(KeyRows& rows) {
             .aliases = {"initializer_range", "init_method_std"}});
 }
 
+void adapter_keys(KeyRows& rows) {
+  const OnlyWhen lora = {"type", {"lora"}};
+  SectionRows(rows, &Config::adapter, "adapter",
+              "Small matrices beside the linear layers, trained in place of the model (LoRA).")
+      .key("type", &AdapterConfig::type,
+           {.doc = "lora freezes the model and trains y = x W^T + s x A^T B^T beside its layers (Hu et al. "
+                   "2021); "
+                   "none trains the model itself.",
+            .choices = {"none", "lora"},
+            .aliases = {"kind", "adapter_type"}})
+      .key("from", &AdapterConfig::from,
+           {.doc = "Adapters to begin with: a folder of peft, or a run with adapters. Empty: new ones.",
+            .only_when = lora,
+            .aliases = {"adapter_name_or_path", "lora_model_dir"}})
+      .key("rank", &AdapterConfig::rank,
+           {.doc = "Width between A and B.",
+            .range = between(1, 65536),
+            .only_when = lora,
+            .aliases = {"r", "lora_r", "lora_rank"}})
+      .key("alpha", &AdapterConfig::alpha,
+           {.doc = "s is alpha / rank.", .range = above(0), .only_when = lora, .aliases = {"lora_alpha"}})
+      .key("rank_stabilized", &AdapterConfig::rank_stabilized,
+           {.doc = "s is alpha / sqrt(rank) (Kalajdzievski 2023).",
+            .only_when = lora,
+            .aliases = {"use_rslora", "rslora"}})
+      .key("target", &AdapterConfig::target,
+           {.doc = "Linear layers that get adapters: all-linear (the head is not among them), names such as "
+                   "attention.query, mlp.* or those of transformers (q_proj); * stands for any characters.",
+            .only_when = lora,
+            .aliases = {"target_modules", "lora_target_modules", "targets", "lora_target"}})
+      .key("base_weights", &AdapterConfig::base_weights,
+           {.doc = "How the frozen matrices of the model's layers are kept: as they compute, or in blocks of "
+                   "64 with a "
+                   "factor each, 8 bits (int8) or 4 (nf4, QLoRA; Dettmers et al. 2023), decoded before every "
+                   "product.",
+            .choices = {"compute", "int8", "nf4"},
+            .only_when = lora,
+            .aliases = {"quantization_bit", "quantize", "bnb_4bit_quant_type"}});
+}
+
 void data_keys(KeyRows& rows) {
   SectionRows(rows, &Config::data, "data", "Texts or token files, and how samples are cut from them.")
       .key("train", &DataConfig::train,
@@ -177,6 +217,13 @@ void data_keys(KeyRows& rows) {
                    "relative to the working folder.",
             .required = true,
             .aliases = {"train_files", "train_data", "train_data_path", "datasets"}})
+      .key(
+          "weights", &DataConfig::weights,
+          {.doc =
+               "Shares of the files of data.train in the samples of training, one number a file: 3 and 1 are "
+               "three quarters and one. []: the files are one text, each as large as it is.",
+           .range = above(0),
+           .aliases = {"dataset_weights", "mixing_weights", "interleave_probs"}})
       .key("valid", &DataConfig::valid,
            {.doc = "Files for validation; with an empty list valid_fraction of data.train is kept for it.",
             .aliases = {"valid_files", "valid_data_path", "eval_data", "val_data"}})
@@ -192,8 +239,14 @@ void data_keys(KeyRows& rows) {
                         "max_seq_length", "block_size", "max_length"}})
       .key("packing", &DataConfig::packing,
            {.doc =
-                "Whether a token may attend to earlier documents of its sample: isolated never, concat does.",
-            .choices = {"isolated", "concat"}})
+                "How documents share a row: isolated cuts the text into rows and lets no token see another "
+                "document; concat does, and lets it; best_fit fills rows with whole documents, isolated, and "
+                "pads what is left.",
+            .choices = {"isolated", "concat", "best_fit"}})
+      .key("overlong", &DataConfig::overlong,
+           {.doc = "Documents longer than a row are cut into rows, or dropped.",
+            .choices = {"cut", "drop"},
+            .only_when = {"packing", {"best_fit"}}})
       .key("tokenizer", &DataConfig::tokenizer,
            {.doc = "How text becomes tokens: byte, or the path of a tokenizer.json, of a model's folder that "
                    "holds "
@@ -259,6 +312,10 @@ void optimizer_keys(KeyRows& rows) {
             .range = between(0, 1e6),
             .aliases = {"max_grad_norm", "clip_grad", "gradient_clipping", "gradient_clip_val",
                         "clip_grad_norm"}})
+      .key("trainable", &OptimizerConfig::trainable,
+           {.doc = "Names of tensors that are trained, all others being frozen; * stands for any characters, "
+                   "as in "
+                   "\"layers.3.*\". An empty list: all."})
       .key("frozen", &OptimizerConfig::frozen,
            {.doc =
                 "Names of tensors that are not trained; * stands for any characters, as in \"layers.0.*\"."})
@@ -352,6 +409,55 @@ void execution_keys(KeyRows& rows) {
            {.doc = "full keeps only block inputs and computes the rest again in the backward pass.",
             .choices = {"none", "full"},
             .effect = KeyEffect::execution});
+  const auto home = [](std::string_view what) {
+    return KeyTraits{.doc = what, .choices = {"device", "host", "nvme"}, .effect = KeyEffect::execution};
+  };
+  const auto kept = [](std::string_view what) {
+    return KeyTraits{.doc = what, .range = between(0, 1), .effect = KeyEffect::execution};
+  };
+  SectionRows(rows, &Config::offload, "offload",
+              "State away from where it is computed with: in memory of the host or on drives. The bits of a "
+              "run do not depend on it.")
+      .key("weights", &OffloadConfig::weights, home("Where weights live between their uses."))
+      .key("master", &OffloadConfig::master,
+           home("Where masters live: what an optimizer keeps of the weights beyond their own bits."))
+      .key("moments", &OffloadConfig::moments, home("Where the optimizer's moments live."))
+      .key("activations", &OffloadConfig::activations,
+           home("Where the inputs of layers wait from their forward to their backward pass."))
+      .key("weights_kept", &OffloadConfig::weights_kept,
+           kept("Share of the weights that stays on the next faster tier, in whole layers."))
+      .key("master_kept", &OffloadConfig::master_kept, kept("The same of masters."))
+      .key("moments_kept", &OffloadConfig::moments_kept, kept("The same of moments."))
+      .key("activations_kept", &OffloadConfig::activations_kept, kept("The same of activations."))
+      .key("group", &OffloadConfig::group,
+           {.doc =
+                "Micro-batches that pass a layer before the next layer works, so that its state moves once "
+                "for "
+                "all of them; 0: all of a step. Takes memory for as many activations. With a tied table and "
+                "run.mode = \"fast\" sums have another order where it is not 1.",
+            .unit = "micro-batches",
+            .range = count(0)})
+      .key("prefetch", &OffloadConfig::prefetch,
+           {.doc =
+                "State is loaded this many blocks before its use: more hides slower drives, and takes memory "
+                "for as many blocks.",
+            .unit = "blocks",
+            .range = between(0, 1000),
+            .effect = KeyEffect::execution})
+      .key("device_limit", &OffloadConfig::device_limit,
+           {.doc = "Memory of the device for a step, as \"64GiB\"; \"\": as much as it takes.",
+            .effect = KeyEffect::execution})
+      .key("host_limit", &OffloadConfig::host_limit,
+           {.doc = "Memory of the host for state kept there; \"\": as much as it takes.",
+            .effect = KeyEffect::execution})
+      .key("paths", &OffloadConfig::paths,
+           {.doc = "Folders on the drives for state on nvme, one per drive; []: the folder \"offload\" of "
+                   "run.out.",
+            .effect = KeyEffect::execution})
+      .key("any_volume", &OffloadConfig::any_volume,
+           {.doc = "Also use folders in memory, in container layers and on networks, which are refused "
+                   "otherwise.",
+            .effect = KeyEffect::execution});
   SectionRows(rows, &Config::checkpoint, "checkpoint", "Saving and resuming.")
       .key("every", &CheckpointConfig::every,
            {.doc = "Save this often; 0 is only at the end.",
@@ -427,6 +533,7 @@ KeyRows all_rows() {
   KeyRows rows;
   run_keys(rows);
   model_keys(rows);
+  adapter_keys(rows);
   data_keys(rows);
   batch_keys(rows);
   optimizer_keys(rows);

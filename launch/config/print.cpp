@@ -47,10 +47,11 @@ std::string effective_toml(const LoadedConfig& loaded) {
   return text;
 }
 
-std::string key_help() {
+std::string key_help(std::string_view only) {
   std::string text = "Keys of the configuration (section.key = default: meaning):\n";
   for (const Key& key : key_table().keys())
-    text += fmt::format("  {} = {}: {} [{}]\n", key.path, default_of(key), key.traits.doc, accepted(key));
+    if (only.empty() || only == key.section)
+      text += fmt::format("  {} = {}: {} [{}]\n", key.path, default_of(key), key.traits.doc, accepted(key));
   return text;
 }
 
@@ -61,7 +62,7 @@ std::string key_reference(std::string_view only) {
         "# Configuration keys\n\n"
         "A run is described by a TOML file; `section.key=value` on the command line wins over it. This page "
         "is printed "
-        "by `strata config keys`.\n";
+        "by `strata config keys --markdown`.\n";
   for (const KeySection& section : key_table().sections()) {
     if (!only.empty() && only != section.name) continue;
     text += fmt::format(

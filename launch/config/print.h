@@ -13,7 +13,7 @@ namespace strata {
 std::string effective_toml(const LoadedConfig& loaded);
 
 // One line per key, for --help.
-std::string key_help();
+std::string key_help(std::string_view section = {});
 
 // The keys of one section, or of all when `section` is empty, as Markdown. The section exists.
 std::string key_reference(std::string_view section = {});

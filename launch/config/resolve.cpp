@@ -6,8 +6,11 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 
 #include "core/base/check.h"
+#include "core/data/mixture.h"
+#include "core/ops/attention.h"
 #include "launch/config/key_table.h"
 
 namespace strata {
@@ -62,6 +65,13 @@ void check_heads(const ModelConfig& model, Faults& faults) {
 }
 
 void check_arch(const ModelConfig& model, Faults& faults) {
+  if (model.head_dim > kMaxHeadDim)
+    faults.push_back(
+        {{"model.hidden", "model.heads", "model.head_dim"},
+         "a head is wider than attention can be",
+         fmt::format("head_dim {}", model.head_dim),
+         fmt::format("head_dim <= {}", kMaxHeadDim),
+         fmt::format("model.heads = {}, or a smaller model.head_dim", div_up(model.hidden, kMaxHeadDim))});
   if (model.arch == "llama" && model.head_dim % 2 != 0)
     faults.push_back({{"model.hidden", "model.heads", "model.head_dim"},
                       "rotary positions turn pairs of elements, and the head width is odd",
@@ -156,6 +166,46 @@ void check_validation(const Config& config, Faults& faults) {
                       "data.valid_fraction = 0.02 or eval.every = 0"});
 }
 
+void check_adapter(const Config& config, Faults& faults) {
+  if (config.adapter.type == AdapterType::none) return;
+  if (config.model.from.empty())
+    faults.push_back({{"adapter.type", "model.from"},
+                      "adapters are trained beside a model that somebody trained",
+                      "model.from is empty",
+                      "a model to begin with",
+                      "model.from = \"FOLDER\", or adapter.type = \"none\""});
+  if (!config.optimizer.trainable.empty() || !config.optimizer.frozen.empty())
+    faults.push_back(
+        {{"adapter.type", "optimizer.trainable", "optimizer.frozen"},
+         "with adapters the model is frozen and the adapters are trained: there is nothing to choose",
+         fmt::format("trainable \"{}\", frozen \"{}\"", fmt::join(config.optimizer.trainable, "\", \""),
+                     fmt::join(config.optimizer.frozen, "\", \"")),
+         "empty lists",
+         "remove optimizer.trainable and optimizer.frozen, or choose layers with adapter.target"});
+}
+
+void check_weights(const DataConfig& data, Faults& faults) {
+  if (data.weights.empty()) return;
+  if (data.weights.size() != data.train.size()) {
+    faults.push_back(
+        {{"data.train", "data.weights"},
+         "the weights are not those of the training files",
+         fmt::format("{} files, {} weights", data.train.size(), data.weights.size()),
+         "one weight a file",
+         fmt::format("data.weights = [{}]", fmt::join(std::vector<int>(data.train.size(), 1), ", "))});
+    return;
+  }
+  const double sum = std::accumulate(data.weights.begin(), data.weights.end(), 0.0);
+  for (size_t i = 0; i < data.weights.size(); ++i)
+    if (data.weights[i] / sum * Mixture::kRound < 1)
+      faults.push_back(
+          {{"data.weights"},
+           "a file's share is too small",
+           fmt::format("{} of {} for {}", data.weights[i], sum, data.train[i]),
+           fmt::format("at least one sample of {}", Mixture::kRound),
+           fmt::format("raise it to {:.2g}, or leave the file out", sum / (Mixture::kRound - 1))});
+}
+
 // Keys that are set though another key makes them mean nothing.
 void check_only_when(const Config& config, Faults& faults) {
   const Config defaults;
@@ -199,6 +249,8 @@ std::vector<CrossFault> cross_check(const Config& config) {
   check_schedule(config, faults);
   check_precision(config.precision, faults);
   check_validation(config, faults);
+  check_adapter(config, faults);
+  check_weights(config.data, faults);
   check_only_when(config, faults);
   return faults;
 }

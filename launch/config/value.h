@@ -19,7 +19,7 @@ enum class KeyKind {
   text,
   choice,         // one of a closed set of texts
   texts,          // a list of texts; a single text is a list of one
-  numbers,        // a list of numbers of fixed length
+  numbers,        // a list of numbers
   period,         // a number of steps, or a duration
   number_or_off,  // a number, or "off"
 };

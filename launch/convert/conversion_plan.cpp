@@ -1,10 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "launch/convert/conversion_plan.h"
 
+#include <fmt/ranges.h>
+
 #include <algorithm>
 #include <map>
+#include <set>
 
 #include "checkpoint/adapters/cast_source.h"
+#include "checkpoint/adapters/model_tensors.h"
+#include "checkpoint/name_rules.h"
 #include "core/base/error.h"
 #include "launch/metrics/humanize.h"
 
@@ -15,9 +20,9 @@ struct Row {
   TargetFormat format;
   std::string_view name;
 };
-constexpr Row kRows[] = {{TargetFormat::strata, "strata"},
-                         {TargetFormat::hugging_face, "hf"},
-                         {TargetFormat::safetensors, "safetensors"}};
+constexpr Row kRows[] = {{TargetFormat::strata, "strata"},           {TargetFormat::hugging_face, "hf"},
+                         {TargetFormat::safetensors, "safetensors"}, {TargetFormat::dcp, "dcp"},
+                         {TargetFormat::universal, "universal"},     {TargetFormat::peft, "peft"}};
 
 constexpr bool is_float(ElementType type) {
   return type == ElementType::f64 || type == ElementType::f32 || type == ElementType::f16 ||
@@ -42,23 +47,35 @@ void add_config(ConversionPlan& plan, const HfModel& model, std::optional<Elemen
   }
 }
 
-// Without what safetensors have no place for.
-void keep_weights(ConversionPlan& plan) {
+// Without what safetensors have no place for, and what is to be left out.
+void leave_out(ConversionPlan& plan, bool weights_alone, const std::vector<std::string>& reinit) {
   struct Left {
     int64_t tensors = 0, bytes = 0;
   };
+  NameRules rules("reinit", reinit);
   std::vector<MappedTensor> kept;
   std::map<std::string, Left> left;  // by state
+  bool any = false;
   for (size_t t = 0; t < plan.source->tensors().size(); ++t) {
     const TensorSpec& tensor = plan.source->tensors()[t];
-    if (tensor.state == "param") {
+    if (rules.apply(tensor.name)) {
+      any = true;
+      plan.dropped.push_back(to_string(tensor) + ": left out, for a run to make anew");
+    } else if (tensor.state == "param" || !weights_alone) {
       kept.push_back({tensor, {whole_piece(t, tensor.shape)}});
     } else {
       ++left[tensor.state].tensors;
       left[tensor.state].bytes += tensor.bytes();
     }
   }
-  if (left.empty()) return;
+  std::vector<std::string> unused;
+  rules.list_unused(unused);
+  if (!unused.empty())
+    throw Error(Fault::usage, {.what = "a rule of the command line is of no use",
+                               .where = plan.source->path(),
+                               .found = fmt::format("{}", fmt::join(unused, "; ")),
+                               .fix = "names are those of our tensors; one that ends with '*' means many"});
+  if (left.empty() && !any) return;
   for (const auto& [state, size] : left)
     plan.dropped.push_back(
         fmt::format("the optimizer's '{}': {} tensors, {}", state, size.tensors, human_bytes(size.bytes)));
@@ -67,7 +84,18 @@ void keep_weights(ConversionPlan& plan) {
   plan.source = plan.steps.back().get();
 }
 
-void name_for_hugging_face(ConversionPlan& plan, const OpenedCheckpoint& opened) {
+// Whether a tensor that `rule` means is a model's, and is not there.
+bool any_missing(const HfModel& model, const TensorSource& source, const std::string& rule) {
+  std::set<std::string> there;
+  for (const TensorSpec& tensor : source.tensors()) there.insert(tensor.name);
+  const std::vector<std::string> rules{rule};
+  NameRules means("allow-missing", rules);
+  for (const ModelTensor& tensor : model_tensors(model.spec))
+    if (!there.contains(tensor.name) && means.apply(tensor.name)) return true;
+  return false;
+}
+
+void name_for_hugging_face(ConversionPlan& plan, const OpenedCheckpoint& opened, const ConversionWish& wish) {
   const auto model = opened.logical ? model_of(opened) : std::nullopt;
   if (!model)
     throw Error(Fault::usage,
@@ -76,13 +104,49 @@ void name_for_hugging_face(ConversionPlan& plan, const OpenedCheckpoint& opened)
                  .found = opened.logical ? "no configuration of a model that transformers knows"
                                          : "tensors without a config.json, whose names mean nothing here",
                  .expected = "a checkpoint of strata train, or a model of transformers",
-                 .fix = "--to safetensors writes the tensors under the names they have"});
+                 .fix = "--to safetensors, or --names ours, writes the tensors under the names they have"});
+  std::vector<std::string> missing = wish.allow_missing;
+  missing.insert(missing.end(), wish.reinit.begin(), wish.reinit.end());
+  for (const std::string& name : opened.missing) missing.push_back(name.substr(0, name.find(' ')));
+  // What was not there, or left out, was said to be: a rule that means nothing here did there.
+  std::erase_if(missing, [&](const std::string& rule) { return !any_missing(*model, *plan.source, rule); });
   HfMapping mapping =
-      to_hugging_face(*model, plan.source->tensors(), opened.stored->path(), opened.hf_prefix);
+      to_hugging_face(*model, plan.source->tensors(), opened.stored->path(), opened.hf_prefix, missing);
   plan.dropped.insert(plan.dropped.end(), mapping.dropped.begin(), mapping.dropped.end());
   plan.steps.push_back(std::make_unique<MappedSource>(*plan.source, std::move(mapping.tensors),
                                                       plan.source->metadata(), plan.assets));
   plan.source = plan.steps.back().get();
+  std::erase_if(plan.assets, [](const Asset& asset) { return asset.name == "config.toml"; });
+  add_config(plan, *model, wish.type);
+}
+
+void name_for_peft(ConversionPlan& plan, const OpenedCheckpoint& opened) {
+  if (!opened.adapter)
+    throw Error(Fault::usage, {.what = "there are no adapters in this",
+                               .where = opened.stored->path(),
+                               .found = opened.stored->format() + ", a whole model",
+                               .expected = "a run with adapter.type = \"lora\"",
+                               .fix = "--to hf writes a whole model"});
+  std::vector<MappedTensor> tensors = to_peft(plan.source->tensors(), opened.stored->path());
+  std::erase_if(plan.assets, [](const Asset& asset) {
+    return asset.name == "config.toml" || asset.name == "config.json";
+  });
+  plan.assets.push_back(
+      {std::string(kPeftConfigName), make_peft_config(*opened.adapter, tensors).dump(2) + "\n"});
+  plan.steps.push_back(std::make_unique<MappedSource>(*plan.source, std::move(tensors),
+                                                      nlohmann::json::object(), plan.assets));
+  plan.source = plan.steps.back().get();
+}
+
+void refuse_adapters(const OpenedCheckpoint& opened) {
+  if (opened.adapter)
+    throw Error(Fault::usage,
+                {.what = "these are adapters beside a model, not a model",
+                 .where = opened.stored->path(),
+                 .found = fmt::format("adapters of rank {}", opened.adapter->rank),
+                 .expected = "a whole model",
+                 .fix = fmt::format("`strata merge {} OUT` makes one; --to peft keeps the adapters apart",
+                                    opened.stored->path())});
 }
 
 }  // namespace
@@ -95,21 +159,28 @@ std::optional<TargetFormat> target_format_named(std::string_view name) {
   return std::nullopt;
 }
 
-ConversionPlan plan_conversion(const OpenedCheckpoint& opened, TargetFormat format,
-                               std::optional<ElementType> type) {
-  ConversionPlan plan{.format = format,
+ConversionPlan plan_conversion(const OpenedCheckpoint& opened, const ConversionWish& wish) {
+  ConversionPlan plan{.format = wish.format,
                       .source = &opened.source(),
                       .assets = opened.source().assets(),
                       .dropped = opened.dropped};
+  for (const std::string& name : opened.missing) plan.dropped.push_back(name + ": missing, as was allowed");
+  // DeepSpeed keeps parameters and moments as f32.
+  const auto type = wish.format == TargetFormat::universal ? std::optional(ElementType::f32) : wish.type;
   if (type) {
     plan.steps.push_back(std::make_unique<CastSource>(*plan.source, *type));
     plan.source = plan.steps.back().get();
   }
-  if (format != TargetFormat::strata) keep_weights(plan);
-  if (format == TargetFormat::hugging_face) {
-    name_for_hugging_face(plan, opened);
-    std::erase_if(plan.assets, [](const Asset& asset) { return asset.name == "config.toml"; });
-    add_config(plan, *model_of(opened), type);
+  const bool theirs = wish.format == TargetFormat::dcp || wish.format == TargetFormat::universal;
+  const bool ours = wish.format == TargetFormat::strata;
+  // The optimizer knows nothing of merged weights.
+  leave_out(plan, (!ours && !theirs) || opened.merged, wish.reinit);
+  if (wish.format == TargetFormat::peft) name_for_peft(plan, opened);
+  if (wish.format == TargetFormat::hugging_face || wish.names == TargetNames::hugging_face ||
+      (theirs && wish.names == TargetNames::automatic && opened.logical && !opened.adapter &&
+       model_of(opened))) {
+    refuse_adapters(opened);
+    name_for_hugging_face(plan, opened, wish);
   }
   return plan;
 }

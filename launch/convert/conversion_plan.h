@@ -10,9 +10,11 @@
 
 namespace strata {
 
-enum class TargetFormat { strata, hugging_face, safetensors };
+enum class TargetFormat { strata, hugging_face, safetensors, dcp, universal, peft };
+// What the tensors are called there.
+enum class TargetNames { automatic, ours, hugging_face };
 
-std::string_view name(TargetFormat format);  // "strata", "hf", "safetensors": as on the command line
+std::string_view name(TargetFormat format);  // "strata", "hf", "safetensors", "dcp", "universal", "peft"
 std::optional<TargetFormat> target_format_named(std::string_view name);
 
 struct ConversionPlan {
@@ -23,8 +25,16 @@ struct ConversionPlan {
   std::vector<std::string> dropped;  // with the reason
 };
 
-// `type`: of the weights, nothing: as they are. `opened` lives longer. Throws Error when it cannot be done.
-ConversionPlan plan_conversion(const OpenedCheckpoint& opened, TargetFormat format,
-                               std::optional<ElementType> type);
+struct ConversionWish {
+  TargetFormat format = TargetFormat::strata;
+  // automatic: Hugging Face's where the format is another program's and the model is one of its.
+  TargetNames names = TargetNames::automatic;
+  std::optional<ElementType> type = std::nullopt;  // of the weights; nothing: as they are
+  std::vector<std::string> reinit = {};            // names of ours (name_rules.h) to leave out
+  std::vector<std::string> allow_missing = {};     // that need not be there
+};
+
+// `opened` lives longer. Throws Error when it cannot be done.
+ConversionPlan plan_conversion(const OpenedCheckpoint& opened, const ConversionWish& wish);
 
 }  // namespace strata

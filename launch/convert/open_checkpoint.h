@@ -8,27 +8,38 @@
 #include <vector>
 
 #include "checkpoint/adapters/hugging_face.h"
+#include "checkpoint/adapters/peft.h"
 #include "checkpoint/logical.h"
 
 namespace strata {
 
+// What a user lets through or calls otherwise.
+struct OpenRules {
+  std::string map = {};  // a file that says what a foreign checkpoint's tensors are (name_map.h)
+  std::vector<std::pair<std::string, std::string>> rename = {};  // stored name -> what it is taken for
+  std::vector<std::string> allow_missing = {};                   // names of ours (name_rules.h)
+};
+
 struct OpenedCheckpoint {
-  std::unique_ptr<TensorSource> stored;     // as it lies in the files
+  std::unique_ptr<TensorSource> files;      // as it lies in the files, where tensors were renamed
+  std::unique_ptr<TensorSource> stored;     // as it lies in the files, but for these names
   std::unique_ptr<TensorSource> reordered;  // made of it, rows in our order; null where they are
   std::unique_ptr<TensorSource> renamed;    // made of these; null where names are ours already, or nobody's
+  std::unique_ptr<TensorSource> merged;     // made of these, with adapters worked in; null mostly
   bool logical = false;                     // tensors() have our logical names
   std::optional<HfModel> model;             // when a config.json or the file says it
+  std::optional<AdapterInfo> adapter;       // when the tensors are adapters beside a model
   std::optional<std::string> hf_prefix;     // of Hugging Face's names, when that is what there was
   std::vector<std::string> dropped;         // stored tensors that are not among tensors(), with the reason
+  std::vector<std::string> missing;         // tensors of the model that are not there, as a rule allows
   std::vector<std::string> notes;           // for people
   std::vector<std::pair<size_t, size_t>> twins;  // of stored: must be equal, one of them is dropped
 
-  const TensorSource& source() const { return renamed ? *renamed : *stored; }
+  const TensorSource& source() const { return merged ? *merged : renamed ? *renamed : *stored; }
 };
 
 // Throws Error(model) when nothing readable is there, or when it is not what it seems. `files` lives longer.
-// `map`: a file that says what a foreign checkpoint's tensors are (name_map.h); nothing: what is known.
-OpenedCheckpoint open_checkpoint(FileSystem& files, const std::string& path, const std::string& map = {});
+OpenedCheckpoint open_checkpoint(FileSystem& files, const std::string& path, const OpenRules& rules = {});
 
 // Whether `path` holds another format than Strata's own.
 bool is_foreign(FileSystem& files, const std::string& path);

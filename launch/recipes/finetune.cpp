@@ -34,32 +34,41 @@ std::string model_section(const ModelSpec& spec, const std::string& path) {
   return text;
 }
 
+constexpr const char* kAdapterSection = R"(
+[adapter]
+type = "lora"             # the model stays as it is; small matrices beside its layers learn
+rank = 16
+alpha = 32
+target = ["all-linear"]   # or some: "q_proj", "v_proj", "mlp.*"
+)";
+
 }  // namespace
 
 std::string finetune_toml(const ModelSpec& spec, const FinetuneStart& start) {
   const int64_t seq_len = std::min<int64_t>(1024, spec.max_positions);
-  return fmt::format(R"(# Goes on training {0}. 'strata config keys' explains every key.
+  return fmt::format(
+      R"(# Goes on training {0}. 'strata config keys' explains every key.
 #   strata plan FILE      what a step needs
 #   strata train FILE     train; any key can be changed, as in optimizer.lr=1e-5
-#   strata convert runs/{1} OUT --to hf     the result as a Hugging Face folder
+{8}
 
 [run]
-name = {2}
+name = {1}
 steps = 200
 
-{3}
+{2}{9}
 [data]
-train = [{4}]
+train = [{3}]
 valid_fraction = 0.02     # the end is never trained on, only measured
-seq_len = {5}
-tokenizer = {6}
-
+seq_len = {4}
+tokenizer = {5}
+{10}
 [batch]
-tokens_per_step = {7}
+tokens_per_step = {6}
 micro_batch = 1           # sequences at once; lower memory, the same result
 
 [optimizer]
-lr = 2e-5                 # small: the model knows much already
+{7}
 weight_decay = 0.0
 grad_clip = 1.0
 
@@ -80,8 +89,18 @@ every = 50
 [log]
 every = 1
 )",
-                     start.model, start.name, quoted(start.name), model_section(spec, start.model),
-                     quoted(start.data), seq_len, quoted(start.tokenizer), 8 * seq_len);
+      start.model, quoted(start.name), model_section(spec, start.model), quoted(start.data), seq_len,
+      quoted(start.tokenizer), 8 * seq_len,
+      start.lora ? "lr = 2e-4                 # adapters begin at nothing: more than a whole model's"
+                 : "lr = 2e-5                 # small: the model knows much already",
+      start.lora
+          ? fmt::format("#   strata merge runs/{0} OUT              the result as a Hugging Face folder\n"
+                        "#   strata convert runs/{0} OUT --to peft  the adapters alone, for peft",
+                        start.name)
+          : fmt::format("#   strata convert runs/{} OUT --to hf     the result as a Hugging Face folder",
+                        start.name),
+      start.lora ? kAdapterSection : "",
+      start.data.ends_with(".jsonl") ? "packing = \"best_fit\"      # rows of whole records\n" : "");
 }
 
 }  // namespace strata

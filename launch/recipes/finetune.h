@@ -13,6 +13,7 @@ struct FinetuneStart {
   std::string tokenizer;       // path, or "byte"
   std::string data;            // file to train on
   std::string name = "tuned";  // of the run
+  bool lora = false;           // trains adapters beside the model, not the model
 };
 
 // TOML, commented: the model's sizes as they are, cautious settings for the rest.

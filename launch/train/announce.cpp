@@ -12,13 +12,17 @@ namespace strata {
 
 void announce(const RunFacts& f) {
   const Config& config = f.loaded.config;
-  const Dataset *train = f.data.train.get(), *valid = f.data.valid.get();
   fmt::print("\n{}", effective_toml(f.loaded));
   fmt::print("\nmodel      {} parameters, {} layers, vocabulary {}\n", f.model.num_parameters(),
              f.model.spec.layers, f.model.spec.vocab);
+  if (f.model.num_trained() < f.model.num_parameters())
+    fmt::print(
+        "           {} of them trained, {:.2f} %; the others own nothing but their weight\n",
+        f.model.num_trained(),
+        100.0 * static_cast<double>(f.model.num_trained()) / static_cast<double>(f.model.num_parameters()));
   if (!config.model.from.empty()) fmt::print("           begun with {}\n", config.model.from);
-  fmt::print("data       {} tokens to train on, {} to validate\n", train->num_samples() * train->seq_len(),
-             valid ? valid->num_samples() * valid->seq_len() : 0);
+  fmt::print("data       {} tokens to train on, {} to validate\n", f.data.train_places(),
+             f.data.valid_places());
   for (const std::string& note : f.data.notes) fmt::print("           {}\n", note);
   fmt::print("step       {} tokens = {} micro-batches of {} x {}, {} actions, {:.2f} GFLOP\n",
              config.batch.tokens_per_step, f.place.samples_per_step(), f.plan.geometry().rows,

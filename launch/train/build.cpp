@@ -4,6 +4,7 @@
 #include "core/base/error.h"
 #include "core/base/hash.h"
 #include "core/models/architectures.h"
+#include "launch/train/adapter.h"
 #include "optim/clip.h"
 #include "optim/optimizer_table.h"
 #include "optim/parameter_group.h"
@@ -40,13 +41,16 @@ ModelSpec model_spec(const ModelConfig& m, int64_t vocab) {
 Model build_model(const Config& config, int64_t tokenizer_vocab, const Split& split) {
   const ModelConfig& m = config.model;
   if (m.vocab != 0 && m.vocab < tokenizer_vocab)
-    throw Error(Fault::usage, {.what = "model.vocab is smaller than the tokenizer's vocabulary",
-                               .found = fmt::format("model.vocab = {}", m.vocab),
-                               .expected = fmt::format("at least {}", tokenizer_vocab),
-                               .fix = "leave model.vocab out"});
-  const ModelSpec spec = model_spec(m, m.vocab ? m.vocab : tokenizer_vocab);
+    throw Error(Fault::usage,
+                {.what = "model.vocab is smaller than the tokenizer's vocabulary",
+                 .where = fmt::format("model.vocab, data.tokenizer = \"{}\"", config.data.tokenizer),
+                 .found = fmt::format("model.vocab = {}", m.vocab),
+                 .expected = fmt::format("at least {}", tokenizer_vocab),
+                 .fix = "use the model's own tokenizer; for a new model leave model.vocab out"});
+  ModelSpec spec = model_spec(m, m.vocab ? m.vocab : tokenizer_vocab);
+  spec.lora = lora_spec(config.adapter);
   Model model = make_model(spec, compute_type(config), split);
-  model.freeze(config.optimizer.frozen);
+  choose_trained(config, model);
   return model;
 }
 
@@ -77,7 +81,7 @@ UpdateScalars update_scalars(const Config& config, const LearningRateSchedule& s
 }
 
 ClipRule build_clip_rule(const Config& config, StepGuard& guard, const int64_t& step) {
-  return [max_norm = config.optimizer.grad_clip, &guard, &step](StepScalars& sums) {
+  return [max_norm = config.optimizer.grad_clip, out = config.run.out, &guard, &step](StepScalars& sums) {
     const Clip clip = clip_by_norm(sums.squares, max_norm);
     sums.grad_norm = clip.norm;
     sums.coefficient = clip.gradient_scale;
@@ -87,7 +91,9 @@ ClipRule build_clip_rule(const Config& config, StepGuard& guard, const int64_t& 
     if (verdict.action == StepAction::stop)
       throw Error(Fault::numeric,
                   {.what = fmt::format("training stopped at step {}: {}", step, verdict.reason),
+                   .where = out,
                    .found = fmt::format("loss {}, gradient norm {}", loss, clip.norm),
+                   .expected = "finite numbers (guard.nan), and no spike (guard.spike)",
                    .fix = "lower optimizer.lr, lengthen schedule.warmup, or set guard.nan = \"skip\""});
   };
 }

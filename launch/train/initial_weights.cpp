@@ -21,8 +21,21 @@ MappedSource values_of(const TensorSource& source) {
 
 }  // namespace
 
-void load_initial_weights(FileSystem& files, const std::string& path, StepRunner& runner,
-                          const UpdateRule& rule, const Loading& loading) {
+uint64_t load_values(const TensorSource& source, RunTensors::Wanted wanted, StepRunner& runner,
+                     const UpdateRule& rule, const Loading& loading) {
+  const MappedSource values = values_of(source);
+  const CastSource as_f32(values, ElementType::f32);  // what update rules begin with
+  RunTensors tensors(runner, rule, loading.stream);
+  tensors.restore(as_f32, loading.peers, loading.pool, loading.rules, wanted);
+  runner.weights_changed();
+  uint64_t digest = 0;
+  for (const int64_t part : loading.peers.all(static_cast<int64_t>(tensors.model_digest())))
+    digest += static_cast<uint64_t>(part);
+  return digest;
+}
+
+uint64_t load_initial_weights(FileSystem& files, const std::string& path, StepRunner& runner,
+                              const UpdateRule& rule, const Loading& loading) {
   if (!files.info(path))
     throw Error(Fault::model, {.what = "there is no model to begin with",
                                .where = "model.from",
@@ -37,11 +50,14 @@ void load_initial_weights(FileSystem& files, const std::string& path, StepRunner
                                .found = fmt::format("{}: {}", path, opened.stored->format()),
                                .expected = "a config.json of a known family beside the weights",
                                .fix = "see what it holds with `strata inspect " + path + "`"});
-  const MappedSource values = values_of(opened.source());
-  const CastSource as_f32(values, ElementType::f32);  // what update rules begin with
-  RunTensors(runner, rule, loading.stream)
-      .restore(as_f32, loading.peers, loading.pool, loading.rules, RunTensors::Wanted::values);
-  runner.weights_changed();
+  if (opened.adapter)
+    throw Error(Fault::model,
+                {.what = "these are adapters beside a model, not a model",
+                 .where = "model.from",
+                 .found = fmt::format("{}: {}", path, opened.stored->format()),
+                 .expected = "a whole model",
+                 .fix = "make one with `strata merge " + path + " OUT`, or go on with adapter.from"});
+  return load_values(opened.source(), RunTensors::Wanted::model, runner, rule, loading);
 }
 
 }  // namespace strata

@@ -12,6 +12,7 @@
 #include "core/base/worker_pool.h"
 #include "core/device/cpu/cpu_stream.h"
 #include "launch/config/faults.h"
+#include "parallel/comm/device_world.h"
 #include "parallel/comm/fingerprint.h"
 #include "parallel/comm/launcher_environment.h"
 #include "parallel/comm/mpi_world.h"
@@ -63,15 +64,17 @@ std::string first_difference(std::string_view a, std::string_view b) {
 
 int run_job(const std::function<int(const Job&)>& body) {
   FlightRecorder recorder;
-  std::unique_ptr<World> opened = open_world();
+  const std::unique_ptr<World> bare = open_world();
   // Debugging: every operation is compared over its members before it runs.
-  if (const char* wanted = std::getenv("STRATA_FINGERPRINT"); wanted && *wanted == '1')
-    opened = fingerprint_operations(std::move(opened));
-  const std::unique_ptr<World> world = record_flight(std::move(opened), recorder);
-  if (world->size() == 1) return body({*world, recorder});
+  const char* const wanted = std::getenv("STRATA_FINGERPRINT");
+  const bool fingerprints = wanted && *wanted == '1';
+  const std::unique_ptr<World> world =
+      fingerprints ? record_flight(fingerprint_around(*bare), recorder) : record_flight(*bare, recorder);
+  const Job job{*bare, *world, recorder, fingerprints};
+  if (world->size() == 1) return body(job);
   int code = 0;
   try {
-    return body({*world, recorder});
+    return body(job);
   } catch (...) {
     const Cause cause = cause_of(std::current_exception());
     code = cause.code;
@@ -81,6 +84,15 @@ int run_job(const std::function<int(const Job&)>& body) {
   }
   world->terminate(code);
   return code;
+}
+
+std::unique_ptr<World> make_device_world(const Job& job, Device device,
+                                         const std::shared_ptr<Allocator>& host_memory, bool ordered,
+                                         std::string* why) {
+  std::unique_ptr<World> made = make_device_world(job.bare, device, host_memory, ordered, why);
+  if (!made) return nullptr;
+  if (job.fingerprints) made = fingerprint_device(std::move(made), job.bare);
+  return record_flight(std::move(made), job.recorder);
 }
 
 std::vector<std::string> gather_text(Communicator& everyone, const std::string& text) {

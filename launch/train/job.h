@@ -8,15 +8,27 @@
 #include <vector>
 
 #include "core/base/error.h"
+#include "core/device/buffer.h"
 #include "core/dist/communicator.h"
 #include "parallel/comm/flight_recorder.h"
 
 namespace strata {
 
 struct Job {
-  World& world;
+  World& bare;   // the ranks, on the host's memory
+  World& world;  // the same, each operation recorded and, when debugging, compared over its members
   FlightRecorder& recorder;  // what this rank's communicators did last
+  bool fingerprints = false;
 };
+
+// A job of one rank, or of ranks that a test made.
+inline Job job_of(World& world, FlightRecorder& recorder) { return {world, world, recorder}; }
+
+// make_device_world() for the job: operations on a device are recorded and compared as those on the host are.
+// Those that go through the host are recorded once, as what was asked for.
+std::unique_ptr<World> make_device_world(const Job& job, Device device,
+                                         const std::shared_ptr<Allocator>& host_memory, bool ordered,
+                                         std::string* why);
 
 // Runs `body` on the ranks that a launcher (mpirun, srun) started together, or on one. With several, whatever
 // leaves `body` on one rank stops all of them; one rank prints the cause on standard error, and every process

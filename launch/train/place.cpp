@@ -9,6 +9,7 @@
 
 #include "core/base/error.h"
 #include "core/nn/embedding_block.h"
+#include "launch/train/offload.h"
 #include "parallel/schedules/schedule_table.h"
 
 namespace strata {
@@ -75,26 +76,63 @@ void check_ordered(const Layout& layout) {
                  .fix = "choose batch.tokens_per_step and parallel.dp so, or run.mode = \"fast\""});
 }
 
+int size(int64_t n) { return narrow<int>(n); }
+
+// What the configuration asks of `ranks` ranks.
+struct LayoutQuestion {
+  LayoutQuestion(const Config& config, int ranks, int64_t vocab) {
+    const ParallelConfig& p = config.parallel;
+    request = {.ranks = ranks,
+               .sizes = {.pp = size(p.pp), .dp = size(p.dp), .cp = size(p.cp), .tp = size(p.tp)},
+               .virtual_stages = size(p.virtual_stages),
+               .sequence_parallel = p.sequence_parallel,
+               .schedule = is_file(p.schedule) ? "" : p.schedule};
+    model = {.layers = size(config.model.layers),
+             .heads = size(config.model.heads),
+             .kv_heads = size(config.model.kv_heads),
+             .ffn = size(config.model.ffn),
+             .vocab = size(padded_vocab(vocab, size(p.tp)))};
+    batch = {.tokens_per_step = config.batch.tokens_per_step,
+             .micro_batch = config.batch.micro_batch,
+             .seq_len = config.data.seq_len};
+  }
+
+  LayoutRequest request;
+  ModelFacts model;
+  BatchFacts batch;
+};
+
 }  // namespace
 
+FittedJob fit_layout(const Config& config, int slots, int64_t vocab) {
+  for (int ranks = slots; ranks > 0; --ranks) {
+    LayoutQuestion question(config, ranks, vocab);
+    question.request.sizes.dp = 0;  // data ranks are what gives way
+    for (const Layout& layout : nearest_layouts(question.request, question.model, question.batch, 8)) {
+      Config changed = config;
+      changed.parallel.pp = layout.sizes.pp;
+      changed.parallel.dp = layout.sizes.dp;
+      changed.parallel.cp = layout.sizes.cp;
+      changed.parallel.tp = layout.sizes.tp;
+      changed.parallel.virtual_stages = layout.virtual_stages;
+      try {
+        place_options(changed, ranks, vocab);
+      } catch (const Error&) {
+        continue;  // ordered mode, a partition or a schedule file of the user's has demands of its own
+      }
+      return {.ranks = ranks, .parallel = changed.parallel};
+    }
+  }
+  place_options(config, slots, vocab);  // says why
+  return {.ranks = slots, .parallel = config.parallel};
+}
+
 PlaceOptions place_options(const Config& config, int ranks, int64_t vocab) {
+  check_offload(config);
   const ParallelConfig& p = config.parallel;
   const bool from_file = is_file(p.schedule);
-  const auto size = [](int64_t n) { return narrow<int>(n); };
-  const Layout layout =
-      decide_layout({.ranks = ranks,
-                     .sizes = {.pp = size(p.pp), .dp = size(p.dp), .cp = size(p.cp), .tp = size(p.tp)},
-                     .virtual_stages = size(p.virtual_stages),
-                     .sequence_parallel = p.sequence_parallel,
-                     .schedule = from_file ? "" : p.schedule},
-                    {.layers = size(config.model.layers),
-                     .heads = size(config.model.heads),
-                     .kv_heads = size(config.model.kv_heads),
-                     .ffn = size(config.model.ffn),
-                     .vocab = size(padded_vocab(vocab, size(p.tp)))},
-                    {.tokens_per_step = config.batch.tokens_per_step,
-                     .micro_batch = config.batch.micro_batch,
-                     .seq_len = config.data.seq_len});
+  const LayoutQuestion question(config, ranks, vocab);
+  const Layout layout = decide_layout(question.request, question.model, question.batch);
   if (config.run.mode == RunMode::ordered) check_ordered(layout);
   const ScheduleShape shape{layout.sizes.pp, layout.virtual_stages, layout.micro_batches};
   Schedule schedule;
@@ -110,7 +148,8 @@ PlaceOptions place_options(const Config& config, int ranks, int64_t vocab) {
           .schedule = std::move(schedule),
           .order = config.run.mode == RunMode::ordered ? SumOrder::tree : SumOrder::ascending,
           .gather_ahead = size(p.gather_ahead),
-          .micro_batches = layout.micro_batches};
+          .micro_batches = layout.micro_batches,
+          .group = narrow<int>(config.offload.group)};
 }
 
 StepPlanOptions plan_options(const Config& config, const UpdateRule& rule, const RankPlace& place,
@@ -122,6 +161,9 @@ StepPlanOptions plan_options(const Config& config, const UpdateRule& rule, const
           .recompute = config.parallel.recompute == Recompute::full,
           .target = target,
           .rank = place.rank_options(model),
+          .tiers = tier_options(config.offload),
+          .group = narrow<int>(config.offload.group),
+          .limit = tier_limits(config.offload),
           .given = given_programs(config.run.program)};
 }
 

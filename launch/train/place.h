@@ -14,6 +14,15 @@ namespace strata {
 // the equation and the nearest legal layouts when they do not fit the model, the batch or each other.
 PlaceOptions place_options(const Config& config, int ranks, int64_t vocab);
 
+// The configuration with the sizes of the legal layout that is nearest to its own on as many ranks as
+// possible, at most `slots`: what a job that lost some of its ranks goes on with. Throws Error(usage) as
+// place_options() when not even one rank has a layout, or the configuration is at fault apart from its sizes.
+struct FittedJob {
+  int ranks = 1;
+  ParallelConfig parallel;
+};
+FittedJob fit_layout(const Config& config, int slots, int64_t vocab);
+
 // What a step of the run looks like for the rank at `place`. `rule`, `place` and the model must outlive the
 // plan made of it.
 StepPlanOptions plan_options(const Config& config, const UpdateRule& rule, const RankPlace& place,

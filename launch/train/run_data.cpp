@@ -22,18 +22,25 @@ std::shared_ptr<const Corpus> open_corpus(const std::vector<std::string>& paths,
   return std::make_shared<Corpus>(open_data(files, cache, tokenizer, options));
 }
 
-DataSource source(const std::shared_ptr<const Dataset>& dataset, const Config& config, SampleOrder order,
-                  int64_t vocab) {
-  return DataSource(dataset, {.seed = static_cast<uint64_t>(config.run.seed),
-                              .order = order,
-                              .packing = config.data.packing,
-                              .vocab_size = vocab});
+using Datasets = std::vector<std::shared_ptr<const Dataset>>;
+
+DataSource source(const Datasets& datasets, const Config& config, SampleOrder order, int64_t vocab) {
+  return DataSource(datasets, {.seed = static_cast<uint64_t>(config.run.seed),
+                               .order = order,
+                               .vocab_size = vocab,
+                               .weights = config.data.weights});
+}
+
+int64_t places(const Datasets& datasets) {
+  int64_t sum = 0;
+  for (const auto& dataset : datasets) sum += dataset->num_places();
+  return sum;
 }
 
 // Throws Error(data) when nothing would be learned; says what is.
-void require_learning(const Dataset& dataset, Packing packing, std::vector<std::string>& notes) {
+void require_learning(const Dataset& dataset, std::vector<std::string>& notes) {
   if (!dataset.corpus().has_mask()) return;
-  const Supervision found = count_supervision(dataset, packing);
+  const Supervision found = count_supervision(dataset);
   require_supervision(found, dataset);
   notes.push_back(fmt::format("{}: {} of {} tokens are learned, in {} records", dataset.name(), found.learned,
                               found.tokens, found.documents));
@@ -47,36 +54,94 @@ void require_learning(const Dataset& dataset, Packing packing, std::vector<std::
         dataset.name(), found.cut, found.documents, dataset.seq_len()));
 }
 
+// What best-fit packing made of the documents.
+void tell_packing(const Dataset& dataset, Overlong overlong, std::vector<std::string>& notes) {
+  const PackedRows* rows = dataset.packed();
+  if (!rows) return;
+  notes.push_back(fmt::format("{}: {} documents in {} rows, {:.1f}% of their places are filled",
+                              dataset.name(),
+                              rows->documents() - (overlong == Overlong::drop ? rows->overlong() : 0),
+                              rows->num_rows(), 100 * rows->fill()));
+  if (rows->overlong() > 0)
+    notes.push_back(fmt::format("{}: {} documents are longer than a row (data.seq_len = {}) and {}",
+                                dataset.name(), rows->overlong(), dataset.seq_len(),
+                                overlong == Overlong::drop ? "dropped" : "cut"));
+}
+
+std::shared_ptr<const Dataset> dataset(const std::shared_ptr<const Corpus>& corpus, TokenRange range,
+                                       const DataConfig& data, std::string name) {
+  return std::make_shared<Dataset>(Dataset::Desc{.corpus = corpus,
+                                                 .range = range,
+                                                 .seq_len = data.seq_len,
+                                                 .packing = data.packing,
+                                                 .overlong = data.overlong,
+                                                 .name = std::move(name)});
+}
+
+// The last part of the training text for validation. Whole documents are kept whole.
+TailSplit tail_of(const Corpus& corpus, const DataConfig& data) {
+  return data.packing == Packing::best_fit ? split_tail_documents(corpus, data.valid_fraction)
+                                           : split_tail(corpus.num_tokens(), data.valid_fraction);
+}
+
+// The share of each file, and how often the run will have seen it.
+void tell_mixture(const RunData& data, const Config& config, std::vector<std::string>& notes) {
+  if (data.train.size() < 2) return;
+  const Mixture mixture(config.data.weights, 0);
+  const double rows = static_cast<double>(config.run.steps) *
+                      static_cast<double>(config.batch.tokens_per_step) /
+                      static_cast<double>(config.data.seq_len);
+  for (size_t i = 0; i < data.train.size(); ++i)
+    notes.push_back(fmt::format("{}: {:.1f}% of the samples, {:.2f} times through its {} in {} steps",
+                                data.train[i]->name(), 100 * mixture.share(i),
+                                mixture.share(i) * rows / static_cast<double>(data.train[i]->num_samples()),
+                                data.train[i]->num_samples(), config.run.steps));
+}
+
+// Files that are one row of tokens: all of them, or with weights each for itself.
+std::vector<std::vector<std::string>> parts_of(const DataConfig& data) {
+  if (data.weights.empty() || data.train.size() == 1) return {data.train};
+  std::vector<std::vector<std::string>> parts;
+  for (const std::string& file : data.train) parts.push_back({file});
+  return parts;
+}
+
 }  // namespace
 
 RunData open_run_data(const Config& config, const std::string& cache) {
   RunData data;
   data.tokenizer = make_tokenizer(config.data.tokenizer);
-  const auto corpus = open_corpus(config.data.train, cache, *data.tokenizer, config.data);
-  data.fingerprint = hash_combine(corpus->fingerprint(), data.tokenizer->fingerprint());
-  TailSplit split{{0, corpus->num_tokens()}, {}};
-  if (config.data.valid.empty()) {
-    split = split_tail(corpus->num_tokens(), config.data.valid_fraction);
+  const std::vector<std::vector<std::string>> parts = parts_of(config.data);
+  for (const std::vector<std::string>& part : parts) {
+    const auto corpus = open_corpus(part, cache, *data.tokenizer, config.data);
+    data.fingerprint =
+        data.train.empty() ? corpus->fingerprint() : hash_combine(data.fingerprint, corpus->fingerprint());
+    const std::string of = parts.size() == 1 ? "" : " of " + part[0];
+    TailSplit split{{0, corpus->num_tokens()}, {}};
+    if (config.data.valid.empty()) split = tail_of(*corpus, config.data);
     if (split.valid.size() > 0)
-      data.valid = std::make_shared<Dataset>(Dataset::Desc{.corpus = corpus,
-                                                           .range = split.valid,
-                                                           .seq_len = config.data.seq_len,
-                                                           .name = "validation data (data.valid_fraction)"});
-  } else {
+      data.valid.push_back(
+          dataset(corpus, split.valid, config.data, "validation data (data.valid_fraction)" + of));
+    data.train.push_back(dataset(corpus, split.train, config.data, "training data" + of));
+  }
+  data.fingerprint = hash_combine(data.fingerprint, data.tokenizer->fingerprint());
+  if (!config.data.valid.empty()) {
     const auto valid = open_corpus(config.data.valid, cache, *data.tokenizer, config.data);
     data.fingerprint = hash_combine(data.fingerprint, valid->fingerprint());
-    data.valid = std::make_shared<Dataset>(Dataset::Desc{.corpus = valid,
-                                                         .range = {0, valid->num_tokens()},
-                                                         .seq_len = config.data.seq_len,
-                                                         .name = "validation data"});
+    data.valid.push_back(dataset(valid, {0, valid->num_tokens()}, config.data, "validation data"));
   }
-  data.train = std::make_shared<Dataset>(
-      Dataset::Desc{.corpus = corpus, .range = split.train, .seq_len = config.data.seq_len});
-  require_step_fits(*data.train, config.batch.tokens_per_step);
-  require_learning(*data.train, config.data.packing, data.notes);
-  if (data.valid) require_learning(*data.valid, config.data.packing, data.notes);
+  require_step_fits(data.train_source(config), config.batch.tokens_per_step);
+  tell_mixture(data, config, data.notes);
+  for (const Datasets* all : {&data.train, &data.valid})
+    for (const auto& part : *all) {
+      tell_packing(*part, config.data.overlong, data.notes);
+      require_learning(*part, data.notes);
+    }
   return data;
 }
+
+int64_t RunData::train_places() const { return places(train); }
+int64_t RunData::valid_places() const { return places(valid); }
 
 DataSource RunData::train_source(const Config& config) const {
   return source(train, config, SampleOrder::shuffled, tokenizer->vocab_size());
@@ -89,8 +154,7 @@ DataSource RunData::valid_source(const Config& config) const {
 std::shared_ptr<const Dataset> open_eval_data(const Config& config, const std::string& path,
                                               const std::string& cache, const Tokenizer& tokenizer) {
   const auto corpus = open_corpus({path}, cache, tokenizer, config.data);
-  return std::make_shared<Dataset>(Dataset::Desc{
-      .corpus = corpus, .range = {0, corpus->num_tokens()}, .seq_len = config.data.seq_len, .name = path});
+  return dataset(corpus, {0, corpus->num_tokens()}, config.data, path);
 }
 
 }  // namespace strata

@@ -4,6 +4,7 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "core/data/sampler.h"
 #include "core/data/tokenizer.h"
@@ -13,10 +14,13 @@ namespace strata {
 
 struct RunData {
   std::shared_ptr<const Tokenizer> tokenizer;
-  std::shared_ptr<const Dataset> train, valid;  // valid may be absent
-  uint64_t fingerprint = 0;                     // of the tokens: a resumed run must find the same
-  std::vector<std::string> notes;               // what is learned of supervised data, a line each
+  // One set of all files, or with data.weights one a file; valid may be empty.
+  std::vector<std::shared_ptr<const Dataset>> train, valid;
+  uint64_t fingerprint = 0;        // of the tokens: a resumed run must find the same
+  std::vector<std::string> notes;  // what is made of the data, a line each: packing, mixture, what is learned
 
+  int64_t train_places() const;  // of an epoch, without padding
+  int64_t valid_places() const;
   DataSource train_source(const Config& config) const;
   DataSource valid_source(const Config& config) const;
 };

@@ -28,10 +28,13 @@ RunDevice::RunDevice(Device device, int threads)
       open_(device.kind == DeviceKind::cuda ? open_gpu(device.index) : open_cpu(pool_)),
       compute_(open_->make_stream(OpenDevice::Use::compute)) {
   // Communication of a CPU runs on the thread of its lane, with one worker.
-  if (is_gpu())
+  if (is_gpu()) {
     communication_ = open_->make_stream(OpenDevice::Use::communication);
-  else
+    host_to_device_ = open_->make_stream(OpenDevice::Use::communication);
+    device_to_host_ = open_->make_stream(OpenDevice::Use::communication);
+  } else {
     communication_ = std::make_unique<CpuStream>(alone_);
+  }
 }
 
 std::string RunDevice::describe() const {

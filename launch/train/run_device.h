@@ -28,7 +28,10 @@ class RunDevice {
   Allocator& memory() { return *open_->memory(); }
   const std::shared_ptr<Allocator>& host_memory() const { return open_->host_memory(); }
   Stream& stream() { return *compute_; }
-  StepStreams streams() { return {*compute_, communication_.get(), open_->host_memory().get()}; }
+  StepStreams streams() {
+    return {*compute_, communication_.get(), open_->host_memory().get(), host_to_device_.get(),
+            device_to_host_.get()};
+  }
   // For what host code does with others, on the calling thread.
   Stream& host_stream() { return host_; }
 
@@ -47,6 +50,7 @@ class RunDevice {
   CpuStream host_;
   std::unique_ptr<OpenDevice> open_;
   std::unique_ptr<Stream> compute_, communication_;
+  std::unique_ptr<Stream> host_to_device_, device_to_host_;  // of a GPU: its copy engines work beside it
 };
 
 }  // namespace strata

@@ -7,6 +7,7 @@
 
 #include "checkpoint/step_folders.h"
 #include "core/base/error.h"
+#include "core/base/log.h"
 #include "launch/train/run_tensors.h"
 
 namespace strata {
@@ -37,11 +38,14 @@ RunPosition load_run(const StrataSource& checkpoint, StepRunner& runner, const U
                    .expected = fmt::format("{:016x}", meta.at("data").get<uint64_t>()),
                    .fix = "restore data.train, data.valid and data.tokenizer, or start a new run.out"});
     if (meta.at("update_rule") != rule.name())
-      throw Error(Fault::model,
-                  {.what = "the checkpoint holds the state of another optimizer or state format",
-                   .where = checkpoint.path(),
-                   .found = meta.at("update_rule").get<std::string>(),
-                   .expected = rule.name()});
+      throw Error(
+          Fault::model,
+          {.what = "the checkpoint holds the state of another optimizer or state format",
+           .where = checkpoint.path(),
+           .found = meta.at("update_rule").get<std::string>(),
+           .expected = rule.name(),
+           .fix = "keep optimizer.type and precision.state, or begin with its weights alone: model.from in a "
+                  "new run.out"});
     position = {.step = meta.at("step"),
                 .updates = meta.at("updates"),
                 .cursor = meta.at("cursor"),
@@ -84,16 +88,21 @@ std::string find_checkpoint(FileSystem& files, const std::string& path) {
   if (files.info(path + "/" + std::string(kManifestName))) return path;
   for (const std::string& directory : {path + "/checkpoints", path}) {
     const StepChoice choice = choose_step(files, directory);
-    if (choice.folder) return choice.folder->path;
+    if (choice.folder) {
+      for (const std::string& damaged : choice.passed_over) log::warn("passed over {}", damaged);
+      return choice.folder->path;
+    }
     if (!choice.passed_over.empty())
-      throw Error(Fault::model,
-                  {.what = "no checkpoint in this folder is whole",
-                   .where = directory,
-                   .found = fmt::format("{}", fmt::join(choice.passed_over, "\n            "))});
+      throw Error(Fault::model, {.what = "no checkpoint in this folder is whole",
+                                 .where = directory,
+                                 .found = fmt::format("{}", fmt::join(choice.passed_over, "\n            ")),
+                                 .expected = "a checkpoint with its manifest.json, which is written last",
+                                 .fix = "restore one, or use another run"});
   }
   throw Error(Fault::model,
               {.what = "there is no checkpoint here",
                .where = path,
+               .found = files.info(path) ? "a folder without one" : "no such folder",
                .expected = "a run's OUT, or a folder step-N with a manifest.json",
                .fix = "name the OUT folder of a run that has saved, or one of its checkpoints"});
 }

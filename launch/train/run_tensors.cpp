@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "launch/train/run_tensors.h"
 
+#include <utility>
+
 #include "core/base/check.h"
+#include "core/base/hash.h"
 #include "core/tensor/transfer.h"
 
 namespace strata {
@@ -27,6 +30,8 @@ std::string_view name_of(Role role) {
       return "bias";
     case Role::norm:
       return "norm";
+    case Role::adapter:
+      return "adapter";
   }
   return "";
 }
@@ -46,7 +51,12 @@ bool on_the_host(const Tensor& tensor) { return tensor.device() == Device{}; }
 }  // namespace
 
 RunTensors::RunTensors(const StepRunner& runner, const UpdateRule& rule, Stream& stream)
-    : rule_(rule), stream_(stream), memory_(runner.memory()), states_(runner.logical_states()) {}
+    : runner_(runner),
+      rule_(rule),
+      stream_(stream),
+      memory_(runner.memory()),
+      adapters_(runner.plan().model().spec.lora.rank > 0),
+      states_(runner.logical_states()) {}
 
 // Frozen weights have no state and are what they are; f32 weights without a master are the values.
 bool RunTensors::keeps_values_apart(const LogicalState& state) const {
@@ -57,14 +67,17 @@ Tensor RunTensors::in_host_memory(DType dtype, const Shape& shape) {
   return copies_.emplace_back(make_tensor(*make_cpu_allocator(), dtype, shape, "checkpoint"));
 }
 
-std::vector<RunTensors::Part> RunTensors::parts() const {
+std::vector<RunTensors::Part> RunTensors::parts(Wanted wanted) const {
   std::vector<Part> parts;
   for (const LogicalState& state : states_) {
-    const bool apart = keeps_values_apart(state);
+    const bool adapter = state.role == Role::adapter;
+    if (wanted == Wanted::everything ? adapters_ && !adapter : adapter != (wanted == Wanted::adapters))
+      continue;
+    const bool apart = keeps_values_apart(state) || state.format != WeightFormat::none;
     parts.push_back({&state,
                      spec_of(state, "param", apart ? ElementType::f32 : element_type(state.weight.dtype())),
                      apart ? Tensor() : state.weight});
-    for (size_t slot = 0; slot < state.state.size(); ++slot)
+    for (size_t slot = 0; wanted == Wanted::everything && slot < state.state.size(); ++slot)
       if (const StateSlot& kind = rule_.slots()[slot]; !holds_value(kind))
         parts.push_back(
             {&state, spec_of(state, state_name(kind), element_type(kind.dtype)), state.state[slot]});
@@ -74,19 +87,22 @@ std::vector<RunTensors::Part> RunTensors::parts() const {
 
 int64_t RunTensors::saved_bytes() const {
   int64_t bytes = 0;
-  for (const Part& part : parts()) bytes += part.state->held.numel() * size_of(part.spec.type);
+  for (const Part& part : parts(Wanted::everything))
+    bytes += part.state->held.numel() * size_of(part.spec.type);
   return bytes;
 }
 
 std::vector<SaveItem> RunTensors::save_items() {
   copies_.clear();
+  fetched_ = -1;
   std::vector<SaveItem> items;
-  for (Part& part : parts()) {
+  for (Part& part : parts(Wanted::everything)) {
+    fetch(part.state->block);
     Tensor host = part.tensor;
     if (!part.tensor) {
       host = in_host_memory(DType::f32, part.state->held.extent);
       export_values(*part.state, host);
-    } else if (!on_the_host(part.tensor)) {
+    } else if (!on_the_host(part.tensor) || runner_.is_away(part.state->block)) {
       host = in_host_memory(part.tensor.dtype(), part.tensor.shape());
       transfer(stream_, part.tensor, host);
     }
@@ -94,6 +110,13 @@ std::vector<SaveItem> RunTensors::save_items() {
   }
   stream_.synchronize();
   return items;
+}
+
+void RunTensors::fetch(int block) {
+  if (!runner_.is_away(block) || block == fetched_) return;
+  stream_.synchronize();
+  runner_.fetch(block);
+  fetched_ = block;
 }
 
 void RunTensors::export_values(const LogicalState& state, const Tensor& host) {
@@ -115,10 +138,13 @@ RestoreReport RunTensors::restore(const TensorSource& source, Peers& peers, Work
     return true;
   };
   std::vector<RestoreItem> items;
-  std::vector<std::pair<Tensor, Tensor>> uploads;  // from the host, to the device
-  std::vector<std::pair<const LogicalState*, Tensor>> apart;
-  for (Part& part : parts()) {
-    if (wanted == Wanted::values && part.spec.state != "param") continue;
+  std::vector<std::pair<const LogicalState*, Tensor>> spoken;
+  struct Arrival {
+    const LogicalState* state;
+    Tensor host, tensor;  // absent tensor: values
+  };
+  std::vector<Arrival> arrivals;
+  for (Part& part : parts(wanted)) {
     const LogicalState& state = *part.state;
     Tensor host = part.tensor;
     if (part.spec.state == "param" && part.tensor && state.state.empty() &&
@@ -128,17 +154,35 @@ RestoreReport RunTensors::restore(const TensorSource& source, Peers& peers, Work
     }
     if (!part.tensor) {
       host = in_host_memory(DType::f32, state.held.extent);
-      apart.emplace_back(&state, host);
-    } else if (!on_the_host(part.tensor)) {
+      arrivals.push_back({&state, host, {}});
+    } else if (!on_the_host(part.tensor) || runner_.is_away(state.block)) {
       host = in_host_memory(part.tensor.dtype(), part.tensor.shape());
-      uploads.emplace_back(host, part.tensor);
+      arrivals.push_back({&state, host, part.tensor});
     }
+    if (wanted == Wanted::model && state.speaks && host.dtype() == DType::f32)
+      spoken.emplace_back(&state, host);
     items.push_back({std::move(part.spec), state.held, host.raw()});
   }
   RestoreReport report = strata::restore(source, peers, items, pool, rules);
-  for (const auto& [host, device] : uploads) transfer(stream_, host, device);
-  for (const auto& [state, values] : apart) take_values(*state, values);
+  model_digest_ = 0;
+  for (const auto& [state, host] : spoken)
+    model_digest_ += (hash_name(state->name) | 1) *
+                     digest_of(state->shape, state->held, size_of(ElementType::f32), host.raw()).low;
+  // By block: whoever is away comes once.
+  fetched_ = -1;
+  for (const auto& [state, host, tensor] : arrivals) {
+    if (fetched_ >= 0 && fetched_ != state->block) {
+      stream_.synchronize();
+      runner_.put_back(std::exchange(fetched_, -1));
+    }
+    fetch(state->block);
+    if (tensor)
+      transfer(stream_, host, tensor);
+    else
+      take_values(*state, host);
+  }
   stream_.synchronize();
+  if (fetched_ >= 0) runner_.put_back(std::exchange(fetched_, -1));
   copies_.clear();
   return report;
 }
@@ -146,6 +190,13 @@ RestoreReport RunTensors::restore(const TensorSource& source, Peers& peers, Work
 // The rule makes weight and masters of the values as it did at the start of training; it also clears the
 // moments, which were loaded: those it gets elsewhere.
 void RunTensors::take_values(const LogicalState& state, const Tensor& values) {
+  if (state.format != WeightFormat::none) {
+    std::vector<std::byte> blocks(static_cast<size_t>(state.weight.numel()));
+    encode_blocks(state.format, values.data<const float>(), values.numel(), blocks.data());
+    transfer(stream_, Tensor::borrow(blocks.data(), DType::u8, state.weight.shape()), state.weight);
+    stream_.synchronize();  // `blocks` go
+    return;
+  }
   const Shape elements{state.weight.numel()};
   Tensor here = flat(values);
   if (!on_the_host(state.weight)) {

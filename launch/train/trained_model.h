@@ -20,6 +20,7 @@ class TrainedModel {
 
   const std::string& path() const { return path_; }
   int64_t step() const { return step_; }
+  // With the checkpoint's own tokenizer and chat template for those the run was started with.
   const Config& config() const { return loaded_.config; }
   const Tokenizer& tokenizer() const { return *tokenizer_; }
   const Model& model() const { return model_; }

@@ -18,11 +18,13 @@
 #include "launch/bisect/record_writer.h"
 #include "launch/config/print.h"
 #include "launch/train/announce.h"
+#include "launch/train/base_model.h"
 #include "launch/train/build.h"
 #include "launch/train/build_identity.h"
 #include "launch/train/due.h"
 #include "launch/train/evaluate.h"
 #include "launch/train/initial_weights.h"
+#include "launch/train/offload.h"
 #include "launch/train/place.h"
 #include "launch/train/process_memory.h"
 #include "launch/train/reporter.h"
@@ -34,7 +36,6 @@
 #include "launch/train/stop_request.h"
 #include "launch/train/tokenizer_files.h"
 #include "optim/schedule.h"
-#include "parallel/comm/device_world.h"
 #include "parallel/watchdog.h"
 
 namespace strata {
@@ -53,10 +54,10 @@ class Trainer {
         files_(make_posix_file_system()),
         folder_(open_folder()),
         data_(open_data()),
-        tokenizer_files_(tokenizer_files(*files_, config_.data.tokenizer)),
+        tokenizer_files_(tokenizer_files(*files_, config_.data.tokenizer, config_.data.chat_template)),
         train_source_(data_.train_source(config_)),
         device_(choose_device(config_.run.device, local_rank()), narrow<int>(config_.run.threads)),
-        device_world_(make_device_world(job.world, device_.device(), device_.host_memory(),
+        device_world_(make_device_world(job, device_.device(), device_.host_memory(),
                                         config_.run.mode == RunMode::ordered, &device_communication_)),
         place_(device_world_ ? *device_world_ : job.world,
                place_options(config_, job.world.size(), model_vocab()), config_.model.tied),
@@ -69,7 +70,8 @@ class Trainer {
         record_(config_.log.record.empty()
                     ? nullptr
                     : std::make_unique<RecordWriter>(*files_, config_, place_, plan_, *everyone_)),
-        runner_(plan_, device_.streams(), device_.memory(), clip_rule(), hooks()) {}
+        store_(open_store(*files_, config_, plan_, job.world.rank())),
+        runner_(plan_, device_.streams(), device_.memory(), clip_rule(), hooks(), store_.get()) {}
 
   int run();
 
@@ -125,10 +127,12 @@ class Trainer {
   StepGuard guard_;
   LearningRateSchedule schedule_;
   RunPosition position_;
+  BaseModel base_;            // of adapters
   std::vector<Batch> parts_;  // of the step that runs
   int64_t step_ = 0;          // the one that runs, for messages
   StepPlan plan_;
   std::unique_ptr<RecordWriter> record_;  // null: nothing is recorded
+  std::unique_ptr<BackingStore> store_;   // null: nothing lives on nvme
   StepRunner runner_;
   std::unique_ptr<Reporter> reporter_;  // of the rank that leads
   double peak_flops_ = 0;               // of all ranks
@@ -217,11 +221,15 @@ ClipRule Trainer::clip_rule() {
 }
 
 void Trainer::start() {
+  const Loading loading{.peers = *peers_, .stream = device_.stream(), .pool = device_.pool()};
   std::optional<int64_t> resumed_after;
   if (const auto& path = folder_.resume_from()) {
-    position_ = load_run(StrataSource(*files_, *path), runner_, *rule_, data_.fingerprint,
-                         {.peers = *peers_, .stream = device_.stream(), .pool = device_.pool()});
+    const StrataSource checkpoint(*files_, *path);
+    if (trains_adapters(config_))
+      base_ = load_base(*files_, config_, base_of(checkpoint.metadata()), runner_, *rule_, loading);
+    position_ = load_run(checkpoint, runner_, *rule_, data_.fingerprint, loading);
     guard_.restore(position_.guard);
+    runner_.resume_after(position_.step);
     resumed_after = position_.step;
     if (leads()) {
       for (const std::string& damaged : folder_.choice().passed_over) fmt::print("passed over {}\n", damaged);
@@ -230,9 +238,12 @@ void Trainer::start() {
     }
   } else {
     runner_.initialize(static_cast<uint64_t>(config_.run.seed));
-    if (!config_.model.from.empty())
-      load_initial_weights(*files_, config_.model.from, runner_, *rule_,
-                           {.peers = *peers_, .stream = device_.stream(), .pool = device_.pool()});
+    if (trains_adapters(config_)) {
+      base_ = load_base(*files_, config_, std::nullopt, runner_, *rule_, loading);
+      if (!config_.adapter.from.empty()) load_adapters(*files_, config_.adapter, runner_, *rule_, loading);
+    } else if (!config_.model.from.empty()) {
+      load_initial_weights(*files_, config_.model.from, runner_, *rule_, loading);
+    }
   }
   peak_flops_ = device_.peak_flops(model_.compute) * job_.world.size();
   if (!leads()) return;
@@ -316,7 +327,7 @@ StepRecord Trainer::train_one_step(std::span<const Batch> batches) {
 double Trainer::evaluate() {
   progress_.enter(step_, "evaluation");
   const DataSource source = data_.valid_source(config_);
-  int64_t samples = source.dataset().num_samples();
+  int64_t samples = source.num_samples();
   if (config_.eval.tokens > 0) samples = std::min(samples, div_up(config_.eval.tokens, config_.data.seq_len));
   const Mesh& mesh = place_.mesh();
   const LossSum sum = evaluate_samples(runner_, source, plan_.geometry().rows, samples,
@@ -335,10 +346,11 @@ RunSnapshot Trainer::snapshot() {
   const std::string config = effective_toml(loaded_);
   std::vector<Asset> assets = tokenizer_files_;
   assets.push_back({"config.toml", config});
-  return {.step = position_.step,
-          .meta = run_meta(position_, *rule_, config, data_.fingerprint,
-                           to_string(place_.options().mesh, narrow<int>(config_.parallel.virtual_stages))),
-          .assets = std::move(assets)};
+  nlohmann::json meta =
+      run_meta(position_, *rule_, config, data_.fingerprint,
+               to_string(place_.options().mesh, narrow<int>(config_.parallel.virtual_stages)));
+  if (trains_adapters(config_)) describe_adapters(meta, config_, base_);
+  return {.step = position_.step, .meta = std::move(meta), .assets = std::move(assets)};
 }
 
 void Trainer::open_saver() {
@@ -382,7 +394,7 @@ int Trainer::run() {
     StepRecord record = train_one_step(batches_of(prefetch.next()));
     position_.cursor = prefetch.cursor();
     const bool last = step_ == config_.run.steps;
-    const bool eval = data_.valid && (is_due(eval_due) || last);
+    const bool eval = !data_.valid.empty() && (is_due(eval_due) || last);
     if (eval) record.valid_loss = valid_loss = evaluate();
     if (reporter_) reporter_->step(record);
     if (reporter_ && eval) reporter_->write_page("running");
@@ -425,7 +437,7 @@ int train(const LoadedConfig& loaded, const Job& job) {
 int train(const LoadedConfig& loaded) {
   const auto world = make_solo_world();
   FlightRecorder recorder;
-  return train(loaded, Job{*world, recorder});
+  return train(loaded, job_of(*world, recorder));
 }
 
 }  // namespace strata

@@ -6,6 +6,7 @@
 
 #include "core/base/hash.h"
 #include "core/device/cpu/cpu_stream.h"
+#include "parallel/comm/byte_collectives.h"
 #include "parallel/comm/host_staging.h"
 #include "parallel/comm/nccl_world.h"
 
@@ -29,6 +30,19 @@ bool gpus_are_distinct(World& world, int gpu) {
 }
 
 }  // namespace
+
+int64_t gpu_scratch(GpuTransport transport, const Collective& op, int members) {
+  const bool reduces = op.kind == CollectiveKind::reduce_scatter || op.kind == CollectiveKind::all_reduce;
+  // Integers are the same in any order. The slices are those of the host's sums.
+  const bool adds_slices =
+      transport == GpuTransport::nccl_ordered && reduces && op.from.dtype() != DType::i64;
+  return adds_slices ? byte_collective_scratch(op, members) : 0;
+}
+
+GpuTransport planned_gpu_transport(bool ordered) {
+  if (!has_nccl()) return GpuTransport::staged;
+  return ordered ? GpuTransport::nccl_ordered : GpuTransport::nccl;
+}
 
 std::unique_ptr<World> make_device_world(World& world, Device device,
                                          const std::shared_ptr<Allocator>& host_memory, bool ordered,

@@ -55,7 +55,8 @@ class FingerprintCommunicator : public CommunicatorDecorator {
       : CommunicatorDecorator(std::move(inner)), world_(world), side_(std::move(side)) {}
 
   void run(Stream& stream, const Collective& op, std::byte* scratch) override {
-    compare(stream, op);
+    // On a device the members compare while they enqueue.
+    compare(stream.device().kind == DeviceKind::cpu ? stream : inline_, op);
     inner().run(stream, op, scratch);
   }
   void run_barrier() override {
@@ -153,19 +154,32 @@ class FingerprintCommunicator : public CommunicatorDecorator {
   std::unique_ptr<Communicator> side_;
   std::shared_ptr<Allocator> allocator_ = make_cpu_allocator();
   WorkerPool pool_{1};
-  CpuStream inline_{pool_};  // for barriers, which have none
+  CpuStream inline_{pool_};  // for barriers, which have none, and operations of a device
   uint64_t calls_ = 0;
 };
 
 }  // namespace
 
-std::unique_ptr<World> fingerprint_operations(std::unique_ptr<World> world) {
-  return decorate(std::move(world), [](World& inner, std::unique_ptr<Communicator> communicator) {
+namespace {
+
+Decorate compare_over(World& side) {
+  return [&side](World& inner, std::unique_ptr<Communicator> communicator) {
     GroupSpec spec = communicator->spec();
     spec.purpose += " fingerprint";
-    auto side = inner.group(std::move(spec));
-    return std::make_unique<FingerprintCommunicator>(inner, std::move(communicator), std::move(side));
-  });
+    return std::make_unique<FingerprintCommunicator>(inner, std::move(communicator),
+                                                     side.group(std::move(spec)));
+  };
+}
+
+}  // namespace
+
+std::unique_ptr<World> fingerprint_device(std::unique_ptr<World> world, World& side) {
+  return decorate(std::move(world), compare_over(side));
+}
+std::unique_ptr<World> fingerprint_around(World& world) { return decorate(world, compare_over(world)); }
+std::unique_ptr<World> fingerprint_operations(std::unique_ptr<World> world) {
+  World& side = *world;  // lives as long as what it is wrapped in
+  return decorate(std::move(world), compare_over(side));
 }
 
 }  // namespace strata

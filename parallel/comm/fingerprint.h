@@ -14,5 +14,10 @@ namespace strata {
 // aborts the job with Error(communication). Costs a small message to every member per operation. A member
 // that calls nothing at all is not found here, but by the watchdog.
 std::unique_ptr<World> fingerprint_operations(std::unique_ptr<World> world);
+// The same around a world that outlives it.
+std::unique_ptr<World> fingerprint_around(World& world);
+// `world` works on a device; its members compare over `side`, the same ranks on the host's memory, which must
+// outlive it.
+std::unique_ptr<World> fingerprint_device(std::unique_ptr<World> world, World& side);
 
 }  // namespace strata

@@ -21,6 +21,7 @@ class RecordingCommunicator : public CommunicatorDecorator {
 
   void run(Stream& stream, const Collective& op, std::byte* scratch) override {
     const uint64_t sequence = recorder_.enqueued(spec(), ++of_group_, op);
+    if (stream.device().kind != DeviceKind::cpu) return run_on_device(stream, op, scratch, sequence);
     FlightRecorder* const recorder = &recorder_;
     on_stream(stream, [recorder, sequence] { recorder->begun(sequence); });
     try {
@@ -45,6 +46,17 @@ class RecordingCommunicator : public CommunicatorDecorator {
   }
 
  private:
+  void run_on_device(Stream& stream, const Collective& op, std::byte* scratch, uint64_t sequence) {
+    try {
+      recorder_.begins_at(sequence, stream.record());
+      inner().run(stream, op, scratch);
+      recorder_.ends_at(sequence, stream.record());
+    } catch (...) {
+      recorder_.failed(sequence);
+      throw;
+    }
+  }
+
   FlightRecorder& recorder_;
   uint64_t of_group_ = 0;
 };
@@ -61,6 +73,7 @@ std::string to_string(const FlightRecord& record) {
 
 uint64_t FlightRecorder::enqueued(const GroupSpec& spec, uint64_t of_group, const Collective& op) {
   std::lock_guard lock(mutex_);
+  follow(false);
   ++changes_;
   FlightRecord& record = ring_[next_ % ring_.size()];
   record = {.sequence = next_,
@@ -74,8 +87,45 @@ uint64_t FlightRecorder::enqueued(const GroupSpec& spec, uint64_t of_group, cons
   return next_++;
 }
 
+void FlightRecorder::begins_at(uint64_t sequence, Event point) {
+  std::lock_guard lock(mutex_);
+  followed_.push_back({.sequence = sequence, .begin = std::move(point), .end = std::nullopt});
+}
+
+void FlightRecorder::ends_at(uint64_t sequence, Event point) {
+  std::lock_guard lock(mutex_);
+  for (Followed& followed : followed_)
+    if (followed.sequence == sequence) followed.end = std::move(point);
+}
+
+void FlightRecorder::follow(bool all) const {
+  const auto reached = [](const Event& point) {
+    try {
+      return point.done();
+    } catch (const Error&) {
+      return false;
+    }
+  };
+  for (auto at = followed_.begin(); at != followed_.end();) {
+    const FlightRecord& record = ring_[at->sequence % ring_.size()];
+    const bool known = record.sequence == at->sequence && record.state != State::failed;
+    if (known && record.state == State::enqueued && reached(at->begin)) change(at->sequence, State::running);
+    if (known && (record.state != State::running || !at->end || !reached(*at->end))) {
+      if (!all) return;
+      ++at;
+      continue;
+    }
+    if (known) change(at->sequence, State::done);
+    at = followed_.erase(at);
+  }
+}
+
 void FlightRecorder::set(uint64_t sequence, State state) {
   std::lock_guard lock(mutex_);
+  change(sequence, state);
+}
+
+void FlightRecorder::change(uint64_t sequence, State state) const {
   ++changes_;
   FlightRecord& record = ring_[sequence % ring_.size()];
   if (record.sequence != sequence) return;  // overwritten since
@@ -85,11 +135,13 @@ void FlightRecorder::set(uint64_t sequence, State state) {
 
 uint64_t FlightRecorder::changes() const {
   std::lock_guard lock(mutex_);
+  follow(true);
   return changes_;
 }
 
 std::vector<FlightRecord> FlightRecorder::records() const {
   std::lock_guard lock(mutex_);
+  follow(true);
   std::vector<FlightRecord> records;
   for (uint64_t s = next_ > ring_.size() ? next_ - ring_.size() : 1; s < next_; ++s)
     records.push_back(ring_[s % ring_.size()]);
@@ -126,6 +178,12 @@ std::string FlightRecorder::dump() const {
     text += fmt::format("{:>14} {:>14} {:>14}  {}\n", ago(record.enqueued_at), ago(record.begun_at),
                         ago(record.ended_at), to_string(record));
   return text;
+}
+
+std::unique_ptr<World> record_flight(World& world, FlightRecorder& recorder) {
+  return decorate(world, [&recorder](World&, std::unique_ptr<Communicator> inner) {
+    return std::make_unique<RecordingCommunicator>(std::move(inner), recorder);
+  });
 }
 
 std::unique_ptr<World> record_flight(std::unique_ptr<World> world, FlightRecorder& recorder) {

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // The last operations of a rank and which of them are pending: always on, a ring of fixed size, a microsecond
-// an operation. What is asked when a job hangs.
+// an operation. What is asked when a job hangs. Operations of a GPU's stream are followed by events, which
+// are looked at when an operation is recorded and when somebody asks: their times are of that moment.
 #pragma once
 
 #include <array>
 #include <chrono>
 #include <cstdint>
+#include <deque>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -40,6 +42,9 @@ class FlightRecorder {
   void begun(uint64_t sequence) { set(sequence, FlightRecord::State::running); }
   void ended(uint64_t sequence) { set(sequence, FlightRecord::State::done); }
   void failed(uint64_t sequence) { set(sequence, FlightRecord::State::failed); }
+  // The operation begins, and has ended, when a device's stream comes to these points.
+  void begins_at(uint64_t sequence, Event point);
+  void ends_at(uint64_t sequence, Event point);
 
   // The oldest operation that runs, or else the oldest that was enqueued; nothing when all are done.
   std::optional<FlightRecord> pending() const;
@@ -50,14 +55,26 @@ class FlightRecorder {
   std::string dump() const;
 
  private:
+  struct Followed {
+    uint64_t sequence = 0;
+    Event begin;
+    std::optional<Event> end;
+  };
   void set(uint64_t sequence, FlightRecord::State state);
+  // These need the lock. follow(): brings operations of devices up to date, those that are looked at first
+  // until one is pending, or all. Of a device that has failed nothing more is learned.
+  void change(uint64_t sequence, FlightRecord::State state) const;
+  void follow(bool all) const;
 
   mutable std::mutex mutex_;
-  std::vector<FlightRecord> ring_;  // sequence s lies at s modulo the size
+  mutable std::vector<FlightRecord> ring_;  // sequence s lies at s modulo the size
+  mutable std::deque<Followed> followed_;   // in the order of their sequences
   uint64_t next_ = 1;
-  uint64_t changes_ = 0;
+  mutable uint64_t changes_ = 0;
 };
 
 std::unique_ptr<World> record_flight(std::unique_ptr<World> world, FlightRecorder& recorder);
+// The same around a world that outlives it.
+std::unique_ptr<World> record_flight(World& world, FlightRecorder& recorder);
 
 }  // namespace strata

@@ -93,6 +93,7 @@ class MpiWorld : public World {
     Report report{.what = "the job's launcher and MPI disagree about the ranks",
                   .where = host(),
                   .found = *fault,
+                  .expected = "the same rank and number of ranks from both",
                   .fix = fmt::format(
                       "start the program with the mpirun or srun plugin of the library it was built with, {}",
                       mpi_library())};

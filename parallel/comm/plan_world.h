@@ -6,9 +6,11 @@
 #include <memory>
 
 #include "core/dist/communicator.h"
+#include "parallel/comm/device_world.h"
 
 namespace strata {
 
-std::unique_ptr<World> make_plan_world(int rank, int size);
+// `gpu`: how GPU tensors would travel; their operations' working memory depends on it.
+std::unique_ptr<World> make_plan_world(int rank, int size, GpuTransport gpu = GpuTransport::staged);
 
 }  // namespace strata

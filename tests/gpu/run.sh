@@ -39,16 +39,17 @@ esac
 
 failed=0
 parts=()
-quoted() { sed 's/\\/\\\\/g; s/"/\\"/g' | tr -d '\r' | awk 'BEGIN { printf "\"" } { printf "%s%s", (NR > 1 ? "\\n" : ""), $0 } END { printf "\"" }'; }
+# As a JSON string: without colours and other control characters.
+quoted() { sed 's/\x1b\[[0-9;]*m//g; s/\\/\\\\/g; s/"/\\"/g; s/\t/ /g' | LC_ALL=C tr -d '\000-\011\013-\037' | awk 'BEGIN { printf "\"" } { printf "%s%s", (NR > 1 ? "\\n" : ""), $0 } END { printf "\"" }'; }
 # part NAME SECONDS COMMAND...: runs it, keeps its last words and whether it went well.
 part() {
   local name=$1 limit=$2 began=$SECONDS code
   shift 2
   echo "gpu suite: $name" >&2
-  timeout "$limit" "$@" >"$name.out" 2>&1
+  timeout "$limit" "$@" >"$name.out" 2>"$name.err"  # figures are read from the former alone
   code=$?
-  [ $code = 0 ] || { failed=1; echo "gpu suite: $name FAILED ($code)" >&2; tail -n 20 "$name.out" >&2; }
-  parts+=("\"$name\": {\"ok\": $([ $code = 0 ] && echo true || echo false), \"exit\": $code, \"seconds\": $((SECONDS - began)), \"said\": $(tail -n 12 "$name.out" | quoted)}")
+  [ $code = 0 ] || { failed=1; echo "gpu suite: $name FAILED ($code)" >&2; tail -qn 20 "$name.out" "$name.err" >&2; }
+  parts+=("\"$name\": {\"ok\": $([ $code = 0 ] && echo true || echo false), \"exit\": $code, \"seconds\": $((SECONDS - began)), \"said\": $(tail -qn 12 "$name.out" "$name.err" | quoted)}")
 }
 value() { parts+=("\"$1\": $2"); }  # a figure: NAME JSON
 
@@ -66,7 +67,7 @@ part train_gpu 120 bash -c 'train gpu cuda'
 part train_again 120 bash -c 'train again cuda'
 for run in cpu gpu again; do losses $run >$run.losses 2>/dev/null; done
 # bf16 products and attention round elsewhere than the CPU's: at the loss a gap of 2% of it would be a fault.
-gap=$(paste cpu.losses gpu.losses | awk '{ d = $1 > $2 ? $1 - $2 : $2 - $1; if (d / $1 > most) most = d / $1; n++ } END { if (n == 20) printf "%.6f", most }')
+gap=$(paste cpu.losses gpu.losses | awk '{ d = $1 > $2 ? $1 - $2 : $2 - $1; if (d / $1 > most) most = d / $1; n++ } END { if (n == 20) printf "%.3g", most }')
 part parity 5 awk -v gap="${gap:-1}" 'BEGIN { printf "largest gap of the loss over 20 steps: %s of it\n", gap; exit !(gap < 0.02) }'
 value loss_gap "${gap:-null}"
 part same_bits 5 bash -c 'test "$(wc -l <gpu.losses)" = 20 && cmp gpu.losses again.losses'

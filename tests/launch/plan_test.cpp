@@ -3,11 +3,14 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <fmt/core.h>
+
 #include <nlohmann/json.hpp>
 
 #include "core/base/error.h"
 #include "launch/commands/plan_figures.h"
 #include "launch/config/load.h"
+#include "launch/train/place.h"
 
 namespace strata {
 namespace {
@@ -84,6 +87,30 @@ TEST(Plan, EveryLayoutOfTheConfiguration) {
 TEST(Plan, LayoutsThatDoNotExistAreRefused) {
   EXPECT_THROW(plan_figures(config_of({"parallel.tp=3"}), 0), Error);
   EXPECT_THROW(plan_figures(config_of({"parallel.tp=2"}), 3), Error);
+}
+
+std::string fitted(std::vector<std::string> overrides, int slots) {
+  const FittedJob job = fit_layout(config_of(overrides), slots, 257);
+  const ParallelConfig& p = job.parallel;
+  return fmt::format("{}: pp {} dp {} cp {} tp {} v {}", job.ranks, p.pp, p.dp, p.cp, p.tp, p.virtual_stages);
+}
+
+// 32 sequences a step in micro-batches of 2: 16 of them for the data ranks. Data ranks give way before the
+// axes that hold the model apart.
+TEST(FitLayout, AsManyRanksAsAreLegal) {
+  EXPECT_EQ(fitted({}, 4), "4: pp 1 dp 4 cp 1 tp 1 v 1");
+  EXPECT_EQ(fitted({}, 1), "1: pp 1 dp 1 cp 1 tp 1 v 1");
+  EXPECT_EQ(fitted({"parallel.tp=2", "parallel.dp=4"}, 8), "8: pp 1 dp 4 cp 1 tp 2 v 1");
+  EXPECT_EQ(fitted({"parallel.tp=2", "parallel.dp=4"}, 7), "4: pp 1 dp 2 cp 1 tp 2 v 1");
+  EXPECT_EQ(fitted({"parallel.tp=4", "parallel.partition=\"zero3\""}, 3), "2: pp 1 dp 1 cp 1 tp 2 v 1");
+  EXPECT_EQ(fitted({"parallel.pp=4"}, 4), "4: pp 4 dp 1 cp 1 tp 1 v 1");
+}
+
+// A layout that decide_layout() takes and ordered mode does not.
+TEST(FitLayout, WhatTheRestOfTheConfigurationDemands) {
+  EXPECT_EQ(fitted({"run.mode=\"ordered\"", "parallel.tp=2", "parallel.dp=2"}, 4),
+            "4: pp 1 dp 4 cp 1 tp 1 v 1");
+  EXPECT_THROW(fitted({"batch.micro_batch=3"}, 2), Error);
 }
 
 }  // namespace

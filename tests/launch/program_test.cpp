@@ -2,63 +2,16 @@
 // The program as users meet it: exit codes, what goes to standard output and what to standard error, and that
 // errors are printed once.
 #include <gmock/gmock.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
-#include <cstdlib>
-#include <filesystem>
-#include <fstream>
 #include <nlohmann/json.hpp>
-#include <sstream>
 
 #include "launch/commands/command.h"
+#include "tests/launch/program_run.h"
 
 namespace strata {
 namespace {
 
 using testing::HasSubstr;
-
-struct Outcome {
-  int code;
-  std::string out;
-  std::string err;
-};
-
-class ProgramTest : public testing::Test {
- protected:
-  void SetUp() override {
-    std::string pattern = testing::TempDir() + "strata-program-XXXXXX";
-    ASSERT_NE(mkdtemp(pattern.data()), nullptr);
-    folder_ = pattern;
-  }
-  void TearDown() override { std::filesystem::remove_all(folder_); }
-
-  std::string read(const std::string& name) const {
-    std::ifstream stream(folder_ / name, std::ios::binary);
-    std::ostringstream text;
-    text << stream.rdbuf();
-    return text.str();
-  }
-  void write(const std::string& name, const std::string& text) const {
-    std::ofstream(folder_ / name, std::ios::binary) << text;
-  }
-
-  // Runs the program in the folder; `arguments` is quoted for the shell already.
-  Outcome run(const std::string& arguments, const std::string& output = ".out") const {
-    const std::string command = "cd '" + folder_.string() + "' && '" STRATA_PROGRAM "' " + arguments + " >" +
-                                output + " 2>.err </dev/null";
-    const int status = std::system(command.c_str());
-    return {WIFEXITED(status) ? WEXITSTATUS(status) : -1, read(".out"), read(".err")};
-  }
-
-  std::filesystem::path folder_;
-};
-
-size_t count(const std::string& text, const std::string& part) {
-  size_t times = 0;
-  for (size_t at = text.find(part); at != std::string::npos; at = text.find(part, at + 1)) ++times;
-  return times;
-}
 
 TEST_F(ProgramTest, FromARecipeToAPrintThatStartsTheSameRun) {
   const Outcome init = run("init tiny");
@@ -158,7 +111,7 @@ TEST_F(ProgramTest, VersionAndKeys) {
   const auto facts = nlohmann::json::parse(run("version --json").out);
   EXPECT_EQ("strata " + facts.at("version").get<std::string>(), version_line());
   EXPECT_FALSE(facts.at("instruction_set").get<std::string>().empty());
-  EXPECT_THAT(run("config keys").out, testing::StartsWith("# Configuration keys"));
+  EXPECT_THAT(run("config keys --markdown").out, testing::StartsWith("# Configuration keys"));
 }
 
 TEST_F(ProgramTest, TokenizesByATokenizerJson) {
@@ -215,6 +168,13 @@ TEST_F(ProgramTest, DataShowMarksWhatIsLearned) {
   EXPECT_THAT(run("data show chat -n 1 --tokens 5").out,
               testing::StartsWith("--- record 1: 13 of 66 tokens learned\n"
                                   "<|im_\n... 61 more tokens\n--- 2 records"));
+  // Two records of 66 and 38 tokens: the first is cut by rows of 64, and no row holds both.
+  EXPECT_THAT(
+      run("data show chat -n 0 --seq-len 64").out,
+      HasSubstr("rows of 64 tokens:\n"
+                "  isolated  1 rows, 100.0% of their places have a target, 0 of 2 records are whole\n"
+                "  best_fit  2 rows, 79.7% of their places have a target, 1 of 2 records are whole\n"));
+  EXPECT_THAT(run("data show chat -n 0 --seq-len 102").out, HasSubstr("best_fit  1 rows, 100.0%"));
   EXPECT_EQ(run("data show chat.jsonl").code, 2);  // no template
   EXPECT_EQ(run("data show none.jsonl").code, 3);
   EXPECT_EQ(run("data show chat.jsonl --format txt").code, 2);

@@ -57,7 +57,8 @@ class Golden : public testing::TestWithParam<Case> {
                                              .micro_batches = static_cast<int>(2 / GetParam().rows)},
                                 .rule = rule_.get(),
                                 .recompute = GetParam().recompute});
-    runner_ = std::make_unique<StepRunner>(*plan_, StepStreams{stream_}, *allocator_, [this](StepScalars& s) { clip(s); });
+    runner_ = std::make_unique<StepRunner>(*plan_, StepStreams{stream_}, *allocator_,
+                                           [this](StepScalars& s) { clip(s); });
     for (const LogicalState& state : runner_->logical_states()) {
       const std::vector<float>& values = golden_.tensors.at("weight:" + state.name);
       std::copy(values.begin(), values.end(), state.weight.data<float>());
@@ -150,6 +151,45 @@ TEST_P(Golden, LogitsTokenByToken) {
     EXPECT_LT(relative(logits, expected), kTolerance) << "after " << fed << " tokens";
   }
   ASSERT_EQ(fed, static_cast<size_t>(row.seq_len));
+}
+
+// Three sequences in one model, each fed at its own pace, are the same as each alone - to the bit.
+TEST_P(Golden, SequencesBesideEachOther) {
+  const auto vocab = static_cast<size_t>(golden_.spec().vocab);
+  const Batch row = golden_.batch(1, 1);
+  std::vector<std::vector<int32_t>> ids(3, row.tokens);
+  for (size_t i = 0; i < row.tokens.size(); ++i) {
+    ids[1][i] = static_cast<int32_t>((row.tokens[i] * 5 + 3) % static_cast<int32_t>(vocab));
+    ids[2][i] = row.tokens[row.tokens.size() - 1 - i];
+  }
+  TextModel beside(model_, *runner_, stream_, *allocator_, {.sequences = 3, .max_length = row.seq_len});
+  std::vector<std::unique_ptr<TextModel>> alone;
+  for (int s = 0; s < 3; ++s)
+    alone.push_back(std::make_unique<TextModel>(model_, *runner_, stream_, *allocator_));
+  const auto feed = [&](const std::vector<std::pair<int, size_t>>& counts) {
+    std::vector<TextModel::Append> appends;
+    for (const auto& [sequence, count] : counts)
+      appends.push_back(
+          {sequence, {ids[static_cast<size_t>(sequence)].data() + beside.length(sequence), count}});
+    const auto logits = beside.feed(appends);
+    ASSERT_EQ(logits.size(), appends.size() * vocab);
+    for (size_t i = 0; i < appends.size(); ++i) {
+      const auto expected = alone[static_cast<size_t>(appends[i].sequence)]->feed(appends[i].ids);
+      EXPECT_TRUE(std::ranges::equal(logits.subspan(i * vocab, vocab), expected)) << "append " << i;
+    }
+  };
+  feed({{0, 3}, {1, 2}, {2, 5}});
+  feed({{0, 1}, {1, 1}, {2, 1}});
+  feed({{2, 1}, {0, 1}});
+  feed({{1, 4}});
+  beside.reset(1);
+  alone[1]->reset();
+  feed({{1, 3}, {0, 1}});
+  EXPECT_EQ(beside.length(0), 6);
+  EXPECT_EQ(beside.length(1), 3);
+  EXPECT_THROW(beside.feed(std::vector<TextModel::Append>{{0, row.tokens}}), ContractError);
+  const std::span one(row.tokens.data(), 1);
+  EXPECT_THROW(beside.feed(std::vector<TextModel::Append>{{0, one}, {0, one}}), ContractError);
 }
 
 INSTANTIATE_TEST_SUITE_P(Models, Golden,

@@ -54,13 +54,15 @@ std::string template_of(const ordered_json& field, const fs::path& path) {
 }  // namespace
 
 ChatTemplate::ChatTemplate(std::string_view source, std::string name)
-    : name_(std::move(name)), fingerprint_(hash_name(source)) {
+    : name_(std::move(name)), source_(source) {
   try {
     body_ = chat::parse_template(source);
   } catch (const chat::TemplateError& error) {
     fail(name_, error);
   }
 }
+
+uint64_t ChatTemplate::fingerprint() const { return hash_name(source_); }
 
 ChatTemplate ChatTemplate::built_in(std::string_view name) {
   std::string names;

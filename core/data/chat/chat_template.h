@@ -45,13 +45,14 @@ class ChatTemplate {
   // differently once later ones follow, for then there is no telling.
   RenderedChat render_with_spans(const nlohmann::ordered_json& messages, const ChatOptions& options) const;
 
-  uint64_t fingerprint() const { return fingerprint_; }  // of the source
+  const std::string& source() const { return source_; }
+  uint64_t fingerprint() const;  // of the source
 
  private:
   chat::Output run(const nlohmann::ordered_json& messages, const ChatOptions& options) const;
 
   std::string name_;
-  uint64_t fingerprint_ = 0;
+  std::string source_;
   chat::Body body_;
 };
 

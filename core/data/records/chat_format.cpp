@@ -10,6 +10,7 @@
 
 #include "core/base/error.h"
 #include "core/base/hash.h"
+#include "core/base/suggest.h"
 
 namespace strata {
 namespace {
@@ -32,21 +33,19 @@ std::string slurp(const fs::path& path) {
   return {std::istreambuf_iterator<char>(file), {}};
 }
 
-bool is_built_in(const std::string& name) {
-  const auto rows = built_in_chat_templates();
-  return std::any_of(rows.begin(), rows.end(), [&](const auto& row) { return row.name == name; });
-}
-
 fs::path folder_of(const std::string& tokenizer) {
   return fs::is_directory(tokenizer) ? fs::path(tokenizer) : fs::path(tokenizer).parent_path();
 }
 
 ChatTemplate open_template(const std::string& given, const std::string& tokenizer) {
-  if (is_built_in(given)) return ChatTemplate::built_in(given);
+  if (is_built_in_chat_template(given)) return ChatTemplate::built_in(given);
   if (!given.empty() && fs::is_directory(given)) return ChatTemplate::of_model(given);
   if (!given.empty() && fs::is_regular_file(given)) return ChatTemplate(slurp(given), given);
   const bool has_folder = fs::exists(tokenizer);
   if (given.empty() && has_folder) return ChatTemplate::of_model(folder_of(tokenizer));
+  std::vector<std::string> names;
+  for (const Convention& row : kConventions) names.emplace_back(row.name);
+  const std::string near = nearest(given, names);
   throw Error(Fault::usage,
               {.what = given.empty() ? "the records are conversations and there is no chat template"
                                      : "there is no such chat template",
@@ -54,7 +53,7 @@ ChatTemplate open_template(const std::string& given, const std::string& tokenize
                .found = given.empty() ? fmt::format("the tokenizer \"{}\", which has no folder", tokenizer)
                                       : fmt::format("\"{}\"", given),
                .expected = "chatml, llama3, mistral, deepseek, the path of a template or of a model's folder",
-               .fix = "data.chat_template = \"chatml\""});
+               .fix = fmt::format("data.chat_template = \"{}\"", near.empty() ? "chatml" : near)});
 }
 
 // "eos_token": "</s>" or {"content": "</s>", ...}. That the file is JSON was seen when the tokenizer was
@@ -66,6 +65,11 @@ std::string spelled(const nlohmann::json& config, const char* key, std::string_v
 }
 
 }  // namespace
+
+bool is_built_in_chat_template(std::string_view name) {
+  const auto rows = built_in_chat_templates();
+  return std::any_of(rows.begin(), rows.end(), [&](const auto& row) { return row.name == name; });
+}
 
 ChatFormat open_chat_format(const std::string& given, const std::string& tokenizer) {
   ChatFormat format{.chat = open_template(given, tokenizer), .bos_token = {}, .eos_token = {}};

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 
 #include "core/data/chat/chat_template.h"
 
@@ -20,5 +21,7 @@ struct ChatFormat {
 // convention of the built-in format. `tokenizer`: as for make_tokenizer. Error(usage) when there is no
 // template, naming data.chat_template.
 ChatFormat open_chat_format(const std::string& given, const std::string& tokenizer);
+
+bool is_built_in_chat_template(std::string_view name);
 
 }  // namespace strata

@@ -76,6 +76,7 @@ class PinnedAllocator final : public LedgerAllocator {
       cudaGetLastError();
       throw Error(Fault::memory,
                   {.what = fmt::format("no page-locked host memory for '{}'", label),
+                   .where = "cudaHostAlloc",
                    .found = fmt::format("{} bytes asked for, {} held", bytes, total().bytes),
                    .fix = "raise the limits of locked memory (ulimit -l) and of the control group"});
     }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/device/cuda/cuda_error.h"
 
+#include <exception>
 #include <string>
 
 #include "core/base/check.h"
@@ -66,7 +67,8 @@ void cuda_check(cudaError_t code, const char* call) {
 }
 
 void cuda_log(cudaError_t code, const char* call) noexcept {
-  if (code != cudaSuccess) log::warn("{}: {}", call, words(code));
+  // On the way out of a failure what is given back fails too: the GPU has been lost, which is told already.
+  if (code != cudaSuccess && std::uncaught_exceptions() == 0) log::warn("{}: {}", call, words(code));
 }
 
 }  // namespace strata

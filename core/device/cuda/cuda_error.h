@@ -11,7 +11,7 @@ namespace strata {
 // function. Asynchronous failures of earlier work come with whatever call is next; the message says so.
 void cuda_check(cudaError_t code, const char* call);
 
-// The same for a destructor, which must not throw: logged.
+// The same for a destructor, which must not throw: logged, unless it is one on the way out of a failure.
 void cuda_log(cudaError_t code, const char* call) noexcept;
 
 }  // namespace strata

@@ -79,9 +79,13 @@ int cuda_version() { return CUDART_VERSION; }
 
 int num_gpus() {
   int count = 0;
-  if (cudaGetDeviceCount(&count) == cudaSuccess) return count;
-  cudaGetLastError();  // no driver or no device: none
-  return 0;
+  const cudaError_t code = cudaGetDeviceCount(&count);
+  if (code == cudaErrorNoDevice || code == cudaErrorInsufficientDriver || code == cudaErrorStubLibrary) {
+    cudaGetLastError();  // no driver or no device: none
+    return 0;
+  }
+  cuda_check(code, "cudaGetDeviceCount");  // there are some, but out of order: nobody must overlook it
+  return count;
 }
 
 std::unique_ptr<OpenDevice> open_gpu(int index) {

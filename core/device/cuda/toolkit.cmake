@@ -64,7 +64,7 @@ if(STRATA_CUDA)
     target_include_directories(strata_cuda_toolkit INTERFACE ${PROJECT_SOURCE_DIR}/tests/support/cuda_on_cpu)
     set(stand_in ${PROJECT_SOURCE_DIR}/tests/support/cuda_on_cpu)
     file(GLOB runtime CONFIGURE_DEPENDS ${stand_in}/*.cpp)
-    list(REMOVE_ITEM runtime ${stand_in}/blas.cpp ${stand_in}/sdpa.cpp  # of core/ops
+    list(REMOVE_ITEM runtime ${stand_in}/cublas_lt.cpp ${stand_in}/sdpa.cpp  # of core/ops
          ${stand_in}/nccl.cpp)  # of parallel/comm
     add_library(strata_cuda_on_cpu STATIC ${runtime})
     target_include_directories(strata_cuda_on_cpu SYSTEM PUBLIC ${STRATA_CUDA_INCLUDE})
@@ -75,8 +75,10 @@ if(STRATA_CUDA)
     target_link_libraries(strata_cuda_on_cpu PRIVATE fmt::fmt)
     target_link_libraries(strata_cuda_toolkit INTERFACE strata_cuda_on_cpu)
   else()
-    target_include_directories(strata_cuda_toolkit INTERFACE ${PROJECT_SOURCE_DIR}/core/device/cuda/nvcc)
+    target_include_directories(strata_cuda_toolkit INTERFACE $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/core/device/cuda/nvcc>
+                               $<INSTALL_INTERFACE:include/strata/core/device/cuda/nvcc>)
     target_link_libraries(strata_cuda_toolkit INTERFACE CUDA::cudart_static)
+    install(TARGETS strata_cuda_toolkit EXPORT StrataTargets COMPONENT development)
   endif()
 endif()
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The seam to the matrix-product library: one product, described so that the library can do it in one call.
-// matmul.cpp makes descriptions, blas_lt.cpp runs them with cuBLASLt; a pretend GPU has a loop.
+// matmul.cpp makes descriptions, blas_lt.cpp runs them with cuBLASLt.
 #pragma once
 
 #include <cstdint>
@@ -32,9 +32,10 @@ struct BlasProduct {
 
 // Bytes of working memory that any product may take.
 inline constexpr int64_t kBlasWorkspace = int64_t{32} << 20;
+inline constexpr int64_t kBlasAlignment = 256;  // of its address (cuBLAS library, "cublasLtMatmul()")
 
-// m, n and k are positive. `workspace`: kBlasWorkspace bytes of the device, free until the work is done.
-// Throws Error(environment) when the library has no way to do it.
+// m, n and k are positive. `workspace`: kBlasWorkspace bytes of the device on kBlasAlignment, free until the
+// work is done. Throws Error(environment) when the library has no way to do it.
 void run_product(CudaStream& stream, const BlasProduct& product, std::byte* workspace);
 
 }  // namespace strata::cuda

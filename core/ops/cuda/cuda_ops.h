@@ -6,6 +6,7 @@
 
 #include "core/ops/activation.h"
 #include "core/ops/attention.h"
+#include "core/ops/decode_blocks.h"
 #include "core/ops/elementwise.h"
 #include "core/ops/embedding.h"
 #include "core/ops/loss.h"
@@ -43,9 +44,11 @@ void column_sum(Stream&, const ColumnSum&);
 void sum_of_squares(Stream&, const Tensor&, BinnedSum*);
 void sum_losses(Stream&, const Tensor& nll, const Tensor& targets, LossSum*);
 void copy(Stream&, const Tensor&, const Tensor&);
+void stochastic_round(Stream&, const Tensor& from, const Tensor& to, const RandomKey&, uint64_t first_index);
 void fill(Stream&, const Tensor&, float);
 void add(Stream&, const Tensor&, const Tensor&, const Tensor&);
 void scale(Stream&, const Tensor&, float);
+void decode_blocks(Stream&, const DecodeBlocks&);
 void fill_normal(Stream&, const Tensor&, const RandomKey&, uint64_t first_index, float std);
 
 // Bytes of scratch, exactly.

@@ -135,10 +135,14 @@ void sum_losses(Stream& stream, const Tensor& nll, const Tensor& targets, LossSu
 }
 
 void copy(Stream& stream, const Tensor& from, const Tensor& to) { count_bytes(stream, {from, to}); }
+void stochastic_round(Stream& stream, const Tensor& from, const Tensor& to, const RandomKey&, uint64_t) {
+  count_bytes(stream, {from, to});
+}
 void fill(Stream& stream, const Tensor& x, float) { count_bytes(stream, {x}); }
 void add(Stream& stream, const Tensor& a, const Tensor& b, const Tensor& out) {
   count_bytes(stream, {a, b, out});
 }
+void decode_blocks(Stream& stream, const DecodeBlocks& args) { count_bytes(stream, {args.blocks, args.out}); }
 void scale(Stream& stream, const Tensor& x, float) { count_bytes(stream, {x, x}); }
 void fill_normal(Stream& stream, const Tensor& x, const RandomKey&, uint64_t, float) {
   count_bytes(stream, {x});

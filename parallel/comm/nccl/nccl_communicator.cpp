@@ -6,15 +6,13 @@
 #include "core/base/check.h"
 #include "core/device/cuda/cuda_stream.h"
 #include "parallel/comm/byte_collectives.h"
+#include "parallel/comm/device_world.h"
 #include "parallel/comm/nccl/tree_sum.h"
 
 namespace strata {
 namespace {
 
 bool on_host(const Tensor& tensor) { return tensor.device().kind == DeviceKind::cpu; }
-bool is_reduction(const Collective& op) {
-  return op.kind == CollectiveKind::reduce_scatter || op.kind == CollectiveKind::all_reduce;
-}
 
 ncclDataType_t type_of(DType dtype) {
   if (dtype == DType::f32) return ncclFloat32;
@@ -36,15 +34,9 @@ void NcclCommunicator::for_others(const Body& body) const {
   }
 }
 
-// Integers are the same in any order.
-bool NcclCommunicator::adds_slices(const Collective& op) const {
-  return ordered_ && is_reduction(op) && op.from.dtype() != DType::i64;
-}
-
-// The slices of the host's reductions: plans know them.
 int64_t NcclCommunicator::scratch_bytes(const Collective& op, DeviceKind device) const {
   if (device == DeviceKind::cpu) return CommunicatorDecorator::scratch_bytes(op, device);
-  return adds_slices(op) ? byte_collective_scratch(op, size()) : 0;
+  return gpu_scratch(ordered_ ? GpuTransport::nccl_ordered : GpuTransport::nccl, op, size());
 }
 
 void NcclCommunicator::run(Stream& stream, const Collective& op, std::byte* scratch) {
@@ -87,13 +79,13 @@ void NcclCommunicator::run_on_gpu(Stream& stream, const Collective& op, std::byt
                              comm, on);
       });
     case CollectiveKind::reduce_scatter:
-      if (adds_slices(op)) return reduce_scatter(stream, op, scratch);
+      if (scratch) return reduce_scatter(stream, op, scratch);
       return call([&](ncclComm_t comm) {
         return ncclReduceScatter(op.from.raw(), op.to.raw(), unsigned_size(op.to.numel()),
                                  type_of(op.from.dtype()), operation_of(op.reduction), comm, on);
       });
     case CollectiveKind::all_reduce:
-      if (adds_slices(op)) return all_reduce(stream, op, scratch);
+      if (scratch) return all_reduce(stream, op, scratch);
       return call([&](ncclComm_t comm) {
         return ncclAllReduce(op.from.raw(), op.from.raw(), unsigned_size(op.from.numel()),
                              type_of(op.from.dtype()), operation_of(op.reduction), comm, on);

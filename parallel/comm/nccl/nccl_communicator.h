@@ -21,8 +21,7 @@ class NcclCommunicator final : public CommunicatorDecorator {
   int64_t scratch_bytes(const Collective& op, DeviceKind device) const override;
 
  private:
-  // Whether members add up slices themselves.
-  bool adds_slices(const Collective& op) const;
+  // Reductions with `scratch` are the members' own sums.
   void run_on_gpu(Stream& stream, const Collective& op, std::byte* scratch);
   void exchange(Stream& stream, const Collective& op);
   void all_to_all(Stream& stream, const Collective& op);

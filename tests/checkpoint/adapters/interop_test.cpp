@@ -3,11 +3,7 @@
 // Needs a Python with them: STRATA_INTEROP_PYTHON. Without one the tests are skipped, or fail where
 // STRATA_INTEROP=required.
 #include <gtest/gtest.h>
-#include <sys/wait.h>
 
-#include <cstdio>
-#include <cstdlib>
-#include <fstream>
 #include <nlohmann/json.hpp>
 
 #include "checkpoint/adapters/hugging_face.h"
@@ -16,50 +12,13 @@
 #include "checkpoint/adapters/safetensors_source.h"
 #include "checkpoint/convert.h"
 #include "tests/checkpoint/adapters/memory_source.h"
+#include "tests/checkpoint/adapters/python.h"
 #include "tests/models/golden_model.h"
 
 namespace strata {
 namespace {
 
 using nlohmann::json;
-
-// Runs a script of tests/interop with `input`; nothing when its exit code is 77.
-class Python {
- public:
-  Python() {
-    if (const char* path = std::getenv("STRATA_INTEROP_PYTHON")) python_ = path;
-  }
-  bool there() const { return !python_.empty(); }
-  std::optional<json> run(const std::string& script, const std::string& arguments, const json& input) {
-    const TemporaryFolder folder;
-    const std::string given = folder.path() + "/in", said = folder.path() + "/out";
-    std::ofstream(given) << input.dump();
-    const std::string command = fmt::format("'{}' '{}/tests/interop/{}' {} <'{}' >'{}'", python_,
-                                            STRATA_SOURCE_DIR, script, arguments, given, said);
-    const int status = std::system(command.c_str());
-    if (WIFEXITED(status) && WEXITSTATUS(status) == 77) return std::nullopt;
-    EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0) << command;
-    std::ifstream text(said);
-    const json parsed = json::parse(text, nullptr, false);
-    return parsed.is_discarded() ? json() : parsed;
-  }
-
- private:
-  std::string python_;
-};
-
-#define NEEDS(condition)                                                                             \
-  if (!(condition)) {                                                                                \
-    const char* const wish = std::getenv("STRATA_INTEROP");                                          \
-    if (wish != nullptr && std::string(wish) == "required") FAIL() << "a Python package is missing"; \
-    GTEST_SKIP() << "a Python package is missing";                                                   \
-  }
-
-std::string hex(const std::vector<std::byte>& bytes) {
-  std::string text;
-  for (const std::byte b : bytes) text += fmt::format("{:02x}", static_cast<int>(b));
-  return text;
-}
 
 std::vector<TensorSpec> every_type() {
   std::vector<TensorSpec> tensors;

@@ -5,6 +5,7 @@
 #include <set>
 
 #include "core/base/check.h"
+#include "core/data/sampler.h"
 #include "tests/core/data/scratch.h"
 
 namespace strata {
@@ -121,7 +122,9 @@ TEST(Dataset, TooLittleTextIsAnErrorWithNumbers) {
 
 TEST(Dataset, AStepMustFitInTheData) {
   const ScratchFolder scratch;
-  const Dataset data({.corpus = counting_corpus(scratch, 100), .range = {0, 100}, .seq_len = 16});
+  const DataSource data(std::make_shared<Dataset>(Dataset::Desc{
+                            .corpus = counting_corpus(scratch, 100), .range = {0, 100}, .seq_len = 16}),
+                        {.vocab_size = 100});
   require_step_fits(data, 96);
   const Error error = error_of([&] { require_step_fits(data, 112); });
   EXPECT_EQ(error.fault(), Fault::data);

@@ -106,15 +106,14 @@ TEST(LossMask, DamageIsNamed) {
 }
 
 std::shared_ptr<const Dataset> dataset(std::shared_ptr<const Corpus> corpus, TokenRange range,
-                                       int64_t seq_len) {
+                                       int64_t seq_len, Packing packing = Packing::isolated) {
   return std::make_shared<const Dataset>(
-      Dataset::Desc{.corpus = std::move(corpus), .range = range, .seq_len = seq_len});
+      Dataset::Desc{.corpus = std::move(corpus), .range = range, .seq_len = seq_len, .packing = packing});
 }
 
-Batch filled(const std::shared_ptr<const Dataset>& data, Packing packing, int64_t rows) {
+Batch filled(const std::shared_ptr<const Dataset>& data, int64_t rows) {
   Batch batch;
-  DataSource(data, {.order = SampleOrder::sequential, .packing = packing, .vocab_size = 100})
-      .fill(0, rows, batch);
+  DataSource(data, {.order = SampleOrder::sequential, .vocab_size = 100}).fill(0, rows, batch);
   return batch;
 }
 
@@ -125,12 +124,12 @@ TEST(MaskedBatches, KeepMasksWithTheirTokens) {
   files.push_back(write_tokens(scratch / "b", {{6, 8}, {10, 12, 14}}));  // without a mask: all learned
   files.push_back(write_odd(scratch / "c", {{16, 18, 21}}));
   const auto corpus = std::make_shared<const Corpus>(std::move(files));
-  const auto data = dataset(corpus, {0, corpus->num_tokens()}, 4);
-  const Batch isolated = filled(data, Packing::isolated, 3);
+  const TokenRange all{0, corpus->num_tokens()};
+  const Batch isolated = filled(dataset(corpus, all, 4), 3);
   EXPECT_THAT(isolated.tokens, ElementsAre(1, 2, 3, 4, /**/ 5, 6, 8, 10, /**/ 12, 14, 16, 18));
   EXPECT_THAT(isolated.targets, ElementsAre(-1, 3, -1, 5, /**/ -1, 8, -1, 12, /**/ 14, -1, -1, 21));
   EXPECT_EQ(isolated.num_targets, 6);
-  const Batch concat = filled(data, Packing::concat, 3);
+  const Batch concat = filled(dataset(corpus, all, 4, Packing::concat), 3);
   EXPECT_THAT(concat.targets, ElementsAre(-1, 3, -1, 5, /**/ 6, 8, 10, 12, /**/ 14, -1, -1, 21));
   EXPECT_EQ(concat.num_targets, 8);
 }
@@ -149,10 +148,10 @@ TEST(MaskedBatches, TheCountIsThatOfTheBatches) {
     files.push_back(write_odd(scratch / "a", documents));
     const auto corpus = std::make_shared<const Corpus>(std::move(files));
     const int64_t begin = random() % 3, seq_len = 1 + random() % 8;
-    const auto data = dataset(corpus, {begin, corpus->num_tokens()}, seq_len);
-    for (const Packing packing : {Packing::isolated, Packing::concat}) {
-      const Batch batch = filled(data, packing, data->num_samples());
-      EXPECT_EQ(count_supervision(*data, packing).learned, batch.num_targets)
+    for (const Packing packing : {Packing::isolated, Packing::concat, Packing::best_fit}) {
+      const auto data = dataset(corpus, {begin, corpus->num_tokens()}, seq_len, packing);
+      const Batch batch = filled(data, data->num_samples());
+      EXPECT_EQ(count_supervision(*data).learned, batch.num_targets)
           << round << " packing " << static_cast<int>(packing) << " seq_len " << seq_len;
     }
   }
@@ -165,7 +164,7 @@ TEST(Supervision, NamesWhatTeachesNothingAndWhatIsCut) {
   files.push_back(write_odd(scratch / "a", {{2, 3}, {2, 2, 2, 2, 3}, {2, 2}, {2, 3, 2, 2}}));
   const auto corpus = std::make_shared<const Corpus>(std::move(files));
   const auto data = dataset(corpus, {0, corpus->num_tokens()}, 4);
-  const Supervision found = count_supervision(*data, Packing::isolated);
+  const Supervision found = count_supervision(*data);
   EXPECT_EQ(found.documents, 4);
   EXPECT_EQ(found.tokens, 1 + 4 + 1 + 3);
   EXPECT_EQ(found.learned, 3);
@@ -180,8 +179,7 @@ TEST(Supervision, NothingLearnedIsRefusedWithNumbers) {
   files.push_back(write_odd(scratch / "a", {{2, 2, 2}, {2, 2, 3}}));
   const auto corpus = std::make_shared<const Corpus>(std::move(files));
   const auto data = dataset(corpus, {0, 5}, 4);  // the only learned token is behind the range
-  const Error error =
-      error_of([&] { require_supervision(count_supervision(*data, Packing::isolated), *data); });
+  const Error error = error_of([&] { require_supervision(count_supervision(*data), *data); });
   EXPECT_EQ(error.fault(), Fault::data);
   EXPECT_THAT(error.report().what, HasSubstr("nothing would be learned"));
   EXPECT_THAT(error.report().found, HasSubstr("2 documents, 3 tokens in 1 samples"));

@@ -14,10 +14,11 @@ namespace {
 using testing::ElementsAre;
 using testing::HasSubstr;
 
-std::shared_ptr<const Dataset> dataset(std::shared_ptr<const Corpus> corpus, int64_t seq_len) {
+std::shared_ptr<const Dataset> dataset(std::shared_ptr<const Corpus> corpus, int64_t seq_len,
+                                       Packing packing = Packing::isolated) {
   const TokenRange all{0, corpus->num_tokens()};
   return std::make_shared<const Dataset>(
-      Dataset::Desc{.corpus = std::move(corpus), .range = all, .seq_len = seq_len});
+      Dataset::Desc{.corpus = std::move(corpus), .range = all, .seq_len = seq_len, .packing = packing});
 }
 
 std::shared_ptr<const Corpus> corpus_of(const ScratchFolder& scratch, const Documents& documents) {
@@ -46,8 +47,8 @@ TEST(DataSource, PacksAnExampleByHand) {
   EXPECT_EQ(batch.rows, 2);
   EXPECT_EQ(batch.seq_len, 6);
 
-  const DataSource concat(dataset(corpus, 6),
-                          {.order = SampleOrder::sequential, .packing = Packing::concat, .vocab_size = 10});
+  const DataSource concat(dataset(corpus, 6, Packing::concat),
+                          {.order = SampleOrder::sequential, .vocab_size = 10});
   const Batch whole = filled(concat, 0, 2);
   EXPECT_THAT(whole.tokens, testing::ContainerEq(batch.tokens));
   EXPECT_THAT(whole.targets, ElementsAre(2, 9, 3, 9, 4, 5, /**/ 6, 9, 9, 7, 8, 9));
@@ -119,14 +120,13 @@ TEST(DataSource, AgreesWithAReferenceOnRandomDocuments) {
     const auto corpus = std::make_shared<const Corpus>(std::move(files));
     for (const int64_t seq_len : {1, 2, 5, 16})
       for (const Packing packing : {Packing::isolated, Packing::concat}) {
-        const DataSource source(
-            dataset(corpus, seq_len),
-            {.seed = static_cast<uint64_t>(round), .packing = packing, .vocab_size = total});
+        const DataSource source(dataset(corpus, seq_len, packing),
+                                {.seed = static_cast<uint64_t>(round), .vocab_size = total});
         Batch batch;  // used again and again, as in a run
         for (const int64_t rows : {3, 1, 2})
           for (const int64_t cursor : {0, 1, 7}) {
             std::vector<int64_t> samples;
-            for (int64_t r = 0; r < rows; ++r) samples.push_back(source.sample_of(cursor + r));
+            for (int64_t r = 0; r < rows; ++r) samples.push_back(source.sample_of(cursor + r).index);
             source.fill(cursor, rows, batch);
             expect_equal(batch, reference(documents, samples, seq_len, packing));
           }
@@ -138,14 +138,14 @@ TEST(DataSource, AnEpochIsEverySampleOnceInAnOrderOfItsOwn) {
   const ScratchFolder scratch;
   const auto corpus = counting_corpus(scratch, 1001);
   const DataSource source(dataset(corpus, 10), {.seed = 3, .vocab_size = 1001});
-  const int64_t n = source.dataset().num_samples();
+  const int64_t n = source.num_samples();
   ASSERT_EQ(n, 100);
   std::vector<std::vector<int64_t>> epochs;
   for (int64_t epoch = 0; epoch < 3; ++epoch) {
     epochs.emplace_back();
     for (int64_t i = 0; i < n; ++i) {
-      EXPECT_EQ(source.epoch_of(epoch * n + i), epoch);
-      epochs.back().push_back(source.sample_of(epoch * n + i));
+      EXPECT_EQ(source.sample_of(epoch * n + i).epoch, epoch);
+      epochs.back().push_back(source.sample_of(epoch * n + i).index);
     }
     EXPECT_EQ(std::set<int64_t>(epochs.back().begin(), epochs.back().end()).size(), 100u);
   }
@@ -153,7 +153,7 @@ TEST(DataSource, AnEpochIsEverySampleOnceInAnOrderOfItsOwn) {
   EXPECT_NE(epochs[1], epochs[2]);
   const DataSource other(dataset(corpus, 10), {.seed = 4, .vocab_size = 1001});
   std::vector<int64_t> order;
-  for (int64_t i = 0; i < n; ++i) order.push_back(other.sample_of(i));
+  for (int64_t i = 0; i < n; ++i) order.push_back(other.sample_of(i).index);
   EXPECT_NE(order, epochs[0]);
 }
 
@@ -164,7 +164,7 @@ TEST(DataSource, SequentialOrderIsTheOrderOfTheText) {
   EXPECT_THAT(filled(source, 0, 3).tokens,
               ElementsAre(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22,
                           23, 24, 25, 26, 27, 28, 29));
-  EXPECT_EQ(source.sample_of(3), 0);
+  EXPECT_EQ(source.sample_of(3).index, 0);
 }
 
 TEST(DataSource, SeekingEqualsReadingOnAndRowsDoNotDependOnTheMicroBatch) {

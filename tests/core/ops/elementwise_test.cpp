@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "core/tensor/bf16.h"
+#include "core/tensor/stochastic_rounding.h"
 #include "tests/support/matrix.h"
 #include "tests/support/test_tensors.h"
 
@@ -168,6 +169,77 @@ TEST(FillNormal, HasTheMomentsOfANormalDistribution) {
   EXPECT_NEAR(beyond / n, 0.0026998, 5 * std::sqrt(0.0027 / n));
 }
 
+// Ordinary numbers, and every kind that rounding could spoil.
+std::vector<double> numbers_to_round(int64_t count) {
+  const double huge = std::numeric_limits<float>::max(), infinity = std::numeric_limits<double>::infinity();
+  const std::vector<double> special{0.0,          -0.0,  huge,   -huge, infinity, -infinity,
+                                    std::nan(""), 1e-40, -1e-45, 1.0,   -2.5};
+  std::mt19937_64 random(3);
+  std::normal_distribution<float> normal;
+  std::vector<double> values;
+  for (int64_t i = 0; i < count; ++i)
+    values.push_back(i % 3 == 0 ? special[static_cast<size_t>(i / 3) % special.size()]
+                                : double{normal(random)});
+  return values;
+}
+
+TEST(StochasticRound, IsTheScalarFunctionWhereverASliceBegins) {
+  for (const int64_t count : {1, 7, 8, 9, 16, 1000, 4096, 70001})
+    for (const uint64_t first : {uint64_t{0}, uint64_t{3}, uint64_t{8}, (uint64_t{1} << 36) + 5}) {
+      const std::vector<double> values = numbers_to_round(count);
+      const auto got = run_everywhere([&](Stream& stream, TestTensors& tensors) {
+        const Tensor x = tensors.numbers(DType::f32, {count}, values),
+                     y = tensors.uninitialised(DType::bf16, {count});
+        stochastic_round(stream, x, y, kKey, first);
+        return std::vector{y};
+      });
+      for (int64_t i = 0; i < count; ++i)
+        ASSERT_EQ(got[0].data<bf16>()[i].bits,
+                  stochastic_round(static_cast<float>(values[static_cast<size_t>(i)]), kKey,
+                                   first + static_cast<uint64_t>(i))
+                      .bits)
+            << i << " of " << count << " from " << first;
+    }
+}
+
+TEST(StochasticRound, PiecesMakeTheWhole) {
+  constexpr int64_t kCount = 20003;
+  const std::vector<double> values = numbers_to_round(kCount);
+  const auto whole = run_everywhere([&](Stream& stream, TestTensors& tensors) {
+    const Tensor x = tensors.numbers(DType::f32, {kCount}, values),
+                 y = tensors.uninitialised(DType::bf16, {kCount});
+    stochastic_round(stream, x, y, kKey, 100);
+    return std::vector{y};
+  });
+  for (const int64_t piece : {999, 4096, 13000}) {
+    const auto pieces = run_everywhere([&](Stream& stream, TestTensors& tensors) {
+      const Tensor x = tensors.numbers(DType::f32, {kCount}, values),
+                   y = tensors.uninitialised(DType::bf16, {kCount});
+      for (int64_t begin = 0; begin < kCount; begin += piece) {
+        const int64_t size = std::min(piece, kCount - begin);
+        stochastic_round(stream, x.slice(0, begin, size), y.slice(0, begin, size), kKey,
+                         100 + static_cast<uint64_t>(begin));
+      }
+      return std::vector{y};
+    });
+    EXPECT_TRUE(bytes_of(pieces[0]) == bytes_of(whole[0])) << piece;
+  }
+}
+
+TEST(StochasticRound, TheMeanOfAMillionDrawsIsTheNumber) {
+  constexpr int64_t kCount = 1 << 20;
+  WorkerPool pool(2);
+  CpuStream stream(pool);
+  TestTensors t;
+  constexpr float kValue = 1.001f;  // between 1 and 1 + 2^-7
+  const Tensor x = t.filled(DType::f32, {kCount}, kValue), y = t.uninitialised(DType::bf16, {kCount});
+  stochastic_round(stream, x, y, kKey, 0);
+  double sum = 0;
+  for (const bf16 v : y.span<bf16>()) sum += static_cast<double>(to_float(v));
+  const double p = (static_cast<double>(kValue) - 1) * 128, sigma = std::sqrt(p * (1 - p) / kCount) / 128;
+  EXPECT_NEAR(sum / kCount, static_cast<double>(kValue), 3 * sigma);
+}
+
 TEST(Elementwise, BrokenContractsAreNamed) {
   WorkerPool pool(1);
   CpuStream stream(pool);
@@ -187,6 +259,12 @@ TEST(Elementwise, BrokenContractsAreNamed) {
             "[fill] x: expected a contiguous tensor, got a strided [3, 4]");
   EXPECT_EQ(message([&] { scale(stream, t.normal(DType::bf16, {4}), 1); }),
             "[scale] x: expected f32, got bf16");
+  EXPECT_EQ(message([&] {
+              stochastic_round(stream, t.normal(DType::f32, {4}), t.normal(DType::f32, {4}), kKey, 0);
+            }),
+            "[stochastic_round] to: expected bf16, got f32");
+  EXPECT_EQ(message([&] { stochastic_round(stream, x, t.normal(DType::bf16, {12}), kKey, 0); }),
+            "[stochastic_round] from: expected a contiguous tensor, got a strided [3, 4]");
   EXPECT_EQ(message([&] { fill_normal(stream, t.normal(DType::f32, {4}), kKey, 0, -1); }),
             "[fill_normal] std: expected a finite number of at least 0, got -1");
 }

@@ -54,6 +54,9 @@ TEST(Meta, CountsBytes) {
             }),
             64 + 32 + 16 + 64 + 64 + 64 + 2 * 32);
   EXPECT_EQ(bytes_of_call([&] { copy(stream, x, meta(DType::f32, {4, 8})); }), 64 + 128);
+  EXPECT_EQ(bytes_of_call(
+                [&] { stochastic_round(stream, meta(DType::f32, {32}), meta(DType::bf16, {32}), {}, 0); }),
+            128 + 64);
   EXPECT_EQ(bytes_of_call([&] { scale(stream, w, 2); }), 64);
 }
 

@@ -66,7 +66,9 @@ TEST(Effects, Table) {
       {"pack 2", "reads weight 2, updates packed 2"},
       {"gather 1", "reads weight 1 level=1, creates weight 1"},
       {"pack 1", "reads weight 1, creates packed 1"},
-      {"update 1", "reads scalars, reads grad 1 level=3, updates weight 1 level=1, updates master 1 level=3, updates moments 1 level=3"},
+      {"update 1",
+       "reads scalars, reads grad 1 level=3, updates weight 1 level=1, updates master 1 level=3, updates "
+       "moments 1 level=3"},
       {"spread 1", "updates weight 1 level=1"},
       {"backward_weight 1 mb=3 slot=3 overwrite",
        "reads dx 2 mb=3, reads x 1 mb=3, reads saved_weight 1 mb=3, reads deferred 1 mb=3, creates grad 1 "

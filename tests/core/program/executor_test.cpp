@@ -206,7 +206,9 @@ TEST(Executor, StepsOverlapAcrossTheirBoundary) {
 TEST(Executor, FirstFailureStopsEveryLaneAndIsRethrown) {
   const random_programs::Costs costs;
   const LaneMap lanes = [](const Action& a) {
-    return a.kind == Kind::backward_weight ? Lane::host : a.kind == Kind::norm ? Lane::disk_read : Lane::compute;
+    return a.kind == Kind::backward_weight ? Lane::host
+           : a.kind == Kind::norm          ? Lane::disk_read
+                                           : Lane::compute;
   };
   const LinkedProgram linked = link(make_step(model(4), 3), costs, {.lane_of = lanes});
   const Action other_lane = parse_action("backward_weight 1 mb=1 accumulate");

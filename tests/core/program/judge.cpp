@@ -145,8 +145,9 @@ class Interpreter {
                     moments = own(ValueClass::moments, block().state_level);
         const Content s = values_.get(scalars()), g = values_.get(gradient(b_, block().state_level));
         const Content w = values_.get(weight);
-        const Content state = mix("states", {}, {block().has_master ? values_.get(master) : Content{},
-                                               block().has_moments ? values_.get(moments) : Content{}});
+        const Content state = mix("states", {},
+                                  {block().has_master ? values_.get(master) : Content{},
+                                   block().has_moments ? values_.get(moments) : Content{}});
         const Content used{s[kStep], s[kCoefficient], 0, 0};
         values_.change(weight, mix("weight", a_, {w, g, state, used}));
         if (block().has_master) values_.change(master, mix("master", a_, {w, g, state, used}));
@@ -497,11 +498,14 @@ class Rank {
  private:
   void one(const Action& action) {
     if (action.kind == Kind::total && ++totals_ > 1) throw Wrong("all ranks meet twice");
+    if (action.kind == Kind::spread && !spread_.insert(action.block).second)
+      throw Wrong("ranks meet for nothing");
     if (action.kind == Kind::commit) return commit();
     if (action.kind == Kind::store && action.onto == Tier::nvme) {
       const Value kept = moved_to(action);
       const auto at_home = std::find(program_.initial.begin(), program_.initial.end(), kept);
-      if (at_home != program_.initial.end() && expected_.at(key(kept)) != initial_content(kept)) durable_ = false;
+      if (at_home != program_.initial.end() && expected_.at(key(kept)) != initial_content(kept))
+        durable_ = false;
     }
     if (action.kind != Kind::free) return apply(action, program_, 0, rules_, table_);
     const Value ended = freed_value(action);
@@ -517,7 +521,8 @@ class Rank {
     table_.get({.cls = ValueClass::map, .tier = Tier::nvme});
     for (const Value& value : program_.initial) {
       if (value.tier != Tier::nvme || value.cls == ValueClass::map) continue;
-      const Content before = initial_content(value), after = expected_.at(key(value)), now = table_.get(value);
+      const Content before = initial_content(value), after = expected_.at(key(value)),
+                    now = table_.get(value);
       if (before == after) continue;
       if (now != before && now != after) throw Wrong("a commit of something half done");
       (now == after ? fresh : old) = true;
@@ -532,6 +537,7 @@ class Rank {
   Table table_;
   size_t at_ = 0;
   int totals_ = 0;
+  std::set<int> spread_;  // blocks
   bool durable_ = true;
 };
 

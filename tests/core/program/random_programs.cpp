@@ -105,6 +105,7 @@ TierOptions tiers(Random& random, std::vector<BlockInfo>& blocks) {
   for (BlockInfo& block : blocks) {
     block.has_master = chance(random, 60);
     block.has_moments = chance(random, 80);
+    if (&block != &blocks.front()) block.x_home = tier();
     if (block.has_parameters) block.weight_home = uneven ? tier() : weight;
     if (block.trainable && block.has_master) block.master_home = uneven ? tier() : master;
     if (block.trainable && block.has_moments) block.moments_home = uneven ? tier() : moments;

@@ -109,8 +109,9 @@ TEST(Settle, AFixedSetStaysWhichGrowsWithTheFraction) {
   const auto homes = [](double kept) {
     std::vector<BlockInfo> blocks = model(5);
     TierOptions options{.moments = {.tier = Tier::nvme, .kept = kept}};
-    settle(options, [](ValueClass cls, int b) { return cls == ValueClass::moments ? (b == 0 ? 40 : 15) : 0; },
-           blocks);
+    settle(
+        options, [](ValueClass cls, int b) { return cls == ValueClass::moments ? (b == 0 ? 40 : 15) : 0; },
+        blocks);
     std::string text;
     for (const BlockInfo& block : blocks) {
       EXPECT_EQ(block.weight_home, Tier::device);

@@ -66,9 +66,8 @@ TEST_P(Shards, AreEqualNestedAndApart) {
       }
       for (size_t slot = 0; slot < place.state.size(); ++slot)
         (class_of(layout.slots()[slot]) == ValueClass::master ? master : moments)
-            .push_back(
-                {place.state[slot],
-                         layout.shard_elements(block, i, state_level) * size_of(layout.slots()[slot].dtype)});
+            .push_back({place.state[slot],
+                        layout.shard_elements(block, i, state_level) * size_of(layout.slots()[slot].dtype)});
     }
     const auto apart = [](std::vector<Piece> pieces, int64_t total) {
       std::sort(pieces.begin(), pieces.end(),

@@ -57,6 +57,7 @@ struct Case {
   const char* state;
   DType compute;
   bool recompute;
+  bool away = false;  // weights, state and inputs of blocks in the host's arena
 };
 
 class StepMemory : public testing::TestWithParam<Case> {};
@@ -89,7 +90,13 @@ TEST_P(StepMemory, NothingIsAllocatedAfterTheSecondStep) {
   const auto rule = make_update_rule("adamw", c.state, c.compute, {});
   const StepPlan plan(model, {.geometry = {.rows = 3, .seq_len = 32, .micro_batches = 2},
                               .rule = rule.get(),
-                              .recompute = c.recompute});
+                              .recompute = c.recompute,
+                              .tiers = c.away ? TierOptions{.weights = {Tier::host},
+                                                            .master = {Tier::host},
+                                                            .moments = {Tier::host},
+                                                            .activations = {Tier::host}}
+                                              : TierOptions{}});
+  EXPECT_EQ(plan.arena_bytes(Tier::host) > 0, c.away);
   WorkerPool pool(2);
   CpuStream stream(pool);
   const auto allocator = make_cpu_allocator();
@@ -118,9 +125,10 @@ TEST_P(StepMemory, NothingIsAllocatedAfterTheSecondStep) {
   EXPECT_EQ(allocator->total().bytes, bytes);
   EXPECT_LT(last, first);  // it did train
 
-  // The whole of it: the arena, the sums and, for rotary models, the table of angles.
+  // The whole of it: the arenas, the sums and, for rotary models, the table of angles.
   const int64_t angles = model.rotary ? 2 * 32 * 8 * 4 : 0;
-  EXPECT_EQ(bytes, plan.arena_bytes() + angles + static_cast<int64_t>(sizeof(StepScalars)));
+  EXPECT_EQ(bytes, plan.arena_bytes() + plan.arena_bytes(Tier::host) + angles +
+                       static_cast<int64_t>(sizeof(StepScalars)));
 }
 
 // Token files may hold documents of one token: then there is nothing to predict.
@@ -159,11 +167,13 @@ INSTANTIATE_TEST_SUITE_P(Models, StepMemory,
                          testing::Values(Case{"llama", "split", DType::bf16, false},
                                          Case{"llama", "fp32", DType::f32, true},
                                          Case{"gpt2", "fp32", DType::bf16, false},
-                                         Case{"gpt2", "split", DType::bf16, true}),
+                                         Case{"gpt2", "split", DType::bf16, true},
+                                         Case{"llama", "split", DType::bf16, true, true}),
                          [](const auto& info) {
                            return std::string(info.param.arch) + "_" + info.param.state +
                                   (info.param.compute == DType::f32 ? "_f32" : "_bf16") +
-                                  (info.param.recompute ? "_recomputed" : "");
+                                  (info.param.recompute ? "_recomputed" : "") +
+                                  (info.param.away ? "_away" : "");
                          });
 
 }  // namespace

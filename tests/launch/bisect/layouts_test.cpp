@@ -73,7 +73,7 @@ TEST_F(BisectRun, RecordsOfRealRunsCompare) {
     const LoadedConfig loaded = load_config(config(), overrides);
     run_ranks(ranks, [&](World& world) {
       FlightRecorder recorder;
-      train(loaded, Job{world, recorder});
+      train(loaded, job_of(world, recorder));
     });
   };
   testing::internal::CaptureStdout();

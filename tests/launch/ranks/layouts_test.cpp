@@ -57,6 +57,33 @@ TEST_F(JobTest, ARunGoesOnOnAnotherLayout) {
   EXPECT_THAT(sample.out, testing::StartsWith("verse"));
 }
 
+// Rows are packed and mixed by the data alone: every layout trains on the same ones, and goes on with them.
+TEST_F(JobTest, PackedMixturesDoNotDependOnTheLayout) {
+  std::ofstream records(folder_ / "pairs.jsonl");
+  for (int i = 0; i < 200; ++i)
+    records << R"({"prompt": "q)" << i % 7 << R"(", "completion": ")" << std::string(1 + i * i % 13, 'a')
+            << "\"}\n";
+  records.close();
+  const std::string packed =
+      " 'data.train=[\"text.txt\", \"pairs.jsonl\"]' 'data.weights=[1, 1]' data.packing=best_fit "
+      "run.mode=ordered ";
+  ASSERT_EQ(run(0, "train job.toml run.out=one" + packed).code, 0) << read(".err");
+  ASSERT_EQ(run(4, "train job.toml run.out=four parallel.partition=zero3" + packed).code, 0) << read(".err");
+  EXPECT_EQ(losses("four"), losses("one"));
+  ASSERT_EQ(losses("one").size(), 4u);
+  const std::string other = " run.mode=fast ";
+  ASSERT_EQ(run(2, "train job.toml run.out=cp parallel.cp=2" + packed + other).code, 0) << read(".err");
+  EXPECT_NEAR(losses("cp")[0], losses("one")[0], 1e-6 * losses("one")[0]);
+  EXPECT_NEAR(losses("cp")[3], losses("one")[3], 1e-5 * losses("one")[3]);
+  // Two steps on two ranks, the rest on one.
+  ASSERT_EQ(run(2, "train job.toml run.out=cut run.steps=2 schedule.type=constant" + packed).code, 0)
+      << read(".err");
+  ASSERT_EQ(run(0, "train job.toml run.out=cut run.steps=4 schedule.type=constant" + packed).code, 0)
+      << read(".err");
+  ASSERT_EQ(run(0, "train job.toml run.out=steady schedule.type=constant" + packed).code, 0) << read(".err");
+  EXPECT_EQ(losses("cut"), losses("steady"));
+}
+
 // The page that users read: its commands on ranks, each for two steps of the model of its recipe.
 TEST_F(JobTest, TheCommandsOfTheReadmeRun) {
   ASSERT_EQ(run(0, "init tiny -o mine.toml").code, 0) << read(".err");

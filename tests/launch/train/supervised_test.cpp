@@ -62,20 +62,82 @@ TEST_F(SupervisedRun, LearnsTheAnswers) {
 // The mean is over the learned tokens of the whole step, however it is cut: each of the parts has another
 // number.
 TEST_F(SupervisedRun, AccumulationGivesTheSameLoss) {
-  std::vector<std::vector<double>> runs;
-  for (const char* rows : {"4", "2", "1"}) {  // 1, 2 and 4 micro-batches
-    const std::string name = std::string("rows") + rows;
-    ASSERT_EQ(
-        train(chat(name, {"run.steps=8", "schedule.warmup=0", "optimizer.eps=1e-4", "precision.compute=fp32",
-                          "precision.state=fp32", std::string("batch.micro_batch=") + rows})),
-        0);
-    runs.push_back(losses(name));
+  for (const std::string packing : {"isolated", "concat", "best_fit"}) {
+    std::vector<std::vector<double>> runs;
+    for (const std::string rows : {"4", "2", "1"}) {  // 1, 2 and 4 micro-batches
+      const std::string name = packing + rows;
+      ASSERT_EQ(train(chat(
+                    name, {"run.steps=8", "schedule.warmup=0", "optimizer.eps=1e-4", "precision.compute=fp32",
+                           "precision.state=fp32", "data.packing=" + packing, "batch.micro_batch=" + rows})),
+                0);
+      runs.push_back(losses(name));
+    }
+    for (size_t run = 1; run < runs.size(); ++run) {
+      ASSERT_EQ(runs[run].size(), 8U);
+      for (size_t step = 0; step < 8; ++step)
+        EXPECT_NEAR(runs[run][step], runs[0][step], 1e-6 * runs[0][step]) << packing << run << " " << step;
+    }
   }
-  for (size_t run = 1; run < runs.size(); ++run) {
-    ASSERT_EQ(runs[run].size(), 8U);
-    for (size_t step = 0; step < 8; ++step)
-      EXPECT_NEAR(runs[run][step], runs[0][step], 1e-6 * runs[0][step]) << run << " " << step;
-  }
+}
+
+// Steps 7 to 40 from the checkpoint of step 6: the epoch ends meanwhile.
+TEST_F(SupervisedRun, PackedRecordsGoOnBitForBit) {
+  const std::vector<std::string> packed{"run.steps=40",       "data.packing=best_fit",
+                                        "data.seq_len=160",   "batch.tokens_per_step=320",
+                                        "checkpoint.every=6", "checkpoint.keep=10"};
+  ASSERT_EQ(train(chat("whole", packed)), 0);
+  std::vector<std::string> resumed = packed;
+  resumed.push_back("checkpoint.resume=" + (out("whole") / "checkpoints/step-00000006").string());
+  ASSERT_EQ(train(chat("resumed", resumed)), 0);
+  const std::vector<double> whole = losses("whole");
+  EXPECT_EQ(losses("resumed"), std::vector<double>(whole.begin() + 6, whole.end()));
+}
+
+TEST_F(SupervisedRun, PackingIsToldBeforeTheRun) {
+  const auto notes = [&](const std::vector<std::string>& overrides) {
+    const LoadedConfig loaded = chat("told", overrides);
+    std::string text;
+    for (const std::string& note : open_run_data(loaded.config, out("cache").string()).notes)
+      text += note + "\n";
+    return text;
+  };
+  EXPECT_THAT(notes({"data.packing=best_fit", "data.seq_len=160", "batch.tokens_per_step=320"}),
+              testing::AllOf(
+                  HasSubstr("training data: 114 documents in "), HasSubstr("% of their places are filled"),
+                  testing::Not(HasSubstr("longer than a row")), testing::Not(HasSubstr("partly learned"))));
+  EXPECT_THAT(notes({"data.packing=best_fit"}),
+              HasSubstr("documents are longer than a row (data.seq_len = 64) and cut"));
+  EXPECT_THAT(
+      notes({"data.packing=best_fit", "data.seq_len=75", "batch.tokens_per_step=300", "data.overlong=drop"}),
+      HasSubstr("documents are longer than a row (data.seq_len = 75) and dropped"));
+  EXPECT_THAT(notes({}), testing::Not(HasSubstr("filled")));
+}
+
+// Two files, three samples of the first for one of the second: told, learned from, resumed bit for bit.
+TEST_F(SupervisedRun, MixturesGoOnBitForBit) {
+  std::ofstream(folder_ / "more.txt") << bytes_of(folder_ / "text.txt");
+  const std::vector<std::string> mixed{"run.steps=30",
+                                       "data.packing=best_fit",
+                                       "checkpoint.every=7",
+                                       "checkpoint.keep=10",
+                                       "data.weights=[3, 1]",
+                                       "data.train=[\"" + (folder_ / "chat.jsonl").string() + "\", \"" +
+                                           (folder_ / "more.txt").string() + "\"]"};
+  testing::internal::CaptureStdout();
+  ASSERT_EQ(train(chat("whole", mixed)), 0);
+  EXPECT_THAT(
+      testing::internal::GetCapturedStdout(),
+      testing::AllOf(HasSubstr("chat.jsonl: 75.0% of the samples, 0.72 times through its 125 in 30 steps"),
+                     HasSubstr("more.txt: 25.0% of the samples")));
+  std::vector<std::string> resumed = mixed;
+  resumed.push_back("checkpoint.resume=" + (out("whole") / "checkpoints/step-00000007").string());
+  ASSERT_EQ(train(chat("resumed", resumed)), 0);
+  const std::vector<double> whole = losses("whole");
+  EXPECT_EQ(losses("resumed"), std::vector<double>(whole.begin() + 7, whole.end()));
+  // Another share is another run.
+  std::vector<std::string> other = mixed;
+  other[4] = "data.weights=[1, 3]";
+  EXPECT_THROW(train(chat("whole", other)), Error);
 }
 
 // Behind the answers stands noise that is not learned: other noise there, the same loss of the first step.

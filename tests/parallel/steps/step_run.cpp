@@ -9,9 +9,11 @@
 
 #include "core/base/hash.h"
 #include "core/device/cpu/cpu_stream.h"
+#include "core/io/memory_file_system.h"
 #include "core/models/architectures.h"
 #include "core/step/step_runner.h"
 #include "core/tensor/bf16.h"
+#include "offload/tile_store.h"
 #include "optim/clip.h"
 #include "optim/optimizer_table.h"
 #include "optim/parameter_group.h"
@@ -67,6 +69,12 @@ void put(StepOutcome::Tensors& tensors, const LogicalState& state, const Tensor&
   }
 }
 
+Model prepared(const StepRun& run, const Split& split) {
+  Model model = make_model(run.spec, run.compute, split);
+  if (run.prepare) run.prepare(model);
+  return model;
+}
+
 class RankRun {
  public:
   RankRun(World& world, const StepRun& run, const StepLayout& layout, const Alteration& alteration,
@@ -77,7 +85,7 @@ class RankRun {
         outcome_(outcome),
         mutex_(mutex),
         place_(world_, place_options(run, layout), run.spec.tied),
-        model_(make_model(run.spec, run.compute, place_.split())),
+        model_(prepared(run, place_.split())),
         rule_(
             make_update_rule("adamw", run.state, run.compute, {.beta1 = 0.9f, .beta2 = 0.95f, .eps = 1e-4f})),
         plan_(model_, {.geometry = {.rows = run.rows,
@@ -86,14 +94,19 @@ class RankRun {
                        .rule = rule_.get(),
                        .recompute = layout.recompute,
                        .rank = place_.rank_options(model_),
+                       .tiers = layout.tiers,
+                       .group = layout.group,
                        .given = layout.given}),
+        store_(open_store(world.rank())),
         pool_(layout.threads),
         stream_(pool_),
         alone_(1),
         communication_(alone_),
         allocator_(make_cpu_allocator()),
-        runner_(plan_, {stream_, &communication_}, *allocator_, [this](StepScalars& sums) { clip(sums); },
-                {.max_delay_us = layout.max_delay_us, .delay_seed = static_cast<uint64_t>(world.rank())}) {}
+        runner_(
+            plan_, {stream_, &communication_}, *allocator_, [this](StepScalars& sums) { clip(sums); },
+            {.max_delay_us = layout.max_delay_us, .delay_seed = static_cast<uint64_t>(world.rank())},
+            store_.get()) {}
 
   void run() {
     runner_.initialize(1234);
@@ -156,9 +169,23 @@ class RankRun {
 
   void collect(StepOutcome::Tensors& tensors, bool gradients) {
     const std::lock_guard lock(mutex_);
-    for (const LogicalState& state : runner_.logical_states())
+    int fetched = -1;
+    for (const LogicalState& state : runner_.logical_states()) {
+      // In the middle of a step gradients are where they are, and nothing may be brought over them.
+      if (!gradients && state.block != fetched && runner_.is_away(state.block))
+        runner_.fetch(fetched = state.block);
       if (state.speaks && (!gradients || state.gradient))
         put(tensors, state, gradients ? state.gradient : state.weight);
+    }
+  }
+
+  std::unique_ptr<BackingStore> open_store(int rank) {
+    const std::vector<StoredValue> values = plan_.stored_values();
+    if (values.empty()) return nullptr;
+    files_.make_directory("/drive");
+    return TileStore::open(
+        files_, {.folders = {"/drive"}, .run = "steps", .rank = rank, .tile_bytes = 2 * kStoreAlignment},
+        values);
   }
 
   const StepRun& run_;
@@ -171,6 +198,8 @@ class RankRun {
   Model model_;
   std::unique_ptr<UpdateRule> rule_;
   StepPlan plan_;
+  MemoryFileSystem files_;
+  std::unique_ptr<BackingStore> store_;
   WorkerPool pool_;
   CpuStream stream_;
   WorkerPool alone_;
@@ -203,6 +232,7 @@ std::string to_string(const StepLayout& layout) {
     parts.push_back(fmt::format("{} ahead", layout.gather_ahead));
   if (layout.recompute) parts.emplace_back("recompute");
   if (layout.tree) parts.emplace_back("ordered");
+  if (layout.group != 1) parts.push_back(fmt::format("groups of {}", layout.group));
   return parts.empty() ? "one rank" : fmt::format("{}", fmt::join(parts, ", "));
 }
 
@@ -244,7 +274,8 @@ PlaceOptions place_options(const StepRun& run, const StepLayout& layout) {
                   : make_schedule(layout.schedule, {layout.mesh.pp, layout.virtual_stages, micro_batches}),
           .order = layout.tree ? SumOrder::tree : SumOrder::ascending,
           .gather_ahead = layout.gather_ahead,
-          .micro_batches = micro_batches};
+          .micro_batches = micro_batches,
+          .group = layout.group};
 }
 
 StepOutcome run_steps(const StepRun& run, const StepLayout& layout, const Alteration& alteration) {

@@ -3,12 +3,14 @@
 // gradients and final parameters of the logical tensors, put together from what the ranks hold.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <string>
 #include <vector>
 
 #include "core/nn/model.h"
 #include "core/program/program.h"
+#include "core/program/tiers.h"
 #include "parallel/rank_place.h"
 #include "tests/parallel/steps/altered_world.h"
 
@@ -27,6 +29,8 @@ struct StepLayout {
   int threads = 1;           // of each rank
   Topology topology;
   std::vector<Program> given;  // run instead of the generated programs
+  int group = 1;               // micro-batches that pass a block before the next
+  TierOptions tiers = {};      // every rank's values on nvme lie on a store of its own, in memory
 
   int ranks() const { return mesh.pp * mesh.dp * mesh.cp * mesh.tp; }
 };
@@ -41,7 +45,8 @@ struct StepRun {
   int steps = 3;
   int compared_step = 3;  // after which the parameters are compared, if there are so many
   float learning_rate = 1e-2f, grad_clip = 1.0f;
-  bool evaluate = false;  // the last step's samples once more, without gradients
+  bool evaluate = false;                     // the last step's samples once more, without gradients
+  std::function<void(Model&)> prepare = {};  // what is trained, and how it begins
 };
 
 struct StepOutcome {

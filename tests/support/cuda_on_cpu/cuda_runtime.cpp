@@ -12,6 +12,7 @@
 #include <map>
 #include <mutex>
 
+#include "tests/support/cuda_on_cpu/call_faults.h"
 #include "tests/support/cuda_on_cpu/device_memory.h"
 #include "tests/support/cuda_on_cpu/streams.h"
 
@@ -27,6 +28,11 @@ thread_local cudaError_t last_error = cudaSuccess;
 cudaError_t answer(cudaError_t code) {
   if (code != cudaSuccess) last_error = code;
   return code;
+}
+
+// The planned fault of this call, if it is one.
+cudaError_t fault(const char* function) {
+  return answer(static_cast<cudaError_t>(strata::cuda_on_cpu::call_fault(function)));
 }
 
 // Host memory that copies may use later.
@@ -56,6 +62,16 @@ class PageLocked {
 PageLocked* const all_page_locked = new PageLocked;  // before main(), and never destroyed: as all_addresses
 PageLocked& page_locked() { return *all_page_locked; }
 
+void set_bytes(void* memory, int value, size_t bytes, cudaStream_t stream) {
+  enqueue(stream, [=] {
+    const DeviceMemoryAccess open;
+    if (value == 0)
+      strata::cuda_on_cpu::clear_device_memory(memory, bytes);
+    else if (bytes > 0)
+      std::memset(memory, value, bytes);
+  });
+}
+
 int num_devices() {
   const char* const wish = std::getenv("STRATA_CUDA_DEVICES");
   return wish ? std::atoi(wish) : 0;
@@ -66,10 +82,12 @@ int num_devices() {
 extern "C" {
 
 cudaError_t cudaGetDeviceCount(int* count) {
+  if (const cudaError_t code = fault("cudaGetDeviceCount")) return code;
   *count = num_devices();
   return answer(*count > 0 ? cudaSuccess : cudaErrorNoDevice);
 }
 cudaError_t cudaSetDevice(int device) {
+  if (const cudaError_t code = fault("cudaSetDevice")) return code;
   if (device < 0 || device >= num_devices()) return answer(cudaErrorInvalidDevice);
   current_device = device;
   return cudaSuccess;
@@ -79,6 +97,7 @@ cudaError_t cudaGetDevice(int* device) {
   return cudaSuccess;
 }
 cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
+  if (const cudaError_t code = fault("cudaGetDeviceProperties")) return code;
   if (device < 0 || device >= num_devices()) return answer(cudaErrorInvalidDevice);
   std::memset(properties, 0, sizeof(*properties));
   std::strcpy(properties->name, "a pretended GPU");
@@ -90,29 +109,35 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
   return cudaSuccess;
 }
 cudaError_t cudaDeviceGetPCIBusId(char* id, int length, int device) {
+  if (const cudaError_t code = fault("cudaDeviceGetPCIBusId")) return code;
   std::snprintf(id, static_cast<size_t>(length), "0000:%02x:00.0", device + 1);
   return cudaSuccess;
 }
 cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int device) {
+  if (const cudaError_t code = fault("cudaDeviceGetAttribute")) return code;
   if (device < 0 || device >= num_devices()) return answer(cudaErrorInvalidDevice);
   if (attribute != cudaDevAttrClockRate) return answer(cudaErrorInvalidValue);
   *value = 1'980'000;  // kHz
   return cudaSuccess;
 }
 cudaError_t cudaDeviceGetStreamPriorityRange(int* least, int* greatest) {
+  if (const cudaError_t code = fault("cudaDeviceGetStreamPriorityRange")) return code;
   *least = 0;
   *greatest = -5;
   return cudaSuccess;
 }
 cudaError_t cudaDeviceCanAccessPeer(int* can, int device, int peer) {
+  if (const cudaError_t code = fault("cudaDeviceCanAccessPeer")) return code;
   *can = device != peer;
   return cudaSuccess;
 }
 cudaError_t cudaDriverGetVersion(int* version) {
+  if (const cudaError_t code = fault("cudaDriverGetVersion")) return code;
   *version = CUDART_VERSION;
   return cudaSuccess;
 }
 cudaError_t cudaRuntimeGetVersion(int* version) {
+  if (const cudaError_t code = fault("cudaRuntimeGetVersion")) return code;
   *version = CUDART_VERSION;
   return cudaSuccess;
 }
@@ -134,6 +159,12 @@ const char* cudaGetErrorString(cudaError_t code) {
       return "invalid device ordinal";
     case cudaErrorNoDevice:
       return "no CUDA-capable device is detected";
+    case cudaErrorLaunchFailure:
+      return "unspecified launch failure";
+    case cudaErrorIllegalAddress:
+      return "an illegal memory access was encountered";
+    case cudaErrorECCUncorrectable:
+      return "uncorrectable ECC error encountered";
     default:
       return "an error of the pretended GPU";
   }
@@ -150,6 +181,12 @@ const char* cudaGetErrorName(cudaError_t code) {
       return "cudaErrorInvalidDevice";
     case cudaErrorNoDevice:
       return "cudaErrorNoDevice";
+    case cudaErrorLaunchFailure:
+      return "cudaErrorLaunchFailure";
+    case cudaErrorIllegalAddress:
+      return "cudaErrorIllegalAddress";
+    case cudaErrorECCUncorrectable:
+      return "cudaErrorECCUncorrectable";
     default:
       return "cudaErrorUnknown";
   }
@@ -159,38 +196,51 @@ const char* cudaGetErrorName(cudaError_t code) {
 // ---------------------------------------------------------------------------------------------------
 
 cudaError_t cudaMalloc(void** memory, size_t bytes) {
+  if (const cudaError_t code = fault("cudaMalloc")) return code;
   *memory = strata::cuda_on_cpu::take_device_memory(current_device, bytes);
+  if (*memory) strata::cuda_on_cpu::count_held("device memory", 1);
   return answer(*memory ? cudaSuccess : cudaErrorMemoryAllocation);
 }
 cudaError_t cudaFree(void* memory) {
   strata::cuda_on_cpu::finish_all_streams();  // as CUDA does
-  if (!memory || strata::cuda_on_cpu::give_back_device_memory(memory)) return cudaSuccess;
-  return answer(cudaErrorInvalidValue);
+  const cudaError_t code = fault("cudaFree");
+  if (!memory) return code;
+  if (!strata::cuda_on_cpu::give_back_device_memory(memory)) return answer(cudaErrorInvalidValue);
+  strata::cuda_on_cpu::count_held("device memory", -1);
+  return code;
 }
 cudaError_t cudaMemGetInfo(size_t* free, size_t* total) {
+  if (const cudaError_t code = fault("cudaMemGetInfo")) return code;
   *total = strata::cuda_on_cpu::device_memory_limit();
   const size_t used = strata::cuda_on_cpu::device_memory_used(current_device);
   *free = *total > used ? *total - used : 0;
   return cudaSuccess;
 }
 cudaError_t cudaHostAlloc(void** memory, size_t bytes, unsigned) {
+  if (const cudaError_t code = fault("cudaHostAlloc")) return code;
   const size_t mapped = (bytes + 4095) / 4096 * 4096;
   *memory = std::aligned_alloc(4096, mapped);
-  if (*memory) page_locked().add(*memory, mapped);
+  if (*memory) {
+    page_locked().add(*memory, mapped);
+    strata::cuda_on_cpu::count_held("page-locked memory", 1);
+  }
   return answer(*memory ? cudaSuccess : cudaErrorMemoryAllocation);
 }
 cudaError_t cudaFreeHost(void* memory) {
   strata::cuda_on_cpu::finish_all_streams();
   page_locked().remove(memory);
   std::free(memory);
-  return cudaSuccess;
+  if (memory) strata::cuda_on_cpu::count_held("page-locked memory", -1);
+  return fault("cudaFreeHost");
 }
 cudaError_t cudaHostGetDevicePointer(void** device, void* host, unsigned) {
+  if (const cudaError_t code = fault("cudaHostGetDevicePointer")) return code;
   *device = host;
   return cudaSuccess;
 }
 cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind kind,
                             cudaStream_t stream) {
+  if (const cudaError_t code = fault("cudaMemcpyAsync")) return code;
   using strata::cuda_on_cpu::is_device_memory;
   const bool to_device = kind == cudaMemcpyHostToDevice || kind == cudaMemcpyDeviceToDevice;
   const bool from_device = kind == cudaMemcpyDeviceToHost || kind == cudaMemcpyDeviceToDevice;
@@ -209,10 +259,12 @@ cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpy
   return cudaSuccess;
 }
 cudaError_t cudaMemcpy(void* to, const void* from, size_t bytes, cudaMemcpyKind kind) {
+  if (const cudaError_t code = fault("cudaMemcpy")) return code;
   return cudaMemcpyAsync(to, from, bytes, kind, nullptr);
 }
 cudaError_t cudaMemcpy2DAsync(void* to, size_t to_pitch, const void* from, size_t from_pitch, size_t width,
                               size_t height, cudaMemcpyKind kind, cudaStream_t stream) {
+  if (const cudaError_t code = fault("cudaMemcpy2DAsync")) return code;
   if (width > to_pitch || width > from_pitch) return answer(cudaErrorInvalidValue);
   for (size_t row = 0; row < height; ++row) {
     const cudaError_t code =
@@ -223,17 +275,14 @@ cudaError_t cudaMemcpy2DAsync(void* to, size_t to_pitch, const void* from, size_
   return cudaSuccess;
 }
 cudaError_t cudaMemsetAsync(void* memory, int value, size_t bytes, cudaStream_t stream) {
-  enqueue(stream, [=] {
-    const DeviceMemoryAccess open;
-    if (value == 0)
-      strata::cuda_on_cpu::clear_device_memory(memory, bytes);
-    else if (bytes > 0)
-      std::memset(memory, value, bytes);
-  });
+  if (const cudaError_t code = fault("cudaMemsetAsync")) return code;
+  set_bytes(memory, value, bytes, stream);
   return cudaSuccess;
 }
 cudaError_t cudaMemset(void* memory, int value, size_t bytes) {
-  return cudaMemsetAsync(memory, value, bytes, nullptr);
+  if (const cudaError_t code = fault("cudaMemset")) return code;
+  set_bytes(memory, value, bytes, nullptr);
+  return cudaSuccess;
 }
 
 }  // extern "C"

@@ -14,6 +14,7 @@
 #include <cstring>
 #include <source_location>
 
+#include "tests/support/cuda_on_cpu/call_faults.h"
 #include "tests/support/cuda_on_cpu/device_memory.h"
 #include "tests/support/cuda_on_cpu/grid.h"
 #include "tests/support/cuda_on_cpu/streams.h"
@@ -179,6 +180,7 @@ namespace strata::cuda::target {
 template <typename... Parameters>
 cudaError_t run(void (*kernel)(Parameters...), dim3 blocks, dim3 threads, size_t shared_bytes, cudaStream_t stream,
                 Parameters... arguments) {
+  if (const int code = cuda_on_cpu::call_fault("cudaLaunchKernel")) return static_cast<cudaError_t>(code);
   cuda_on_cpu::enqueue(stream, [=] {
     const cuda_on_cpu::DeviceMemoryAccess open;
     cuda_on_cpu::run_grid(blocks, threads, shared_bytes, [&] { kernel(arguments...); });

@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "core/tensor/bf16.h"
+#include "tests/support/cuda_on_cpu/call_faults.h"
 #include "tests/support/cuda_on_cpu/device_memory.h"
 #include "tests/support/cuda_on_cpu/nccl_faults.h"
 #include "tests/support/cuda_on_cpu/streams.h"
@@ -270,6 +271,8 @@ const char* ncclGetLastError(ncclComm_t comm) {
 }
 
 ncclResult_t ncclGetUniqueId(ncclUniqueId* id) {
+  if (const int code = strata::cuda_on_cpu::call_fault("ncclGetUniqueId"))
+    return static_cast<ncclResult_t>(code);
   static std::atomic<uint64_t> next = 1;
   const uint64_t number = next++;
   std::memset(id, 0, sizeof(*id));
@@ -279,6 +282,9 @@ ncclResult_t ncclGetUniqueId(ncclUniqueId* id) {
 
 ncclResult_t ncclCommInitRankConfig(ncclComm_t* comm, int size, ncclUniqueId id, int rank,
                                     ncclConfig_t* config) {
+  *comm = nullptr;
+  if (const int code = strata::cuda_on_cpu::call_fault("ncclCommInitRankConfig"))
+    return static_cast<ncclResult_t>(code);
   *comm = nullptr;
   if (!config || config->magic != 0xcafebeef || config->blocking != 0) return ncclInvalidArgument;
   if (rank < 0 || rank >= size) return ncclInvalidArgument;
@@ -301,6 +307,8 @@ ncclResult_t ncclCommInitRankConfig(ncclComm_t* comm, int size, ncclUniqueId id,
 }
 
 ncclResult_t ncclCommGetAsyncError(ncclComm_t comm, ncclResult_t* state) {
+  if (const int code = strata::cuda_on_cpu::call_fault("ncclCommGetAsyncError"))
+    return static_cast<ncclResult_t>(code);
   const std::lock_guard lock(library());
   if (comm->polls_until_ready > 0) --comm->polls_until_ready;
   *state = state_of(*comm);
@@ -309,6 +317,8 @@ ncclResult_t ncclCommGetAsyncError(ncclComm_t comm, ncclResult_t* state) {
 }
 
 ncclResult_t ncclCommFinalize(ncclComm_t comm) {
+  if (const int code = strata::cuda_on_cpu::call_fault("ncclCommFinalize"))
+    return static_cast<ncclResult_t>(code);
   const std::lock_guard lock(library());
   if (state_of(*comm) != ncclSuccess) return ncclInvalidArgument;
   comm->finalizing = true;
@@ -323,7 +333,7 @@ ncclResult_t ncclCommDestroy(ncclComm_t comm) {
   --faults.counts.alive;
   ++faults.counts.destroyed;
   delete comm;
-  return ncclSuccess;
+  return static_cast<ncclResult_t>(strata::cuda_on_cpu::call_fault("ncclCommDestroy"));
 }
 
 ncclResult_t ncclCommAbort(ncclComm_t comm) {
@@ -335,15 +345,22 @@ ncclResult_t ncclCommAbort(ncclComm_t comm) {
   --faults.counts.alive;
   ++faults.counts.aborted;
   delete comm;
-  return ncclSuccess;
+  return static_cast<ncclResult_t>(strata::cuda_on_cpu::call_fault("ncclCommAbort"));
 }
 
 ncclResult_t ncclGroupStart() {
+  if (const int code = strata::cuda_on_cpu::call_fault("ncclGroupStart"))
+    return static_cast<ncclResult_t>(code);
   ++group_depth;
   return ncclSuccess;
 }
 
 ncclResult_t ncclGroupEnd() {
+  if (const int code = strata::cuda_on_cpu::call_fault("ncclGroupEnd")) {
+    --group_depth;
+    group.clear();
+    return static_cast<ncclResult_t>(code);
+  }
   if (--group_depth > 0) return ncclSuccess;
   std::vector<Call> calls = std::exchange(group, {});
   if (calls.empty()) return ncclSuccess;
@@ -381,26 +398,36 @@ ncclResult_t ncclGroupEnd() {
 
 ncclResult_t ncclAllGather(const void* from, void* to, size_t count, ncclDataType_t type, ncclComm_t comm,
                            cudaStream_t stream) {
+  if (const int code = strata::cuda_on_cpu::call_fault("ncclAllGather"))
+    return static_cast<ncclResult_t>(code);
   return add({Kind::all_gather, from, to, count, type, ncclSum, 0, comm, stream});
 }
 ncclResult_t ncclReduceScatter(const void* from, void* to, size_t count, ncclDataType_t type,
                                ncclRedOp_t operation, ncclComm_t comm, cudaStream_t stream) {
+  if (const int code = strata::cuda_on_cpu::call_fault("ncclReduceScatter"))
+    return static_cast<ncclResult_t>(code);
   return add({Kind::reduce_scatter, from, to, count, type, operation, 0, comm, stream});
 }
 ncclResult_t ncclAllReduce(const void* from, void* to, size_t count, ncclDataType_t type,
                            ncclRedOp_t operation, ncclComm_t comm, cudaStream_t stream) {
+  if (const int code = strata::cuda_on_cpu::call_fault("ncclAllReduce"))
+    return static_cast<ncclResult_t>(code);
   return add({Kind::all_reduce, from, to, count, type, operation, 0, comm, stream});
 }
 ncclResult_t ncclBroadcast(const void* from, void* to, size_t count, ncclDataType_t type, int root,
                            ncclComm_t comm, cudaStream_t stream) {
+  if (const int code = strata::cuda_on_cpu::call_fault("ncclBroadcast"))
+    return static_cast<ncclResult_t>(code);
   return add({Kind::broadcast, from, to, count, type, ncclSum, root, comm, stream});
 }
 ncclResult_t ncclSend(const void* from, size_t count, ncclDataType_t type, int peer, ncclComm_t comm,
                       cudaStream_t stream) {
+  if (const int code = strata::cuda_on_cpu::call_fault("ncclSend")) return static_cast<ncclResult_t>(code);
   return add({Kind::send, from, nullptr, count, type, ncclSum, peer, comm, stream});
 }
 ncclResult_t ncclRecv(void* to, size_t count, ncclDataType_t type, int peer, ncclComm_t comm,
                       cudaStream_t stream) {
+  if (const int code = strata::cuda_on_cpu::call_fault("ncclRecv")) return static_cast<ncclResult_t>(code);
   return add({Kind::receive, nullptr, to, count, type, ncclSum, peer, comm, stream});
 }
 

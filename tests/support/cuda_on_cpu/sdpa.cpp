@@ -9,8 +9,10 @@
 #include <vector>
 
 #include "core/base/check.h"
+#include "core/base/error.h"
 #include "core/device/cuda/cuda_stream.h"
 #include "core/tensor/bf16.h"
+#include "tests/support/cuda_on_cpu/call_faults.h"
 #include "tests/support/cuda_on_cpu/device_memory.h"
 #include "tests/support/cuda_on_cpu/streams.h"
 
@@ -175,10 +177,21 @@ static void backward(const SdpaCall& call) {
     }
 }
 
+// As the cuDNN side says it.
+static void fail_if_planned() {
+  if (const int status = cuda_on_cpu::call_fault("cudnnBackendExecute"))
+    throw Error(Fault::environment, {.what = "attention on the GPU failed",
+                                     .where = "cudnnBackendExecute",
+                                     .found = fmt::format("status {} of the pretended cuDNN", status),
+                                     .fix = "check that the cuDNN library belongs to the CUDA toolkit"});
+}
+
 void sdpa_forward(CudaStream& stream, const SdpaCall& call) {
+  fail_if_planned();
   cuda_on_cpu::enqueue(stream.handle(), [call] { forward(call); });
 }
 void sdpa_backward(CudaStream& stream, const SdpaCall& call) {
+  fail_if_planned();
   cuda_on_cpu::enqueue(stream.handle(), [call] { backward(call); });
 }
 

@@ -10,6 +10,8 @@
 #include <set>
 #include <string_view>
 
+#include "tests/support/cuda_on_cpu/call_faults.h"
+
 namespace {
 
 using Clock = std::chrono::steady_clock;
@@ -32,6 +34,10 @@ std::recursive_mutex& device() {
 }
 auto* const all_queues = new std::set<std::shared_ptr<Queue>>;  // before main(): as all_addresses
 std::set<std::shared_ptr<Queue>>& queues() { return *all_queues; }
+
+cudaError_t fault(const char* function) {
+  return static_cast<cudaError_t>(strata::cuda_on_cpu::call_fault(function));
+}
 
 void step(Queue& queue) {
   const auto work = std::move(queue.waiting.front());
@@ -89,11 +95,13 @@ using namespace strata::cuda_on_cpu;
 extern "C" {
 
 cudaError_t cudaStreamCreateWithPriority(cudaStream_t* stream, unsigned, int) {
+  if (const cudaError_t code = fault("cudaStreamCreateWithPriority")) return code;
   int index = 0;
   cudaGetDevice(&index);
   *stream = new CUstream_st{index};
   const std::lock_guard lock(device());
   queues().insert((*stream)->queue);
+  count_held("stream", 1);
   return cudaSuccess;
 }
 cudaError_t cudaStreamDestroy(cudaStream_t stream) {
@@ -103,37 +111,46 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream) {
     queues().erase(stream->queue);
   }
   delete stream;
-  return cudaSuccess;
+  count_held("stream", -1);
+  return fault("cudaStreamDestroy");
 }
 cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
+  if (const cudaError_t code = fault("cudaStreamSynchronize")) return code;
   finish(stream);
   return cudaSuccess;
 }
 cudaError_t cudaDeviceSynchronize() {
+  if (const cudaError_t code = fault("cudaDeviceSynchronize")) return code;
   finish_all_streams();
   return cudaSuccess;
 }
 cudaError_t cudaStreamQuery(cudaStream_t stream) {
+  if (const cudaError_t code = fault("cudaStreamQuery")) return code;
   if (!streams_are_late() || !stream) return cudaSuccess;
   const std::lock_guard lock(device());
   if (!stream->queue->waiting.empty()) step(*stream->queue);  // whoever asks often enough gets there
   return stream->queue->waiting.empty() ? cudaSuccess : cudaErrorNotReady;
 }
 cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned) {
+  if (const cudaError_t code = fault("cudaStreamWaitEvent")) return code;
   if (const std::shared_ptr<Point> point = event->point; point && point->queue)
     enqueue(stream, [point] { run_until(*point->queue, point->target); });
   return cudaSuccess;
 }
 cudaError_t cudaEventCreate(cudaEvent_t* event) {
+  if (const cudaError_t code = fault("cudaEventCreate")) return code;
   *event = new CUevent_st;
+  count_held("event", 1);
   return cudaSuccess;
 }
 cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned) { return cudaEventCreate(event); }
 cudaError_t cudaEventDestroy(cudaEvent_t event) {
   delete event;
-  return cudaSuccess;
+  count_held("event", -1);
+  return fault("cudaEventDestroy");
 }
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
+  if (const cudaError_t code = fault("cudaEventRecord")) return code;
   auto point = std::make_shared<Point>();
   event->point = point;
   if (!streams_are_late() || !stream) {
@@ -147,6 +164,7 @@ cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
   return cudaSuccess;
 }
 cudaError_t cudaEventQuery(cudaEvent_t event) {
+  if (const cudaError_t code = fault("cudaEventQuery")) return code;
   if (!event->point || !event->point->queue) return cudaSuccess;
   const std::lock_guard lock(device());
   Queue& queue = *event->point->queue;
@@ -154,12 +172,14 @@ cudaError_t cudaEventQuery(cudaEvent_t event) {
   return queue.done < event->point->target ? cudaErrorNotReady : cudaSuccess;
 }
 cudaError_t cudaEventSynchronize(cudaEvent_t event) {
+  if (const cudaError_t code = fault("cudaEventSynchronize")) return code;
   if (!event->point || !event->point->queue) return cudaSuccess;
   const std::lock_guard lock(device());
   run_until(*event->point->queue, event->point->target);
   return cudaSuccess;
 }
 cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t first, cudaEvent_t last) {
+  if (const cudaError_t code = fault("cudaEventElapsedTime")) return code;
   if (!first->point || !last->point) return cudaErrorInvalidResourceHandle;
   *milliseconds = std::chrono::duration<float, std::milli>(last->point->at - first->point->at).count();
   return cudaSuccess;

@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "checkpoint/adapters/dcp_sink.h"
+
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <set>
+
+#include "checkpoint/adapters/crc32.h"
+#include "checkpoint/adapters/dcp_metadata_writer.h"
+#include "checkpoint/adapters/torch_state.h"
+#include "core/base/check.h"
+#include "core/base/error.h"
+
+namespace strata {
+
+std::vector<std::string> dcp_path(const TensorSpec& tensor) {
+  if (tensor.state == "param") return {"model", tensor.name};
+  return {"optim", "state", tensor.name, torch_state(tensor.state)};
+}
+
+DcpSink::DcpSink(FileSystem& files, std::string path, const Options& options)
+    : files_(files), options_(options), folder_(files, std::move(path), options.sync_bytes) {}
+
+DcpSink::~DcpSink() {
+  if (opened_.empty() || options_.keep_partial) return;
+  try {
+    opened_.clear();
+    folder_.discard();
+  } catch (const Error&) {  // the next conversion to this place removes it
+  }
+}
+
+void DcpSink::plan_values(const nlohmann::json& metadata) {
+  const auto step = metadata.find("step");
+  if (step == metadata.end() || !step->is_number_integer()) return;
+  PickleWriter number;
+  values_.push_back({{"step"}, false, make_torch_archive(number.integer(step->get<int64_t>()).finish()), {}});
+  // torch.optim keeps it for every parameter, as a float.
+  const std::string scalar = make_torch_number(step->get<float>());
+  std::set<std::string> with_moments;
+  for (const TensorSpec& tensor : tensors_)
+    if (tensor.state != "param") with_moments.insert(tensor.name);
+  for (const std::string& name : with_moments)
+    values_.push_back({{"optim", "state", name, "step"}, true, scalar, {}});
+}
+
+void DcpSink::declare(std::vector<TensorSpec> tensors, const nlohmann::json& metadata,
+                      std::vector<Asset> assets) {
+  check(opened_.empty(), "[dcp] declared twice");
+  tensors_ = std::move(tensors);
+  assets_ = std::move(assets);
+  std::string identity = "dcp\n" + options_.identity;
+  int64_t end = 0;
+  std::vector<int64_t> ends{0};
+  const auto place = [&](int64_t bytes) {
+    if (end > 0 && end + bytes > options_.file_bytes) {
+      ends.push_back(0);
+      end = 0;
+    }
+    const Place there{.file = ends.size() - 1, .offset = end};
+    end += bytes + (64 - bytes % 64) % 64;  // contents are aligned in the file, too
+    ends.back() = there.offset + bytes;
+    return there;
+  };
+  for (size_t t = 0; t < tensors_.size(); ++t) {
+    const TensorSpec& tensor = tensors_[t];
+    check_logical(tensor, folder_.final_path());
+    places_.emplace_back();
+    for (const Rect& piece : pieces(t))
+      places_.back().push_back(place(TorchArchiveLayout(tensor.type, piece.extent).bytes()));
+    identity += to_string(tensor) + "\n";
+  }
+  plan_values(metadata);
+  for (Value& value : values_) value.place = place(std::ssize(value.archive));
+  identity += fmt::format("{} {} {}", values_.size(), options_.piece_bytes, options_.file_bytes);
+
+  const bool resumed = folder_.open(identity);
+  for (size_t f = 0; f < ends.size(); ++f) {
+    names_.push_back(fmt::format("__0_{}.distcp", f));
+    const std::string name = folder_.path() + "/" + names_.back();
+    auto file = resumed ? files_.open_if_exists(name, OpenMode::update) : nullptr;
+    if (!file) file = files_.open(name, OpenMode::create);
+    file->preallocate(ends[f]);
+    opened_.push_back(std::move(file));
+  }
+  for (size_t t = 0; t < tensors_.size(); ++t)
+    for (size_t p = 0; p < places_[t].size(); ++p)
+      if (!kept(t, p)) ++unwritten_;
+}
+
+std::vector<Rect> DcpSink::pieces(size_t tensor) const {
+  return cut_rows(tensors_.at(tensor).shape, size_of(tensors_[tensor].type), options_.piece_bytes);
+}
+
+std::optional<Digest> DcpSink::kept(size_t tensor, size_t piece) const { return folder_.kept(tensor, piece); }
+
+void DcpSink::write(size_t tensor, const Rect& piece, std::span<const std::byte> bytes) {
+  const TensorSpec& logical = tensors_.at(tensor);
+  const std::vector<Rect> all = pieces(tensor);
+  const auto found = std::find(all.begin(), all.end(), piece);
+  check(found != all.end() && std::ssize(bytes) == piece.numel() * size_of(logical.type),
+        "[dcp] {} + {} is no piece of '{}'", piece.begin, piece.extent, logical.name);
+  const auto number = static_cast<size_t>(found - all.begin());
+  const TorchArchiveLayout layout(logical.type, piece.extent);
+  const uint32_t crc = crc32(bytes);
+  const std::string head = layout.head(crc), tail = layout.tail(crc);
+  const Place& place = places_[tensor][number];
+  File& file = *opened_[place.file];
+  file.write(place.offset, std::as_bytes(std::span(head)));
+  file.write(place.offset + layout.data_offset(), bytes);
+  file.write(place.offset + layout.data_offset() + std::ssize(bytes), std::as_bytes(std::span(tail)));
+  --unwritten_;
+  folder_.wrote(tensor, number, digest_of(logical.shape, piece, size_of(logical.type), bytes.data()),
+                std::ssize(bytes), [&] {
+                  for (const auto& opened : opened_) opened->sync();
+                });
+}
+
+std::string DcpSink::make_metadata() const {
+  std::vector<DcpEntry> entries;
+  for (size_t t = 0; t < tensors_.size(); ++t) {
+    const TensorSpec& tensor = tensors_[t];
+    DcpEntry entry{.path = dcp_path(tensor), .type = tensor.type, .shape = tensor.shape, .chunks = {}};
+    const std::vector<Rect> all = pieces(t);
+    for (size_t p = 0; p < all.size(); ++p)
+      entry.chunks.push_back({all[p],
+                              {.file = places_[t][p].file,
+                               .offset = places_[t][p].offset,
+                               .bytes = TorchArchiveLayout(tensor.type, all[p].extent).bytes()}});
+    entries.push_back(std::move(entry));
+  }
+  for (const Value& value : values_)
+    entries.push_back({.path = value.path,
+                       .tensor = value.tensor,
+                       .type = ElementType::f32,
+                       .shape = {},
+                       .chunks = {{Rect::whole({}),
+                                   {.file = value.place.file,
+                                    .offset = value.place.offset,
+                                    .bytes = std::ssize(value.archive)}}}});
+  return make_dcp_metadata(entries, names_);
+}
+
+std::string DcpSink::finish() {
+  check(unwritten_ == 0, "[dcp] {} pieces were not written", unwritten_.load());
+  for (const Value& value : values_)
+    opened_[value.place.file]->write(value.place.offset, std::as_bytes(std::span(value.archive)));
+  for (const auto& file : opened_) file->sync();
+  opened_.clear();
+  for (const Asset& asset : assets_) folder_.write(asset.name, asset.content);
+  folder_.write(std::string(kDcpMetadataName), make_metadata());
+  files_.sync_directory(folder_.path());
+  finished_ = true;
+  return folder_.path();
+}
+
+void DcpSink::commit() {
+  if (!finished_) finish();
+  folder_.publish();
+}
+
+}  // namespace strata

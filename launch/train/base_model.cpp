@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "launch/train/base_model.h"
+
+#include <charconv>
+#include <cmath>
+#include <filesystem>
+
+#include "core/base/error.h"
+#include "launch/convert/open_checkpoint.h"
+#include "launch/train/initial_weights.h"
+#include "launch/train/run_tensors.h"
+
+namespace strata {
+
+bool trains_adapters(const Config& config) { return config.adapter.type != AdapterType::none; }
+
+AdapterInfo adapter_info(const AdapterConfig& adapter) {
+  return {.rank = adapter.rank, .alpha = adapter.alpha, .rank_stabilized = adapter.rank_stabilized};
+}
+
+void describe_adapters(nlohmann::json& meta, const Config& config, const BaseModel& base) {
+  meta["adapter"] = to_json(adapter_info(config.adapter));
+  meta["base"] = {{"path", base.path}, {"digest", fmt::format("{:016x}", base.digest)}};
+}
+
+std::optional<BaseModel> base_of(const nlohmann::json& meta) {
+  try {
+    const auto at = meta.find("base");
+    if (at == meta.end()) return std::nullopt;
+    const std::string digest = at->value("digest", "");
+    BaseModel base{.path = at->at("path")};
+    std::from_chars(digest.data(), digest.data() + digest.size(), base.digest, 16);
+    return base;
+  } catch (const nlohmann::json::exception&) {
+    return std::nullopt;
+  }
+}
+
+BaseModel load_base(FileSystem& files, const Config& config, const std::optional<BaseModel>& of_checkpoint,
+                    StepRunner& runner, const UpdateRule& rule, const Loading& loading) {
+  std::string path = config.model.from;
+  if (of_checkpoint && !files.info(path) && files.info(of_checkpoint->path)) path = of_checkpoint->path;
+  std::error_code ignored;
+  BaseModel base{.path = std::filesystem::absolute(path, ignored).lexically_normal().string()};
+  base.digest = load_initial_weights(files, path, runner, rule, loading);
+  if (of_checkpoint && of_checkpoint->digest != 0 && of_checkpoint->digest != base.digest)
+    throw Error(
+        Fault::model,
+        {.what = "the model is not the one that the adapters were trained beside",
+         .where = path,
+         .found = fmt::format("weights with digest {:016x}", base.digest),
+         .expected = fmt::format("{:016x}, as it lay at {}", of_checkpoint->digest, of_checkpoint->path),
+         .fix = "put the model back where model.from says, or train new adapters in another run.out"});
+  return base;
+}
+
+void load_adapters(FileSystem& files, const AdapterConfig& adapter, StepRunner& runner,
+                   const UpdateRule& rule, const Loading& loading) {
+  const auto refuse = [&](std::string what, std::string found, std::string expected, std::string fix) {
+    throw Error(Fault::model, {.what = std::move(what),
+                               .where = "adapter.from = " + adapter.from,
+                               .found = std::move(found),
+                               .expected = std::move(expected),
+                               .fix = std::move(fix)});
+  };
+  if (!files.info(adapter.from))
+    refuse("there are no adapters to begin with", "nothing of that name",
+           "a folder of peft, or a run with adapters",
+           "check the path, or leave adapter.from out for new ones");
+  const OpenedCheckpoint opened = open_checkpoint(files, adapter.from);
+  if (!opened.adapter)
+    refuse("this holds no adapters", opened.stored->format(), "a folder of peft, or a run with adapters",
+           "model.from takes whole models");
+  const AdapterInfo here = adapter_info(adapter), there = *opened.adapter;
+  if (there.rank != here.rank || std::abs(there.scale() - here.scale()) > 1e-6 * here.scale())
+    refuse("the adapters have another rank or scale",
+           fmt::format("rank {}, alpha {}{}", there.rank, there.alpha,
+                       there.rank_stabilized ? ", rank-stabilised" : ""),
+           fmt::format("rank {}, alpha {}{}", here.rank, here.alpha,
+                       here.rank_stabilized ? ", rank-stabilised" : ""),
+           fmt::format("adapter.rank={} adapter.alpha={} adapter.rank_stabilized={}", there.rank, there.alpha,
+                       there.rank_stabilized));
+  load_values(opened.source(), RunTensors::Wanted::adapters, runner, rule, loading);
+}
+
+}  // namespace strata

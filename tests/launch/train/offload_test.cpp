@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: Apache-2.0
+// Whole runs with their state in memory of the host and on drives: the bits of a run that keeps it all where
+// it computes, also across SIGKILL; memory as planned; what does not go is said.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <thread>
+
+#include "checkpoint/step_folders.h"
+#include "checkpoint/strata_source.h"
+#include "core/base/error.h"
+#include "tests/launch/train/tiny_run.h"
+
+namespace strata {
+namespace {
+
+using testing::HasSubstr;
+
+class Offload : public TinyRun {
+ protected:
+  // Temporary folders may lie in memory or in a container's layer.
+  LoadedConfig offloaded(const std::string& out, std::vector<std::string> overrides) const {
+    overrides.emplace_back("offload.any_volume=true");
+    return config(out, std::move(overrides));
+  }
+
+  std::map<std::string, std::string> tensors(const std::string& run, int64_t step) const {
+    const auto files = make_posix_file_system();
+    const StrataSource checkpoint(*files, step_folder((out(run) / "checkpoints").string(), step));
+    std::map<std::string, std::string> sums;
+    for (const ManifestTensor& tensor : checkpoint.manifest().tensors)
+      sums[tensor.logical.name + "/" + tensor.logical.state] = to_string(tensor.digest);
+    return sums;
+  }
+
+  static std::string error_of(const std::function<void()>& action) {
+    try {
+      action();
+    } catch (const Error& error) {
+      return error.what();
+    }
+    return "nothing was thrown";
+  }
+};
+
+const std::vector<std::string> all_on_nvme{"offload.weights=nvme", "offload.master=nvme",
+                                           "offload.moments=nvme"};
+
+TEST_F(Offload, TheTierChangesNoBit) {
+  ASSERT_EQ(train(config("device", {"run.steps=50"})), 0);
+  const std::vector<std::vector<std::string>> choices{
+      {"offload.moments=host", "offload.prefetch=1"},
+      {"offload.master=host", "offload.moments=nvme", "offload.prefetch=3"},
+      all_on_nvme,
+      {"offload.weights=host", "offload.weights_kept=0.5", "offload.moments=nvme", "offload.moments_kept=0.5",
+       "parallel.recompute=full"}};
+  for (size_t i = 0; i < choices.size(); ++i) {
+    auto overrides = choices[i];
+    overrides.emplace_back("run.steps=50");
+    const std::string name = "away" + std::to_string(i);
+    ASSERT_EQ(train(offloaded(name, overrides)), 0);
+    EXPECT_EQ(losses(name), losses("device")) << i;
+    EXPECT_EQ(tensors(name, 50), tensors("device", 50)) << i;
+  }
+  EXPECT_TRUE(std::filesystem::exists(out("away2") / "offload"));
+}
+
+TEST_F(Offload, ActivationsAndGroupsChangeNoBit) {
+  const auto with = [](std::vector<std::string> more) {
+    for (const char* common : {"run.steps=30", "run.mode=ordered", "parallel.recompute=full"})
+      more.emplace_back(common);
+    return more;
+  };
+  ASSERT_EQ(train(config("device", with({}))), 0);
+  ASSERT_EQ(train(offloaded("host", with({"offload.activations=host", "offload.group=2"}))), 0);
+  ASSERT_EQ(train(offloaded("all", with({"offload.activations=nvme", "offload.group=0",
+                                         "offload.weights=nvme", "offload.moments=nvme"}))),
+            0);
+  for (const char* away : {"host", "all"}) {
+    EXPECT_EQ(losses(away), losses("device")) << away;
+    EXPECT_EQ(tensors(away, 30), tensors("device", 30)) << away;
+  }
+}
+
+// A checkpoint of one choice goes on under another.
+TEST_F(Offload, ARunGoesOnWithItsStateElsewhere) {
+  ASSERT_EQ(train(config("device", {"schedule.type=constant", "run.steps=50"})), 0);
+  ASSERT_EQ(train(config("moved", {"schedule.type=constant", "run.steps=20"})), 0);
+  ASSERT_EQ(train(offloaded("moved", {"schedule.type=constant", "run.steps=40", "offload.weights=nvme",
+                                      "offload.master=nvme", "offload.moments=nvme"})),
+            0);
+  ASSERT_EQ(train(offloaded("moved", {"schedule.type=constant", "run.steps=50", "offload.master=host"})), 0);
+  EXPECT_EQ(losses("moved"), losses("device"));
+  EXPECT_EQ(tensors("moved", 50), tensors("device", 50));
+}
+
+TEST_F(Offload, AKilledRunGoesOn) {
+  ASSERT_EQ(train(config("device", {"checkpoint.every=10"})), 0);
+  auto overrides = all_on_nvme;
+  overrides.emplace_back("checkpoint.every=10");
+  const LoadedConfig killed = offloaded("killed", overrides);
+  const pid_t child = fork();
+  ASSERT_GE(child, 0);
+  if (child == 0) {
+    static_cast<void>(freopen("/dev/null", "w", stdout));
+    train(killed);
+    _exit(0);
+  }
+  const auto saved = out("killed") / "checkpoints/step-00000020/manifest.json";
+  while (!std::filesystem::exists(saved) && waitpid(child, nullptr, WNOHANG) == 0)
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  ASSERT_EQ(kill(child, SIGKILL), 0) << "it ended before it was killed";
+  waitpid(child, nullptr, 0);
+  ASSERT_LT(losses("killed").size(), 100U);
+  ASSERT_EQ(train(killed), 0);
+  EXPECT_EQ(losses("killed"), losses("device"));
+  EXPECT_EQ(tensors("killed", 100), tensors("device", 100));
+}
+
+TEST_F(Offload, WhatDoesNotGoIsSaid) {
+  EXPECT_THAT(error_of([&] {
+                train(offloaded("a", {"offload.moments=host", "log.record=r.bin"}));
+              }),
+              HasSubstr("a record of every action needs the state where it can be read"));
+  EXPECT_THAT(error_of([&] { train(offloaded("b", {"offload.device_limit=many"})); }),
+              HasSubstr("this is not an amount of memory"));
+  EXPECT_THAT(error_of([&] {
+                train(offloaded("c", {"offload.moments=nvme", "offload.device_limit=64KiB"}));
+              }),
+              HasSubstr("the step does not fit into memory"));
+  EXPECT_THAT(error_of([&] {
+                train(offloaded("d", {"offload.master=host", "offload.host_limit=4KiB"}));
+              }),
+              HasSubstr("tier host has 4096 bytes"));
+  EXPECT_THAT(error_of([&] { config("e", {"offload.gradients=nvme"}); }),
+              HasSubstr("gradients stay on the device"));
+  EXPECT_THAT(error_of([&] {
+                train(offloaded("f", {"offload.group=2", "parallel.virtual_stages=2"}));
+              }),
+              HasSubstr("a pipeline has an order of its own"));
+}
+
+}  // namespace
+}  // namespace strata
