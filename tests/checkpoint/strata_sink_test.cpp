@@ -28,7 +28,7 @@ constexpr const char* kPath = "/c/step";
 Conversion convert_to(FileSystem& files, const TensorSource& source, const std::string& identity = "a") {
   StrataSink sink(files, kPath,
                   {.step = 3,
-                   .block_bytes = 512,
+                   .block_bytes = 4096,
                    .piece_bytes = 500,
                    .shard_bytes = 9000,
                    .sync_bytes = 600,
