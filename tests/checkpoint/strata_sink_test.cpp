@@ -28,7 +28,7 @@ constexpr const char* kPath = "/c/step";
 Conversion convert_to(FileSystem& files, const TensorSource& source, const std::string& identity = "a") {
   StrataSink sink(files, kPath,
                   {.step = 3,
-                   .block_bytes = 512,
+                   .block_bytes = 4096,
                    .piece_bytes = 500,
                    .shard_bytes = 9000,
                    .sync_bytes = 600,
@@ -82,11 +82,13 @@ TEST(StrataSink, DoesNotKeepWhatIsNoLongerThere) {
   cut_off(files, source, 40);
   const std::string shard = std::string(kPath) + ".partial/shard-00000.h5";
   {
-    const auto file = files.open(shard, OpenMode::update);
-    std::vector<std::byte> middle(2000);
-    file->read(8192, middle);
-    for (std::byte& b : middle) b ^= std::byte{1};
-    file->write(8192, middle);
+    // In the first tensor's first piece, and nowhere else.
+    std::string content = read_file(files, shard);
+    const std::vector<std::byte> first = read_whole(source, 0);
+    const size_t at = content.find(std::string(reinterpret_cast<const char*>(first.data()), 64));
+    ASSERT_NE(at, std::string::npos);
+    content[at + 100] = static_cast<char>(content[at + 100] ^ 1);
+    files.open(shard, OpenMode::update)->write(0, std::as_bytes(std::span(content)));
   }
   const Conversion done = convert_to(files, source);
   EXPECT_GT(done.kept_bytes, 0);
