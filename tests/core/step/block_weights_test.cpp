@@ -48,8 +48,8 @@ TEST(BlockWeights, TakeWhatTheirFormatSays) {
       }
       EXPECT_EQ(layout.bytes(ValueClass::weight, 1, partition.weight_level()), weights);
       EXPECT_EQ(layout.bytes(ValueClass::grad, 1, partition.state_level()), trained);
-      EXPECT_EQ(layout.bytes(ValueClass::state, 1, partition.state_level()),
-                3 * trained);                                // master and moments
+      EXPECT_EQ(layout.bytes(ValueClass::master, 1, partition.state_level()), trained);
+      EXPECT_EQ(layout.bytes(ValueClass::moments, 1, partition.state_level()), 2 * trained);
       EXPECT_GT(layout.bytes(ValueClass::packed, 0, 0), 0);  // the table is the head's matrix, as it computes
     }
 }
