@@ -47,7 +47,7 @@ RankPlace::RankPlace(World& world, const PlaceOptions& options, bool tied)
     context_ = group("context", Axis::cp);
     ring_ = std::make_unique<KvRing>(*context_);
   }
-  if (mesh_.ranks() > 1 || options.order == SumOrder::tree)
+  if (mesh_.ranks() > 1 || options.order == SumOrder::tree || split_.twin_table)
     groups_ = std::make_unique<StateGroups>(world, mesh_, partition_, pipeline_peers(tied));
 }
 
