@@ -17,18 +17,19 @@ ncclUniqueId shared_id(Communicator& host) {
   ncclUniqueId id{};
   ncclResult_t made = ncclSuccess;
   if (host.rank() == 0) made = ncclGetUniqueId(&id);
-  // One byte more says whether there is one, so that nobody waits for a member that failed.
+  // One byte more says how it went, so that nobody waits for a member that failed and all tell the same.
   std::array<uint8_t, sizeof(id.internal) + 1> bytes{};
   std::memcpy(bytes.data(), id.internal, sizeof(id.internal));
-  bytes.back() = made == ncclSuccess;
+  bytes.back() = static_cast<uint8_t>(made);
   WorkerPool pool(1);
   CpuStream stream(pool);
   host.broadcast(stream, Tensor::borrow(bytes.data(), DType::u8, {static_cast<int64_t>(bytes.size())}), 0);
-  if (!bytes.back())
+  made = static_cast<ncclResult_t>(bytes.back());
+  if (made != ncclSuccess)
     throw Error(Fault::communication,
                 {.what = fmt::format("NCCL could not begin on the first rank of \"{}\"", host.spec().purpose),
                  .where = fmt::format("rank {}", host.spec().members.front()),
-                 .found = host.rank() == 0 ? ncclGetErrorString(made) : "",
+                 .found = ncclGetErrorString(made),
                  .fix = "check that NCCL_SOCKET_IFNAME names an interface of that host; NCCL_DEBUG=WARN says "
                         "more"});
   std::memcpy(id.internal, bytes.data(), sizeof(id.internal));
