@@ -417,7 +417,7 @@ void execution_keys(KeyRows& rows) {
   };
   SectionRows(rows, &Config::offload, "offload",
               "State away from where it is computed with: in memory of the host or on drives. The bits of a "
-              "run do not depend on it.")
+              "run do not depend on it, but for what group says.")
       .key("weights", &OffloadConfig::weights, home("Where weights live between their uses."))
       .key("master", &OffloadConfig::master,
            home("Where masters live: what an optimizer keeps of the weights beyond their own bits."))

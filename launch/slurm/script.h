@@ -23,8 +23,10 @@ struct SlurmJob {
   std::vector<std::string> directives;  // more lines, without "#SBATCH "
 };
 
-// Exit code 85 requeues the job; one that a lost node can explain starts the job step again on the nodes that
-// answer, while they are enough, and requeues otherwise; every other one ends the job.
+// The script of the job. srun may end with 0 without having launched anything: ranks that began leave a file,
+// .strata-JOBID in the folder it runs in, which the script removes. Exit code 85 requeues the job; one that a
+// lost node can explain starts the job step again on the nodes that answer, while they are enough, and
+// requeues otherwise; every other one ends the job.
 std::string slurm_script(const SlurmJob& job);
 
 // Quoted as a word of a POSIX shell, when it has to be.
