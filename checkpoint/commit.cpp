@@ -21,11 +21,11 @@ std::string temporary_folder(const std::string& final_path, std::string_view id)
   return fmt::format("{}.tmp-{}", final_path, id);
 }
 
-void remove_folder(FileSystem& files, const std::string& path) {
-  const std::string trash = fmt::format("{}.deleted-{}", path, make_id());
+std::string retire_folder(FileSystem& files, const std::string& path) {
+  std::string trash = fmt::format("{}.deleted-{}", path, make_id());
   files.rename(path, trash);
-  files.sync_directory(parent_directory(path));  // before its files go
-  remove_tree(files, trash);
+  files.sync_directory(parent_directory(path));
+  return trash;
 }
 
 void seal_folder(FileSystem& files, const std::string& folder, Manifest& manifest,

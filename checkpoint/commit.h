@@ -19,9 +19,9 @@ std::string make_id();
 
 // "<final>.tmp-<id>": where a save is until it is committed.
 std::string temporary_folder(const std::string& final_path, std::string_view id);
-// "<path>.deleted-<id>": where what is removed goes first, so that no half of it is ever taken for a
-// checkpoint.
-void remove_folder(FileSystem& files, const std::string& path);
+// Gives a folder the name "<path>.deleted-<id>", durably, and returns it: what is removed goes there first,
+// so that no half of it is ever taken for a checkpoint.
+std::string retire_folder(FileSystem& files, const std::string& path);
 
 // Writes assets (with their hashes into `manifest`), view.h5 and the manifest into `folder`, whose shards are
 // durable and listed in `manifest`, and syncs the folder. The folder is then a checkpoint by itself. Throws

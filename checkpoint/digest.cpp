@@ -44,12 +44,17 @@ Digest digest_of_run(int64_t first, int64_t count, int64_t element_bytes, const 
   return digest;
 }
 
-Digest digest_of(const Shape& shape, const Rect& rect, int64_t element_bytes, const std::byte* data) {
+Digest digest_of_part(const Shape& shape, const Rect& rect, int64_t from, int64_t count,
+                      int64_t element_bytes, const std::byte* data) {
   Digest digest;
-  each_run(shape, rect, [&](int64_t first, int64_t count, int64_t at) {
-    digest += digest_of_run(first, count, element_bytes, data + at * element_bytes);
+  each_run(shape, rect, from, from + count, [&](int64_t first, int64_t run, int64_t at) {
+    digest += digest_of_run(first, run, element_bytes, data + (at - from) * element_bytes);
   });
   return digest;
+}
+
+Digest digest_of(const Shape& shape, const Rect& rect, int64_t element_bytes, const std::byte* data) {
+  return digest_of_part(shape, rect, 0, rect.numel(), element_bytes, data);
 }
 
 std::string to_string(const Digest& digest) { return hex64(digest.high) + hex64(digest.low); }

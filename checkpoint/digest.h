@@ -37,6 +37,11 @@ std::optional<Digest> digest_from(std::string_view hex);
 // alignment).
 Digest digest_of(const Shape& shape, const Rect& rect, int64_t element_bytes, const std::byte* data);
 
+// Of elements [from, from + count) of that rectangle, stored at `data`: a rectangle can be taken piece by
+// piece.
+Digest digest_of_part(const Shape& shape, const Rect& rect, int64_t from, int64_t count,
+                      int64_t element_bytes, const std::byte* data);
+
 // Of the elements [first, first + count) of a tensor in row-major order.
 Digest digest_of_run(int64_t first, int64_t count, int64_t element_bytes, const std::byte* data);
 

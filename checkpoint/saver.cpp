@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cstring>
+#include <limits>
 #include <thread>
 
 #include "checkpoint/commit.h"
@@ -35,6 +36,9 @@ bool done(const std::future<std::string>& work) {
   return work.wait_for(std::chrono::seconds(0)) == std::future_status::ready;
 }
 
+constexpr int64_t kSnapshotEnded = std::numeric_limits<int64_t>::max();
+constexpr size_t kCopyBytes = size_t{4} << 20;  // of the snapshot, before writing may follow
+
 int64_t bytes_of(const SaveItem& item) { return item.rect.numel() * size_of(item.tensor.type); }
 
 }  // namespace
@@ -43,6 +47,7 @@ int64_t bytes_of(const SaveItem& item) { return item.rect.numel() * size_of(item
 struct Saver::Commit {
   Manifest manifest;
   SaveResult result;
+  std::vector<std::string> trash;  // to be removed when all is reported
 };
 
 Saver::Saver(FileSystem& files, Peers& peers, SaverOptions options)
@@ -64,6 +69,7 @@ Saver::Saver(FileSystem& files, Peers& peers, SaverOptions options)
 
 Saver::~Saver() {
   if (background_.valid()) background_.wait();
+  if (sweeping_.valid()) sweeping_.wait();
 }
 
 // The plan stands as long as every rank holds what it held.
@@ -106,6 +112,7 @@ void Saver::reserve(int64_t step, std::span<const SaveItem> items) {
   path_ = step_folder(options_.directory, step);
   std::string words;  // "present", or "!" and a failure, or the id of this save
   if (peers_.leads()) {
+    if (sweeping_.valid()) sweeping_.get();  // what older checkpoints held is this one's space, on all ranks
     words = make_id();
     const std::string failure = outcome([&] {
       if (files_.info(path_)) {
@@ -116,7 +123,7 @@ void Saver::reserve(int64_t step, std::span<const SaveItem> items) {
         } catch (const IoError&) {
           throw;
         } catch (const Error&) {  // half of a checkpoint has no right to its name
-          remove_folder(files_, path_);
+          remove_tree(files_, retire_folder(files_, path_));
         }
       }
       files_.make_directory(temporary_folder(path_, words));
@@ -158,34 +165,50 @@ SaveResult Saver::begin(SaveRequest request) {
   }
   const std::vector<int64_t> failed = peers_.all(reserved.empty() ? 0 : 1);
   if (std::find(failed.begin(), failed.end(), 1) != failed.end()) return fail_together(reserved);
-  std::vector<std::span<const std::byte>> pooled;
-  const std::string taken = outcome([&] { snapshot(request, pooled); });
   meta_ = std::move(request.meta);
   assets_ = std::move(request.assets);
   phase_ = Phase::writing;
   began_s_ = start;
-  background_ = std::async(std::launch::async, [this, taken, pooled = std::move(pooled)] {
-    return taken.empty() ? write(pooled) : taken;
-  });
+  std::vector<size_t> beyond;
+  std::vector<std::span<std::byte>> pooled = places_in_pool(request, beyond);
+  snapshot_bytes_ = 0;
+  snapshot_failure_.clear();
+  background_ = std::async(std::launch::async, [this, pooled] { return write(pooled); });
+  snapshot_failure_ = outcome([&] { snapshot(request, pooled, beyond); });
+  snapshot_reached(kSnapshotEnded);
   result.stall_s = stall_s_ = now_s() - start;
   return result;
 }
 
-// Copies what fits into the pool, in the order of the shard, and writes the rest from where it is.
-void Saver::snapshot(const SaveRequest& request, std::vector<std::span<const std::byte>>& pooled) {
+// Where in the pool entries of the shard go, in their order; empty, and `beyond`, for those that do not fit.
+std::vector<std::span<std::byte>> Saver::places_in_pool(const SaveRequest& request,
+                                                        std::vector<size_t>& beyond) const {
+  std::vector<std::span<std::byte>> places;
   int64_t filled = 0;
-  std::vector<size_t> beyond;
   for (size_t entry = 0; entry < written_items_.size(); ++entry) {
-    const SaveItem& item = request.items[written_items_[entry]];
-    const int64_t bytes = bytes_of(item);
-    pooled.emplace_back();
+    const int64_t bytes = bytes_of(request.items[written_items_[entry]]);
+    places.emplace_back();
     if (filled + round_up(bytes, kPage) > pool_bytes_) {
       beyond.push_back(entry);
       continue;
     }
-    std::memcpy(pool_.get() + filled, item.data, static_cast<size_t>(bytes));
-    pooled.back() = {pool_.get() + filled, static_cast<size_t>(bytes)};
+    places.back() = {pool_.get() + filled, static_cast<size_t>(bytes)};
     filled += round_up(bytes, kPage);
+  }
+  return places;
+}
+
+// Copies what fits into the pool, while write() follows behind, and writes the rest from where it is.
+void Saver::snapshot(const SaveRequest& request, std::span<const std::span<std::byte>> pooled,
+                     std::span<const size_t> beyond) {
+  for (size_t entry = 0; entry < pooled.size(); ++entry) {
+    const auto place = pooled[entry];
+    const std::byte* const from = request.items[written_items_[entry]].data;
+    for (size_t at = 0; at < place.size(); at += kCopyBytes) {
+      const size_t now = std::min(kCopyBytes, place.size() - at);
+      std::memcpy(place.data() + at, from + at, now);
+      snapshot_reached(place.data() + at + now - pool_.get());
+    }
   }
   for (const size_t entry : beyond) {
     const SaveItem& item = request.items[written_items_[entry]];
@@ -198,14 +221,32 @@ void Saver::snapshot(const SaveRequest& request, std::vector<std::span<const std
       replica_digests_[i] = digest_of(item.tensor.shape, item.rect, size_of(item.tensor.type), item.data);
 }
 
-std::string Saver::write(const std::vector<std::span<const std::byte>>& pooled) {
-  return outcome([&] {
+void Saver::snapshot_reached(int64_t bytes) {
+  snapshot_bytes_.store(bytes, std::memory_order_release);
+  snapshot_bytes_.notify_one();
+}
+
+void Saver::await_snapshot(int64_t bytes) const {
+  for (int64_t reached; (reached = snapshot_bytes_.load(std::memory_order_acquire)) < bytes;)
+    snapshot_bytes_.wait(reached, std::memory_order_acquire);
+}
+
+std::string Saver::write(std::span<const std::span<std::byte>> pooled) {
+  const std::string failure = outcome([&] {
     if (!shard_) return;
     const auto engine = files_.make_async_io({.depth = options_.io_depth});
-    for (size_t entry = 0; entry < pooled.size(); ++entry)
-      if (!pooled[entry].empty()) shard_->write(entry, pooled[entry], engine.get());
+    for (size_t entry = 0; entry < pooled.size(); ++entry) {
+      if (pooled[entry].empty()) continue;
+      const int64_t at = pooled[entry].data() - pool_.get();
+      shard_->write(entry, pooled[entry], engine.get(), [&](int64_t bytes) { await_snapshot(at + bytes); });
+    }
     ShardWriter::finish(*engine);
-    shard_->sync();
+  });
+  await_snapshot(kSnapshotEnded);
+  if (!snapshot_failure_.empty()) return snapshot_failure_;
+  if (!failure.empty()) return failure;
+  return outcome([&] {
+    if (shard_) shard_->sync();
   });
 }
 
@@ -243,7 +284,11 @@ SaveResult Saver::poll() {
   if (!ended) return writing;
   const std::string failure = peers_.broadcast(peers_.leads() ? background_.get() : "");
   if (!failure.empty()) return fail_together(peers_.leads() ? failure : "");
-  SaveResult result = peers_.leads() ? std::move(commit_->result) : writing;
+  SaveResult result = writing;
+  if (peers_.leads()) {
+    result = std::move(commit_->result);
+    sweep(std::move(commit_->trash));
+  }
   result.bytes = peers_.all(result.bytes)[0];
   result.state = SaveResult::State::committed;
   result.stall_s = stall_s_;
@@ -284,9 +329,21 @@ void Saver::start_commit(std::span<const std::string> reports) {
           outcome([&] {
             replace_file(files_, options_.directory + "/latest", path_.substr(path_.rfind('/') + 1) + "\n");
           });
-          outcome([&] { commit_->result.removed = retain_steps(files_, options_.directory, options_.keep); });
+          outcome([&] {
+            RetiredSteps retired = retire_steps(files_, options_.directory, options_.keep);
+            commit_->result.removed = std::move(retired.paths);
+            commit_->trash = std::move(retired.trash);
+          });
         });
       });
+}
+
+// Removes what was retired while the job goes on. What fails to go is removed at the next start.
+void Saver::sweep(std::vector<std::string> trash) {
+  if (trash.empty()) return;
+  sweeping_ = std::async(std::launch::async, [&files = files_, trash = std::move(trash)] {
+    for (const std::string& folder : trash) outcome([&] { remove_tree(files, folder); });
+  });
 }
 
 // Every rank calls it with its own failure, or "". Nobody has work in the background.

@@ -3,13 +3,16 @@
 //
 // - reserve: plan, make the temporary folder, lay out this rank's shard and reserve its space, in the
 // background;
-// - begin: all ranks agree that there is room; snapshot into a bounded pool; write it in the background;
-// - poll, at a step boundary: have all written? Then rank 0 commits, in the background.
+// - begin: all ranks agree that there is room; snapshot into a bounded pool; the background writes what is
+// there of it;
+// - poll, at a step boundary: have all written? Then rank 0 commits, in the background, and removes older
+// checkpoints after that.
 //
 // One save is in flight at a time. A save that fails leaves the checkpoints that were there and a running
 // job.
 #pragma once
 
+#include <atomic>
 #include <future>
 #include <memory>
 #include <optional>
@@ -58,7 +61,7 @@ struct SaveResult {
   int64_t bytes = 0;                   // committed: of all shards
   double stall_s = 0;                  // committed: what begin() took on this rank
   double total_s = 0;                  // committed: from begin() to the commit
-  std::vector<std::string> removed{};  // committed, on rank 0: older checkpoints that went
+  std::vector<std::string> removed{};  // committed, on rank 0: older checkpoints that go
 };
 
 struct SaverOptions {
@@ -99,11 +102,17 @@ class Saver {
   struct Commit;
 
   void plan(std::span<const SaveItem> items);
-  void snapshot(const SaveRequest& request, std::vector<std::span<const std::byte>>& pooled);
-  std::string write(const std::vector<std::span<const std::byte>>& pooled);
+  std::vector<std::span<std::byte>> places_in_pool(const SaveRequest& request,
+                                                   std::vector<size_t>& beyond) const;
+  void snapshot(const SaveRequest& request, std::span<const std::span<std::byte>> pooled,
+                std::span<const size_t> beyond);
+  void snapshot_reached(int64_t bytes);
+  void await_snapshot(int64_t bytes) const;
+  std::string write(std::span<const std::span<std::byte>> pooled);
   std::string report() const;
   void start_commit(std::span<const std::string> reports);
   SaveResult fail_together(const std::string& own);
+  void sweep(std::vector<std::string> trash);
   std::string abandon();
   void clear();
 
@@ -123,14 +132,17 @@ class Saver {
   int64_t step_ = 0;
   bool present_ = false;
   std::string folder_, path_;
-  std::vector<size_t> written_items_;    // of the request, in the order of the shard's entries
-  std::unique_ptr<ShardWriter> shard_;   // null: this rank writes nothing
-  std::vector<Digest> replica_digests_;  // of items that others write
-  std::future<std::string> background_;  // "" or what went wrong
-  std::unique_ptr<Commit> commit_;       // on rank 0
+  std::vector<size_t> written_items_;        // of the request, in the order of the shard's entries
+  std::unique_ptr<ShardWriter> shard_;       // null: this rank writes nothing
+  std::vector<Digest> replica_digests_;      // of items that others write
+  std::atomic<int64_t> snapshot_bytes_ = 0;  // of the pool that hold it already
+  std::string snapshot_failure_;             // "" or what went wrong, when it has ended
+  std::future<std::string> background_;      // "" or what went wrong
+  std::unique_ptr<Commit> commit_;           // on rank 0
   nlohmann::json meta_;
   std::vector<Asset> assets_;
   double stall_s_ = 0, began_s_ = 0;
+  std::future<void> sweeping_;  // of saves before; on rank 0
 };
 
 }  // namespace strata

@@ -22,6 +22,7 @@ ShardWriter::ShardWriter(FileSystem& files, std::string path, std::vector<ShardE
       block_bytes_(block_bytes),
       buffered_(files.open(path_, mode)),
       written_(entries_.size()) {
+  check(block_bytes_ > 0 && block_bytes_ % kPage == 0, "[shard] blocks of {} bytes", block_bytes_);
   std::vector<int64_t> laid_out;
   if (mode == OpenMode::create_new) {
     laid_out = lay_out_shard(*buffered_, entries_);
@@ -78,19 +79,31 @@ bool ShardWriter::keep(size_t entry, const Digest& digest) {
   return true;
 }
 
-void ShardWriter::write(size_t entry, std::span<const std::byte> elements, AsyncIo* engine) {
-  check(std::ssize(elements) == entries_[entry].bytes(), "[shard] {} bytes for '{}' of {}", elements.size(),
-        entries_[entry].tensor.name, entries_[entry].bytes());
-  WrittenFragment& written = written_[entry];
-  check(written.crcs.empty(), "[shard] '{}' is written twice", entries_[entry].tensor.name);
-  for (int64_t at = 0; at < std::ssize(elements); at += block_bytes_) {
-    const auto block = elements.subspan(static_cast<size_t>(at))
-                           .first(static_cast<size_t>(std::min(block_bytes_, std::ssize(elements) - at)));
-    written.crcs.push_back(crc32c(block));
-    write_block(written.offset + at, block, engine);
-  }
+// Both sums of a piece are made while a core's cache holds it.
+void ShardWriter::write(size_t entry, std::span<const std::byte> elements, AsyncIo* engine,
+                        const Await& await) {
+  constexpr int64_t kPieceBytes = 64 << 10;
   const auto& [tensor, rect] = entries_[entry];
-  written.digest = digest_of(tensor.shape, rect, size_of(tensor.type), elements.data());
+  const int64_t bytes = std::ssize(elements), size = size_of(tensor.type);
+  check(bytes == entries_[entry].bytes(), "[shard] {} bytes for '{}' of {}", bytes, tensor.name,
+        entries_[entry].bytes());
+  WrittenFragment& written = written_[entry];
+  check(written.crcs.empty(), "[shard] '{}' is written twice", tensor.name);
+  for (int64_t at = 0; at < bytes; at += block_bytes_) {
+    const int64_t end = std::min(at + block_bytes_, bytes);
+    if (await) await(end);
+    uint32_t crc = 0;
+    for (int64_t from = at; from < end; from += kPieceBytes) {
+      const auto piece =
+          elements.subspan(static_cast<size_t>(from), static_cast<size_t>(std::min(kPieceBytes, end - from)));
+      crc = crc32c_extend(crc, piece);
+      written.digest +=
+          digest_of_part(tensor.shape, rect, from / size, std::ssize(piece) / size, size, piece.data());
+    }
+    written.crcs.push_back(crc);
+    write_block(written.offset + at, elements.subspan(static_cast<size_t>(at), static_cast<size_t>(end - at)),
+                engine);
+  }
 }
 
 // Whole pages go past the page cache; what shares a page with HDF5's own bytes goes through it, as those did.

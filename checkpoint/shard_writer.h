@@ -3,6 +3,7 @@
 // with the checksum of every block and the digest made on the way.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -40,8 +41,11 @@ class ShardWriter {
 
   // Writes an entry's elements, row-major; each entry once, from several threads without an engine. With one,
   // transfers may still run on return: `elements` stays as it is until finish(engine). Direct I/O wants
-  // memory at multiples of kPage; other memory is copied first.
-  void write(size_t entry, std::span<const std::byte> elements, AsyncIo* engine = nullptr);
+  // memory at multiples of kPage; other memory is copied first. `await`, if any, is called with how many of
+  // the bytes are read next, and returns when they are there.
+  using Await = std::function<void(int64_t bytes)>;
+  void write(size_t entry, std::span<const std::byte> elements, AsyncIo* engine = nullptr,
+             const Await& await = nullptr);
   // Waits for the transfers and throws the first failure. Nobody else uses the engine meanwhile.
   static void finish(AsyncIo& engine);
 

@@ -81,9 +81,9 @@ std::vector<std::string> remove_unfinished(FileSystem& files, const std::string&
   return names;
 }
 
-std::vector<std::string> retain_steps(FileSystem& files, const std::string& directory, int64_t keep) {
+RetiredSteps retire_steps(FileSystem& files, const std::string& directory, int64_t keep) {
   const int64_t kept = std::max<int64_t>(keep, 2);
-  std::vector<std::string> removed;
+  RetiredSteps retired;
   int64_t good = 0;
   const std::vector<StepFolder> steps = list_steps(files, directory);
   for (auto step = steps.rbegin(); step != steps.rend(); ++step) {
@@ -95,10 +95,10 @@ std::vector<std::string> retain_steps(FileSystem& files, const std::string& dire
       continue;
     }
     if (++good <= kept) continue;
-    remove_folder(files, step->path);
-    removed.push_back(step->path);
+    retired.trash.push_back(retire_folder(files, step->path));
+    retired.paths.push_back(step->path);
   }
-  return removed;
+  return retired;
 }
 
 void claim_folder(FileSystem& files, const std::string& directory, const std::string& id) {

@@ -40,9 +40,14 @@ std::vector<std::string> list_unfinished(FileSystem& files, const std::string& d
 // Removes them; the names. Only the owner does this, before its first save.
 std::vector<std::string> remove_unfinished(FileSystem& files, const std::string& directory);
 
-// Removes whole checkpoints, oldest first, until max(keep, 2) whole ones are left; the paths removed. Damaged
-// ones are neither counted nor touched.
-std::vector<std::string> retain_steps(FileSystem& files, const std::string& directory, int64_t keep);
+// Takes the names of whole checkpoints away, oldest first, until max(keep, 2) whole ones are left. Damaged
+// ones are neither counted nor touched. Their bytes are there until `trash` is removed (remove_tree), which
+// may take half as long as writing them where a file system gives freed blocks back to the drive at once.
+struct RetiredSteps {
+  std::vector<std::string> paths;  // that were
+  std::vector<std::string> trash;  // that are
+};
+RetiredSteps retire_steps(FileSystem& files, const std::string& directory, int64_t keep);
 
 // Makes `id` the job that may commit in this folder: a job that finds another id here has been replaced.
 void claim_folder(FileSystem& files, const std::string& directory, const std::string& id);

@@ -93,6 +93,27 @@ TEST(DigestTest, PartsAddUpToTheWhole) {
       }
 }
 
+TEST(DigestTest, PiecesOfARectangleAddUpToIt) {
+  const Shape shape{3, 4, 5, 6};
+  const std::vector<Rect> rects = {Rect::whole(shape),
+                                   {{1, 0, 0, 0}, {2, 4, 5, 6}},
+                                   {{0, 1, 2, 0}, {3, 2, 3, 6}},
+                                   {{2, 3, 4, 5}, {1, 1, 1, 1}},
+                                   {{0, 1, 1, 1}, {3, 2, 3, 4}}};
+  const auto data = random_bytes(shape.numel() * 2, 13);
+  for (const Rect& rect : rects) {
+    const Digest whole = digest_of(shape, rect, 2, data.data());
+    for (const int64_t piece : {1, 3, 5, 7, 24, 1000}) {
+      Digest sum;
+      for (int64_t from = 0; from < rect.numel(); from += piece)
+        sum += digest_of_part(shape, rect, from, std::min(piece, rect.numel() - from), 2,
+                              data.data() + from * 2);
+      EXPECT_EQ(sum, whole) << "rectangle of " << rect.numel() << " in pieces of " << piece;
+    }
+  }
+  EXPECT_EQ(digest_of_part({}, Rect{}, 0, 1, 2, data.data()), digest_of_run(0, 1, 2, data.data()));
+}
+
 TEST(DigestTest, OneBitOrTwoSwappedElementsChangeIt) {
   const Shape shape{64};
   auto data = random_bytes(64 * 4, 5);
