@@ -22,13 +22,16 @@ struct CheckpointBench {
   std::string file_system;
   int64_t bytes = 0;
   int threads = 0, rounds = 0;
-  bool fio = false;  // else there is nothing to compare with
-  double fio_write_gb_per_s = 0, fio_read_gb_per_s = 0;
+  bool fio = false;                                      // else there is nothing to compare with
+  double fio_write_gb_per_s = 0, fio_read_gb_per_s = 0;  // writing a new file, as a save does
+  double fio_rewrite_gb_per_s = 0;                       // over a file that is there
   double save_gb_per_s = 0, load_gb_per_s = 0;
-  double save_of_fio = 0, load_of_fio = 0;        // medians of the rounds' ratios
-  double stall_ms = 0, copy_ms = 0, of_copy = 0;  // one thread copies, pages touched before
-  double plan_s = 0;                              // of kPlanTensors on kPlanRanks
-  double foreign_cores = 0;                       // negative: unknown
+  double save_of_fio = 0, load_of_fio = 0;                          // medians of the rounds' ratios
+  double stall_ms = 0, copy_ms = 0, of_copy = 0;                    // one thread copies, pages touched before
+  double copy_gb_per_s = 0, crc_gb_per_s = 0, digest_gb_per_s = 0;  // of one core
+  uint64_t stage_check = 0;                                         // so that nothing of it is left out
+  double plan_s = 0;                                                // of kPlanTensors on kPlanRanks
+  double foreign_cores = 0;                                         // negative: unknown
 };
 
 inline constexpr int kPlanTensors = 100'000, kPlanRanks = 1024;
