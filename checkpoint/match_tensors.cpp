@@ -59,13 +59,13 @@ TensorMatch match_tensors(std::span<const TensorSpec> wanted, std::span<const Te
   for (const auto& [name, to] : renames)
     if (!renamed.contains(name)) faults.push_back(fmt::format("rename '{}' applies to nothing", name));
   if (!faults.empty())
-    throw Error(
-        Fault::model,
-        {.what = "the checkpoint does not hold the tensors that are wanted",
-         .where = where,
-         .found = fmt::format("{} differences\n    {}", faults.size(), fmt::join(faults, "\n    ")),
-         .expected = "the same names, types and shapes",
-         .fix = "use the model's own checkpoint, or rules: allow-missing, reinit, rename, ignore-extra"});
+    throw Error(Fault::model,
+                {.what = "the checkpoint does not hold the tensors that are wanted",
+                 .where = where,
+                 .found = fmt::format("{} differences\n    {}", faults.size(), fmt::join(faults, "\n    ")),
+                 .expected = "the same names, types and shapes",
+                 .fix = "use the model's own checkpoint, or rules: allow-missing, reinit, rename, "
+                        "ignore-extra (of a run: checkpoint.allow_missing and so on)"});
   return match;
 }
 

@@ -81,6 +81,8 @@ class Restoring {
       stored.push_back(from ? static_cast<int64_t>(*from) : int64_t{-1});
     stored_ = nlohmann::json::parse(peers_.broadcast(stored.dump())).get<std::vector<int64_t>>();
     tiles_ = peers_.broadcast(plan_.tiles ? "1" : "") == "1";
+    const auto own_share = unpack_share(all_shares_, static_cast<size_t>(peers_.rank()));
+    for (const auto tensor : own_share.tensors) report_.kept.push_back(stored_[tensor] < 0);
   }
 
   // Who reads each rectangle and who else wants it.

@@ -21,7 +21,8 @@ struct RestoreItem {
 };
 
 struct RestoreReport {
-  TensorMatch match;             // by distinct wanted tensor, in the order of the items
+  TensorMatch match;             // by distinct wanted tensor, in the order of the items; on rank 0
+  std::vector<char> kept;        // by item: nothing was read into its memory
   int64_t bytes_read = 0;        // by this rank, from disk
   int64_t bytes_received = 0;    // by this rank, from others
   int64_t digests_compared = 0;  // tensors proved equal to what was saved (on rank 0)

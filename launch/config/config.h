@@ -144,6 +144,10 @@ struct CheckpointConfig {
   Period every = {.steps = 100};
   int64_t keep = 3;
   std::string resume = "auto";  // auto, none, or the path of a checkpoint
+  // What may differ between the model and a checkpoint, or a model.from, that was written without these
+  // rules.
+  std::vector<std::string> allow_missing, reinit, ignore_extra;  // names; of many, ending with *
+  std::vector<std::string> rename;                               // "STORED=NAME"
 };
 
 struct EvalConfig {

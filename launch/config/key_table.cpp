@@ -475,7 +475,23 @@ void execution_keys(KeyRows& rows) {
                    "the path "
                    "of a checkpoint.",
             .effect = KeyEffect::execution,
-            .aliases = {"resume_from_checkpoint", "load_path"}});
+            .aliases = {"resume_from_checkpoint", "load_path"}})
+      .key("allow_missing", &CheckpointConfig::allow_missing,
+           {.doc = "Tensors, by name (or many, ending with *), that a checkpoint or model.from need not "
+                   "hold: they "
+                   "begin as in a new run. With reinit, ignore_extra and rename, applied once: not to "
+                   "checkpoints "
+                   "that were saved under the same rules.",
+            .effect = KeyEffect::execution})
+      .key("reinit", &CheckpointConfig::reinit,
+           {.doc = "Tensors that begin as in a new run even if they are stored, with their optimizer state.",
+            .effect = KeyEffect::execution})
+      .key("ignore_extra", &CheckpointConfig::ignore_extra,
+           {.doc = "Stored tensors that the model does not have, and that are left out.",
+            .effect = KeyEffect::execution})
+      .key("rename", &CheckpointConfig::rename,
+           {.doc = "\"STORED=NAME\": take the stored tensor STORED, all states of it, for the model's NAME.",
+            .effect = KeyEffect::execution});
 }
 
 void watching_keys(KeyRows& rows) {

@@ -26,7 +26,8 @@ uint64_t load_values(const TensorSource& source, RunTensors::Wanted wanted, Step
   const MappedSource values = values_of(source);
   const CastSource as_f32(values, ElementType::f32);  // what update rules begin with
   RunTensors tensors(runner, rule, loading.stream);
-  tensors.restore(as_f32, loading.peers, loading.pool, loading.rules, wanted);
+  RestoreReport report = tensors.restore(as_f32, loading.peers, loading.pool, loading.rules, wanted);
+  if (loading.report) *loading.report = std::move(report);
   runner.weights_changed();
   uint64_t digest = 0;
   for (const int64_t part : loading.peers.all(static_cast<int64_t>(tensors.model_digest())))

@@ -57,7 +57,9 @@ RunPosition load_run(const StrataSource& checkpoint, StepRunner& runner, const U
                                .where = checkpoint.path(),
                                .found = e.what()});
   }
-  RunTensors(runner, rule, loading.stream).restore(checkpoint, loading.peers, loading.pool, loading.rules);
+  RestoreReport report = RunTensors(runner, rule, loading.stream)
+                             .restore(checkpoint, loading.peers, loading.pool, loading.rules);
+  if (loading.report) *loading.report = std::move(report);
   runner.weights_changed();
   return position;
 }

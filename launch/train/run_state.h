@@ -31,6 +31,7 @@ struct Loading {
   Stream& stream;
   WorkerPool& pool;
   RestoreRules rules = {};
+  RestoreReport* report = nullptr;  // gets what the last tensors' loading did
 };
 
 // Fills weights and optimizer state, whatever the layout was and is. Collective over the peers, which

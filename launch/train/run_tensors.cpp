@@ -138,10 +138,16 @@ RestoreReport RunTensors::restore(const TensorSource& source, Peers& peers, Work
     return true;
   };
   std::vector<RestoreItem> items;
-  std::vector<std::pair<const LogicalState*, Tensor>> spoken;
+  struct Spoken {
+    const LogicalState* state;
+    Tensor host;
+    size_t item;
+  };
+  std::vector<Spoken> spoken;
   struct Arrival {
     const LogicalState* state;
     Tensor host, tensor;  // absent tensor: values
+    size_t item;
   };
   std::vector<Arrival> arrivals;
   for (Part& part : parts(wanted)) {
@@ -154,23 +160,25 @@ RestoreReport RunTensors::restore(const TensorSource& source, Peers& peers, Work
     }
     if (!part.tensor) {
       host = in_host_memory(DType::f32, state.held.extent);
-      arrivals.push_back({&state, host, {}});
+      arrivals.push_back({&state, host, {}, items.size()});
     } else if (!on_the_host(part.tensor) || runner_.is_away(state.block)) {
       host = in_host_memory(part.tensor.dtype(), part.tensor.shape());
-      arrivals.push_back({&state, host, part.tensor});
+      arrivals.push_back({&state, host, part.tensor, items.size()});
     }
     if (wanted == Wanted::model && state.speaks && host.dtype() == DType::f32)
-      spoken.emplace_back(&state, host);
+      spoken.push_back({&state, host, items.size()});
     items.push_back({std::move(part.spec), state.held, host.raw()});
   }
   RestoreReport report = strata::restore(source, peers, items, pool, rules);
   model_digest_ = 0;
-  for (const auto& [state, host] : spoken)
-    model_digest_ += (hash_name(state->name) | 1) *
-                     digest_of(state->shape, state->held, size_of(ElementType::f32), host.raw()).low;
+  for (const auto& [state, host, item] : spoken)
+    if (!report.kept[item])
+      model_digest_ += (hash_name(state->name) | 1) *
+                       digest_of(state->shape, state->held, size_of(ElementType::f32), host.raw()).low;
   // By block: whoever is away comes once.
   fetched_ = -1;
-  for (const auto& [state, host, tensor] : arrivals) {
+  for (const auto& [state, host, tensor, item] : arrivals) {
+    if (report.kept[item]) continue;
     if (fetched_ >= 0 && fetched_ != state->block) {
       stream_.synchronize();
       runner_.put_back(std::exchange(fetched_, -1));

@@ -24,6 +24,7 @@
 #include "launch/train/due.h"
 #include "launch/train/evaluate.h"
 #include "launch/train/initial_weights.h"
+#include "launch/train/loading_rules.h"
 #include "launch/train/offload.h"
 #include "launch/train/place.h"
 #include "launch/train/process_memory.h"
@@ -221,13 +222,21 @@ ClipRule Trainer::clip_rule() {
 }
 
 void Trainer::start() {
-  const Loading loading{.peers = *peers_, .stream = device_.stream(), .pool = device_.pool()};
+  RestoreReport report;
+  const Loading loading{.peers = *peers_,
+                        .stream = device_.stream(),
+                        .pool = device_.pool(),
+                        .rules = loading_rules(config_.checkpoint),
+                        .report = &report};
   std::optional<int64_t> resumed_after;
   if (const auto& path = folder_.resume_from()) {
     const StrataSource checkpoint(*files_, *path);
+    Loading resuming = loading;
+    if (applied_before(config_.checkpoint, checkpoint)) resuming.rules = {};
+    if (has_rules(config_.checkpoint)) runner_.initialize(static_cast<uint64_t>(config_.run.seed));
     if (trains_adapters(config_))
       base_ = load_base(*files_, config_, base_of(checkpoint.metadata()), runner_, *rule_, loading);
-    position_ = load_run(checkpoint, runner_, *rule_, data_.fingerprint, loading);
+    position_ = load_run(checkpoint, runner_, *rule_, data_.fingerprint, resuming);
     guard_.restore(position_.guard);
     runner_.resume_after(position_.step);
     resumed_after = position_.step;
@@ -245,6 +254,7 @@ void Trainer::start() {
       load_initial_weights(*files_, config_.model.from, runner_, *rule_, loading);
     }
   }
+  if (leads()) fmt::print("{}", let_through(report.match));
   peak_flops_ = device_.peak_flops(model_.compute) * job_.world.size();
   if (!leads()) return;
   announce(facts());
