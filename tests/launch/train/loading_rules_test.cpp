@@ -79,6 +79,18 @@ TEST_F(LoadingRules, ModelFromRenamedMissingExtraAndAnew) {
     if (name.starts_with("layers.0.")) EXPECT_EQ(less.at(name), base.at(name)) << name;
   }
   EXPECT_NE(fresh.at(kUp + "/param"), base.at(kUp + "/param"));
+  // Weights of another type than the stored ones come by way of values.
+  const std::vector<std::string> bf16{"precision.compute=bf16", "precision.state=split"};
+  auto options = bf16;
+  options.insert(options.end(), {"optimizer.frozen=[\"layers.*\"]", "run.steps=1", "schedule.warmup=0"});
+  ASSERT_EQ(train(plain("fresh16", options)), 0);
+  auto anew_options = bf16;
+  anew_options.push_back("checkpoint.reinit=[\"" + kUp + "\"]");
+  const auto fresh16 = sums("fresh16", 1), anew16 = begun_with_base("anew16", anew_options),
+             base16 = begun_with_base("base16", bf16);
+  EXPECT_EQ(anew16.at(kUp + "/param"), fresh16.at(kUp + "/param"));
+  EXPECT_NE(anew16.at(kUp + "/param"), base16.at(kUp + "/param"));
+  EXPECT_EQ(anew16.at(kOtherUp + "/param"), base16.at(kOtherUp + "/param"));
 }
 
 // The rule stays in the configuration; a job that starts once more goes on from what it made.
