@@ -18,6 +18,38 @@ TEST(SaveFaultTest, CrashAtEveryCall) {
   EXPECT_GT(crash_everywhere(8, Survival::by_seed, 0, 3), 60);
 }
 
+// A crash while an old checkpoint goes, after the commit: the new ones stay, and the next start removes the
+// rest.
+TEST(SaveFaultTest, CrashWhileTheOldestIsRemoved) {
+  int crashes = 0;
+  for (int64_t at = 0;; ++at) {
+    SCOPED_TRACE(testing::Message() << "crash at call " << at);
+    MemoryFileSystem files({.survival = Survival::by_seed, .seed = static_cast<uint64_t>(at)});
+    State third = State::idle;
+    run_peers(2, [&](Peers& peers) {
+      Saver saver(files, peers, test_options());
+      for (const int64_t step : {1, 2}) EXPECT_EQ(save_step(saver, peers, step).state, State::committed);
+      if (peers.leads()) files.inject({.kind = IoFault::Kind::crash, .at = at, .path = ".deleted-"});
+      peers.all(0);
+      const State state = save_step(saver, peers, 3).state;
+      if (peers.leads()) third = state;
+    });
+    EXPECT_EQ(third, State::committed);  // what goes afterwards cannot undo it
+    if (!files.crashed()) break;
+    ++crashes;
+    files.reboot();
+    EXPECT_EQ(choose_step(files, kRun).folder->step, 3);
+    for (const int64_t step : {2, 3}) expect_step(files, step_folder(kRun, step), 2, step);
+    run_peers(2, [&](Peers& peers) {
+      Saver saver(files, peers, test_options());
+      if (peers.leads()) EXPECT_THAT(list_unfinished(files, kRun), testing::IsEmpty());
+      EXPECT_EQ(save_step(saver, peers, 4).state, State::committed);
+    });
+    if (testing::Test::HasFailure()) break;
+  }
+  EXPECT_GT(crashes, 4);
+}
+
 // A failing call fails the save at most: the job and its checkpoints go on, and the next save succeeds.
 int fail_everywhere(int ranks, int code, IoCall call) {
   int failures = 0;
