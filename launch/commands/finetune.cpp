@@ -44,14 +44,27 @@ std::string stem(std::string path) {
   return name.empty() ? "model" : name;
 }
 
-// What overrides say of the keys that planning itself needs.
+// What overrides say of the keys that planning itself needs; all of them are looked at with the model's
+// sizes.
 LoadedConfig overridden(const FinetuneArguments& arguments) {
-  // Sizes that a configuration must have; the model's own come later.
-  constexpr const char* kSizes =
-      "[run]\nsteps = 1\n[model]\nlayers = 1\nhidden = 64\nheads = 1\n[data]\ntrain = [\"data\"]\n";
-  std::vector<std::string> overrides = arguments.overrides;
-  std::erase_if(overrides, [](const std::string& word) { return word.starts_with("adapter."); });
-  return parse_config(kSizes, "defaults", overrides);
+  constexpr std::string_view kSeqLen = "data.seq_len=";
+  std::string row = "1";  // a step of one row goes with any length
+  std::vector<std::string> overrides;
+  for (const std::string& word : arguments.overrides)
+    for (const std::string_view key :
+         {std::string_view("run.device="), std::string_view("run.steps="), kSeqLen,
+          std::string_view("data.tokenizer="), std::string_view("data.format="),
+          std::string_view("data.chat_template="), std::string_view("offload.any_volume=")}) {
+      if (!word.starts_with(key)) continue;
+      overrides.push_back(word);
+      if (key == kSeqLen) row = word.substr(key.size());
+    }
+  if (row.empty() || row.size() > 9 || row.find_first_not_of("0123456789") != std::string::npos) row = "1";
+  return parse_config(
+      "[run]\nsteps = 1\n[model]\nlayers = 1\nhidden = 64\nheads = 1\n[data]\ntrain = [\"data\"]\nseq_len = "
+      "1\n[batch]\nmicro_batch = 1\ntokens_per_step = " +
+          std::to_string(std::stol(row)) + "\n",
+      "defaults", overrides);
 }
 
 bool confirmed() {

@@ -69,7 +69,7 @@ DataEstimate estimate_data(const DataQuestion& question) {
   const fs::path path = question.path;
   const auto tokenizer = make_tokenizer(question.tokenizer);
   const TemporaryFolder folder("finetune");
-  TokenizeOptions options{.records = {.format = parse_data_format(question.format),
+  TokenizeOptions options{.records = {.format = question.format,
                                       .chat_template = question.chat_template,
                                       .tokenizer = question.tokenizer}};
   if (holds_tokens(path)) {

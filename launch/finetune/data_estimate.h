@@ -5,6 +5,8 @@
 #include <cstdint>
 #include <string>
 
+#include "core/data/records/data_format.h"
+
 namespace strata {
 
 struct DataEstimate {
@@ -19,7 +21,8 @@ struct DataEstimate {
 // `tokenizer`, `chat_template`, `format` as the keys of [data]. A conversation without any template gets
 // ChatML. Throws Error(data) as training would for what it reads.
 struct DataQuestion {
-  std::string path, tokenizer, chat_template, format = "auto";
+  std::string path, tokenizer, chat_template;
+  DataFormat format = DataFormat::automatic;
 };
 DataEstimate estimate_data(const DataQuestion& question);
 
