@@ -26,6 +26,7 @@ enum class StateFormat { fp32, split };
 enum class UpdateTiming { sync };
 enum class Recompute { none, full };
 enum class NanAction { stop, skip };
+enum class LossKind { cross_entropy, dpo };
 enum class AdapterType { none, lora };
 enum class BaseWeights { compute, int8, nf4 };
 
@@ -87,6 +88,12 @@ struct DataConfig {
   DocumentEnd document = DocumentEnd::file;
   DataFormat format = DataFormat::automatic;
   std::string chat_template;  // empty: of the tokenizer's folder
+};
+
+struct LossConfig {
+  LossKind kind = LossKind::cross_entropy;
+  double beta = 0.1;  // these two of dpo
+  double label_smoothing = 0;
 };
 
 struct BatchConfig {
@@ -169,6 +176,7 @@ struct Config {
   ModelConfig model;
   AdapterConfig adapter;
   DataConfig data;
+  LossConfig loss;
   BatchConfig batch;
   OptimizerConfig optimizer;
   ScheduleConfig schedule;

@@ -49,6 +49,9 @@ Model build_model(const Config& config, int64_t tokenizer_vocab, const Split& sp
                  .fix = "use the model's own tokenizer; for a new model leave model.vocab out"});
   ModelSpec spec = model_spec(m, m.vocab ? m.vocab : tokenizer_vocab);
   spec.lora = lora_spec(config.adapter);
+  spec.preference = {.on = config.loss.kind == LossKind::dpo,
+                     .beta = static_cast<float>(config.loss.beta),
+                     .smoothing = static_cast<float>(config.loss.label_smoothing)};
   Model model = make_model(spec, compute_type(config), split);
   choose_trained(config, model);
   return model;
