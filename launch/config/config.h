@@ -106,6 +106,7 @@ struct OptimizerConfig {
   double lr = 3e-4;
   std::array<double, 2> betas = {0.9, 0.95};
   double eps = 1e-8;
+  double momentum = 0.95;  // of muon
   double weight_decay = 0.1;
   double grad_clip = 1.0;              // 0: off
   std::vector<std::string> trainable;  // patterns of tensor names; empty: all

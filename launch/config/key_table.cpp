@@ -309,7 +309,11 @@ void batch_keys(KeyRows& rows) {
 void optimizer_keys(KeyRows& rows) {
   SectionRows(rows, &Config::optimizer, "optimizer", "The update rule.")
       .key("type", &OptimizerConfig::type,
-           {.doc = "Update rule.", .choices = {"adamw"}, .aliases = {"optim", "optimizer_type"}})
+           {.doc = "Update rule. muon makes the steps of layers' matrices orthogonal and is AdamW for all "
+                   "else, on CPUs, "
+                   "where matrices are whole.",
+            .choices = {"adamw", "muon"},
+            .aliases = {"optim", "optimizer_type"}})
       .key("lr", &OptimizerConfig::lr,
            {.doc = "Peak learning rate; the schedule scales it.",
             .range = {.low = 0, .high = 10, .low_open = true},
@@ -322,6 +326,11 @@ void optimizer_keys(KeyRows& rows) {
            {.doc = "Added to the root of the second moment.",
             .range = {.low = 0, .high = 1, .low_open = true},
             .aliases = {"adam_epsilon", "adam_eps"}})
+      .key("momentum", &OptimizerConfig::momentum,
+           {.doc = "Decay rate of the matrices' momentum.",
+            .range = from_to_below(0, 1),
+            .only_when = {"type", {"muon"}},
+            .aliases = {"muon_momentum"}})
       .key("weight_decay", &OptimizerConfig::weight_decay,
            {.doc = "Decoupled decay per step, times the learning rate; norms and biases are left out.",
             .range = between(0, 10),

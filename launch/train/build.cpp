@@ -58,10 +58,13 @@ Model build_model(const Config& config, int64_t tokenizer_vocab, const Split& sp
 }
 
 std::unique_ptr<UpdateRule> build_update_rule(const Config& config) {
-  return make_update_rule(
-      config.optimizer.type, config.precision.state == StateFormat::split ? "split" : "fp32",
-      compute_type(config),
-      {.beta1 = config.optimizer.betas[0], .beta2 = config.optimizer.betas[1], .eps = config.optimizer.eps});
+  return make_update_rule(config.optimizer.type,
+                          config.precision.state == StateFormat::split ? "split" : "fp32",
+                          compute_type(config),
+                          {.beta1 = config.optimizer.betas[0],
+                           .beta2 = config.optimizer.betas[1],
+                           .eps = config.optimizer.eps,
+                           .momentum = config.optimizer.momentum});
 }
 
 LearningRateSchedule build_learning_rate(const Config& config) {

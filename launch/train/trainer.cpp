@@ -261,6 +261,11 @@ void Trainer::know_reference(const Loading& loading) {
 }
 
 void Trainer::start() {
+  if (device_.is_gpu() && !rule_->element_wise())
+    throw Error(Fault::usage, {.what = "muon updates matrices on CPUs only, so far",
+                               .where = "optimizer.type",
+                               .found = rule_->name() + " on " + device_.describe(),
+                               .fix = "optimizer.type = \"adamw\", or run.device = \"cpu\""});
   const Loading loading{.peers = *peers_, .stream = device_.stream(), .pool = device_.pool()};
   if (config_.loss.kind == LossKind::dpo) know_reference(loading);
   std::optional<int64_t> resumed_after;
