@@ -125,9 +125,10 @@ void StepRunner::bind_shards() {
                                     : Tensor());
       own.matrices.push_back(trains && !plan_.rule()->element_wise() ? matrices_of(model_, block, i)
                                                                      : std::vector<MatrixSpan>{});
-      check(own.matrices.back().empty() || partition.shards(state_level) == 1,
-            "[step] {} is split over {} ranks, and {} takes matrices whole", model_.parameters(block)[i].name,
-            partition.shards(state_level), plan_.rule()->name());
+      if (!own.matrices.back().empty())
+        check(partition.shards(state_level) == 1,
+              "[step] {} is split over {} ranks, and {} takes matrices whole",
+              model_.parameters(block)[i].name, partition.shards(state_level), plan_.rule()->name());
       own.state.push_back(trains ? bind_state(layout, block, i, device, state) : std::vector<Tensor>{});
     }
   }
