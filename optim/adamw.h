@@ -13,6 +13,7 @@ struct AdamwOptions {
   double beta1 = 0.9;
   double beta2 = 0.95;
   double eps = 1e-8;
+  double momentum = 0.95;  // of the matrices, for rules that treat them apart (muon.h)
 };
 
 // Throws Error(usage) unless 0 <= betas < 1 and eps > 0 in f32.

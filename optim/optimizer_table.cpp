@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "core/base/error.h"
+#include "optim/muon.h"
 #include "optim/state_fp32.h"
 #include "optim/state_master.h"
 #include "optim/state_split.h"
@@ -24,6 +25,10 @@ constexpr OptimizerRow kTable[] = {
     {"adamw", "split", DType::bf16,
      "the weight is the high half of its master; bf16 moments: 8 bytes per parameter",
      make_adamw<SplitState>},
+    {"muon", "fp32", DType::f32, "AdamW's bytes; matrices of layers leave the second moment zero",
+     make_muon<Fp32State>},
+    {"muon", "fp32", DType::bf16, "AdamW's bytes; matrices of layers leave the second moment zero",
+     make_muon<MasterState>},
 };
 
 // As configuration files spell it.

@@ -27,7 +27,7 @@ build() {
 }
 
 build release
-readers=(tensorboard h5py safetensors numpy) # numpy: what safetensors hands out
+readers=(tensorboard h5py safetensors gguf numpy) # numpy: what safetensors hands out
 if [ $full = 1 ]; then
   readers+=(torch transformers deepspeed)
   install_packages slurm-wlm munge

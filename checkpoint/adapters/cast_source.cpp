@@ -81,6 +81,15 @@ CastSource::CastSource(const TensorSource& source, ElementType type)
     if (is_float(tensor.type)) tensor.type = type;
 }
 
+CastSource::CastSource(const TensorSource& source, std::span<const ElementType> types)
+    : source_(source), tensors_(source.tensors().begin(), source.tensors().end()) {
+  for (size_t t = 0; t < tensors_.size(); ++t) {
+    check(types[t] == tensors_[t].type || (is_float(types[t]) && is_float(tensors_[t].type)),
+          "[cast] {} to {}", to_string(tensors_[t]), name(types[t]));
+    tensors_[t].type = types[t];
+  }
+}
+
 std::optional<Digest> CastSource::stored_digest(size_t tensor) const {
   if (tensors_.at(tensor).type != source_.tensors()[tensor].type) return std::nullopt;
   return source_.stored_digest(tensor);

@@ -15,6 +15,8 @@ class CastSource : public TensorSource {
   // `source` lives longer; `type` is f32, bf16 or f16. Tensors of f32, bf16, f16 and f64 are converted,
   // others stay.
   CastSource(const TensorSource& source, ElementType type);
+  // A type for each tensor, which is a float.
+  CastSource(const TensorSource& source, std::span<const ElementType> types);
 
   std::string format() const override { return source_.format(); }
   std::string path() const override { return source_.path(); }

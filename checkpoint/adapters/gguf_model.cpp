@@ -4,8 +4,8 @@
 
 #include <algorithm>
 #include <cmath>
-#include <numbers>
 
+#include "checkpoint/adapters/gguf_description.h"
 #include "core/base/error.h"
 
 namespace strata {
@@ -67,21 +67,11 @@ std::optional<size_t> find(const GgufSource& source, std::string_view name) {
   return std::nullopt;
 }
 
-// The divisors that Llama 3.1's scaling makes of frequencies, as convert_hf_to_gguf.py computes them.
+// Whether the file's divisors of frequencies are those of the scaling.
 bool same_factors(const RopeSpec& rope, std::span<const float> factors) {
-  const auto half = static_cast<double>(factors.size());
-  for (size_t i = 0; i < factors.size(); ++i) {
-    const double wavelength = 2 * std::numbers::pi * std::pow(rope.theta, static_cast<double>(i) / half);
-    double want = rope.factor;
-    if (wavelength < rope.original_positions / rope.high_freq_factor) {
-      want = 1;
-    } else if (wavelength <= rope.original_positions / rope.low_freq_factor) {
-      const double smooth = (rope.original_positions / wavelength - rope.low_freq_factor) /
-                            (rope.high_freq_factor - rope.low_freq_factor);
-      want = 1 / ((1 - smooth) / rope.factor + smooth);
-    }
-    if (!(std::abs(factors[i] - want) <= 1e-4 * want)) return false;
-  }
+  const std::vector<float> wanted = llama3_rope_factors(rope, 2 * std::ssize(factors));
+  for (size_t i = 0; i < factors.size(); ++i)
+    if (!(std::abs(factors[i] - wanted[i]) <= 1e-4F * wanted[i])) return false;
   return true;
 }
 

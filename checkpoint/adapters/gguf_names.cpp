@@ -67,6 +67,12 @@ Place place_of(bool fused, const std::string& name, const Shape& shape) {
   return place;
 }
 
+// Queries and keys whose heads these files keep in another order.
+bool rotates(const HfModel& model, const Rule& rule) {
+  const bool rotated = rule.stored == "blk.*.attn_q" || rule.stored == "blk.*.attn_k";
+  return (model.family == "llama" || model.family == "mistral") && rotated;
+}
+
 }  // namespace
 
 GgufMapping from_gguf(const HfModel& model, std::span<const TensorSpec> stored, const std::string& where,
@@ -77,8 +83,7 @@ GgufMapping from_gguf(const HfModel& model, std::span<const TensorSpec> stored, 
     const Place place = place_of(model.family == "gpt2", tensor.name, tensor.shape);
     const auto found = finder.take(tensor.name, place.name, place.shape);
     if (!found) continue;
-    const bool rotated = place.rule.stored == "blk.*.attn_q" || place.rule.stored == "blk.*.attn_k";
-    if (model.family == "llama" && rotated) mapping.head_rows.emplace(*found, model.spec.head_dim);
+    if (rotates(model, place.rule)) mapping.head_rows.emplace(*found, model.spec.head_dim);
     MappedPiece piece = whole_piece(*found, tensor.shape);
     piece.begin.set(0, place.rule.part * tensor.shape[0]);
     mapping.tensors.push_back({{.name = std::move(tensor.name),
@@ -93,6 +98,28 @@ GgufMapping from_gguf(const HfModel& model, std::span<const TensorSpec> stored, 
   }
   finder.finish();
   mapping.missing = finder.take_missing();
+  return mapping;
+}
+
+GgufMapping to_gguf(const HfModel& model, std::span<const TensorSpec> ours, const std::string& where) {
+  const std::vector<std::string> all_there;
+  TensorFinder finder(ours, where, all_there);
+  GgufMapping mapping;
+  std::map<std::string, size_t> stored;  // by name, of those with a first part
+  for (const ModelTensor& tensor : model_tensors(model.spec)) {
+    const auto found = finder.take(tensor.name, tensor.name, tensor.shape);
+    if (!found) continue;
+    const Place place = place_of(model.family == "gpt2", tensor.name, tensor.shape);
+    if (rotates(model, place.rule)) mapping.head_rows.emplace(*found, model.spec.head_dim);
+    const auto [at, first] = stored.emplace(place.name, mapping.tensors.size());
+    if (first)
+      mapping.tensors.push_back(
+          {{.name = place.name, .type = ours[*found].type, .shape = place.shape, .role = tensor.role}, {}});
+    MappedPiece piece = whole_piece(*found, tensor.shape);
+    piece.target.begin.set(0, place.rule.part * tensor.shape[0]);
+    mapping.tensors[at->second].pieces.push_back(piece);
+  }
+  finder.finish();
   return mapping;
 }
 

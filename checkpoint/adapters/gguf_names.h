@@ -21,4 +21,9 @@ struct GgufMapping {
 GgufMapping from_gguf(const HfModel& model, std::span<const TensorSpec> stored, const std::string& where,
                       const std::vector<std::string>& allow_missing = {});
 
+// The same way back: tensors of our names under the file's, heads put in its order
+// (RotaryOrderSource::To::gguf) first; `head_rows` and pieces are by index into `ours`. Error(model) when a
+// tensor of the model is not there.
+GgufMapping to_gguf(const HfModel& model, std::span<const TensorSpec> ours, const std::string& where);
+
 }  // namespace strata

@@ -8,8 +8,8 @@
 
 namespace strata {
 
-RotaryOrderSource::RotaryOrderSource(const TensorSource& source, std::map<size_t, int64_t> head_rows)
-    : source_(source), head_rows_(std::move(head_rows)) {
+RotaryOrderSource::RotaryOrderSource(const TensorSource& source, std::map<size_t, int64_t> head_rows, To to)
+    : source_(source), head_rows_(std::move(head_rows)), to_(to) {
   for (const auto& [tensor, rows] : head_rows_)
     check(rows > 0 && rows % 2 == 0 && source.tensors()[tensor].shape[0] % rows == 0,
           "[gguf] heads of {} rows in {}", rows, to_string(source.tensors()[tensor]));
@@ -23,7 +23,9 @@ void RotaryOrderSource::read(size_t tensor, const Rect& rect, const StridedTarge
   const auto found = head_rows_.find(tensor);
   if (found == head_rows_.end() || rect.numel() == 0) return source_.read(tensor, rect, into);
   const int64_t rows = found->second, half = rows / 2, size = size_of(tensors()[tensor].type);
-  const auto stored_row = [&](int64_t row) { return 2 * (row % half) + row / half; };  // of a head's row
+  const auto stored_row = [&](int64_t row) {  // of a head's row
+    return to_ == To::ours ? 2 * (row % half) + row / half : row % 2 * half + row / 2;
+  };
   std::vector<std::byte> memory;
   const int64_t end = rect.begin[0] + rect.extent[0];
   for (int64_t head = rect.begin[0] / rows * rows; head < end; head += rows) {

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// Keys and kinds of tokens: ggml, docs/gguf.md. Pre-tokenizers: llama.cpp, src/llama-vocab.cpp, each as its
-// own tokenizer.json declares it.
+// Keys and kinds of tokens: ggml, docs/gguf.md.
 #include "checkpoint/adapters/gguf_tokenizer.h"
 
 #include <algorithm>
 
+#include "checkpoint/adapters/gguf_pre_tokenizers.h"
 #include "core/base/error.h"
 
 namespace strata {
@@ -13,24 +13,6 @@ namespace {
 using nlohmann::json;
 
 constexpr int64_t kTokens = 1 << 21;
-
-struct Kind {
-  std::string_view pre;      // tokenizer.ggml.pre
-  std::string_view pattern;  // of words; empty: GPT-2's, which ByteLevel knows
-  bool single_digits = false, nfc = false, ignore_merges = false, begins = false;
-};
-
-constexpr std::string_view kLlama3 =
-    R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
-constexpr std::string_view kQwen2 =
-    R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
-
-constexpr Kind kKinds[] = {
-    {.pre = "gpt-2", .pattern = ""},
-    {.pre = "smollm", .pattern = "", .single_digits = true},
-    {.pre = "llama-bpe", .pattern = kLlama3, .ignore_merges = true, .begins = true},
-    {.pre = "qwen2", .pattern = kQwen2, .nfc = true},
-};
 
 [[noreturn]] void refuse(const GgufSource& source, std::string found, std::string expected) {
   throw Error(Fault::model, {.what = "the tokenizer in this file is damaged",
@@ -50,30 +32,10 @@ bool flag_of(const GgufSource& source, const std::string& key, bool otherwise) {
   return found != source.header().values.end() && found->is_boolean() ? found->get<bool>() : otherwise;
 }
 
-json byte_level(bool with_pattern) {
-  return {{"type", "ByteLevel"},
-          {"add_prefix_space", false},
-          {"trim_offsets", true},
-          {"use_regex", with_pattern}};
-}
-
-json pre_tokenizer(const Kind& kind) {
-  json parts = json::array();
-  if (kind.single_digits) parts.push_back({{"type", "Digits"}, {"individual_digits", true}});
-  if (!kind.pattern.empty())
-    parts.push_back({{"type", "Split"},
-                     {"pattern", {{"Regex", kind.pattern}}},
-                     {"behavior", "Isolated"},
-                     {"invert", false}});
-  parts.push_back(byte_level(kind.pattern.empty()));
-  if (parts.size() == 1) return parts[0];
-  return {{"type", "Sequence"}, {"pretokenizers", std::move(parts)}};
-}
-
 // What is put around every text.
 json post_processor(const std::vector<std::string>& tokens, std::optional<int64_t> first,
                     std::optional<int64_t> last) {
-  if (!first && !last) return byte_level(true);
+  if (!first && !last) return byte_level_part(true);
   json single = json::array(), pair = json::array(), special = json::object();
   const auto add = [&](const std::optional<int64_t>& id, int type) {
     if (!id) return;
@@ -95,7 +57,7 @@ json post_processor(const std::vector<std::string>& tokens, std::optional<int64_
   }
   json around = {
       {"type", "TemplateProcessing"}, {"single", single}, {"pair", pair}, {"special_tokens", special}};
-  return {{"type", "Sequence"}, {"processors", json::array({byte_level(true), std::move(around)})}};
+  return {{"type", "Sequence"}, {"processors", json::array({byte_level_part(true), std::move(around)})}};
 }
 
 // Tokens that are found in a text before anything else: control tokens and those of users.
@@ -160,11 +122,11 @@ std::optional<int64_t> gguf_token_id(const GgufSource& source, const std::string
 
 GgufTokenizer make_gguf_tokenizer(const GgufSource& source) {
   const std::string model = text_of(source, "ggml.model"), pre = text_of(source, "ggml.pre");
-  const auto kind =
-      std::find_if(std::begin(kKinds), std::end(kKinds), [&](const Kind& k) { return k.pre == pre; });
+  const auto kinds = gguf_pre_tokenizers();
+  const auto kind = std::find_if(kinds.begin(), kinds.end(), [&](const auto& k) { return k.name == pre; });
   if (!source.header().arrays.contains("tokenizer.ggml.tokens"))
     return {.note = "the file holds no tokenizer"};
-  if (model != "gpt2" || kind == std::end(kKinds))
+  if (model != "gpt2" || kind == kinds.end())
     return {.note =
                 fmt::format("its tokenizer is not taken along: {} with pre-tokenizer {} is not known here",
                             json(model).dump().substr(0, 40), json(pre).dump().substr(0, 40))};
@@ -191,10 +153,10 @@ GgufTokenizer make_gguf_tokenizer(const GgufSource& source) {
       {"padding", nullptr},
       {"added_tokens", added_tokens(tokens, types)},
       {"normalizer", kind->nfc ? json{{"type", "NFC"}} : json()},
-      {"pre_tokenizer", pre_tokenizer(*kind)},
+      {"pre_tokenizer", pre_tokenizer_part(*kind)},
       {"post_processor", post_processor(tokens, if_wanted("ggml.add_bos_token", kind->begins, "bos"),
                                         if_wanted("ggml.add_eos_token", false, "eos"))},
-      {"decoder", byte_level(true)},
+      {"decoder", byte_level_part(true)},
       {"model", std::move(bpe)}};
   try {
     return {.assets = {{"tokenizer.json", whole.dump()}, tokenizer_config(source, tokens)}};

@@ -55,6 +55,12 @@ std::optional<ElementType> gguf_element_type(uint32_t ggml_type) {
   return std::nullopt;
 }
 
+std::optional<uint32_t> gguf_type_of(ElementType type) {
+  for (const Row& row : kRows)
+    if (row.type == type) return row.ggml_type;
+  return std::nullopt;
+}
+
 const BlockFormat* gguf_block_format(uint32_t ggml_type) {
   for (const BlockFormat* format : block_formats())
     if (format->ggml_type == ggml_type) return format;

@@ -13,6 +13,8 @@ namespace strata {
 
 // Of a type stored as plain numbers.
 std::optional<ElementType> gguf_element_type(uint32_t ggml_type);
+// The other way; nothing for types that these files do not have.
+std::optional<uint32_t> gguf_type_of(ElementType type);
 // Of a type stored in blocks that we decode; null for others.
 const BlockFormat* gguf_block_format(uint32_t ggml_type);
 // "Q6_K", or "type 77".

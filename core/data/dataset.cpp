@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "core/base/check.h"
@@ -25,6 +26,19 @@ TailSplit split_tail_documents(const Corpus& corpus, double valid_fraction) {
   return split;
 }
 
+TailSplit split_tail_pairs(const Corpus& corpus, double valid_fraction) {
+  TailSplit split = split_tail(corpus.num_tokens(), valid_fraction);
+  if (split.valid.size() == 0) return split;
+  int64_t border = 0;
+  while (border < split.valid.begin) {
+    border = corpus.next_document(border);
+    if (border < corpus.num_tokens()) border = corpus.next_document(border);
+  }
+  split.train.end = split.valid.begin = std::min(border, corpus.num_tokens());
+  split.valid.end = corpus.num_tokens();
+  return split;
+}
+
 namespace {
 
 [[noreturn]] void too_short(const Dataset::Desc& desc, std::string expected, std::string fix) {
@@ -44,7 +58,14 @@ Dataset::Dataset(Desc desc) : desc_(std::move(desc)) {
         seq_len);
   check(range.begin >= 0 && range.begin <= range.end && range.end <= corpus->num_tokens(),
         "[dataset] tokens [{}, {}) of {}", range.begin, range.end, corpus->num_tokens());
-  if (packing == Packing::best_fit) {
+  if (packing == Packing::pairs) {
+    packed_ = std::make_shared<const PackedRows>(PackedRows::pairs(*corpus, range, seq_len));
+    if (packed_->num_rows() == 0)
+      too_short(desc_, fmt::format("a pair of responses of together at most {} tokens", seq_len),
+                packed_->overlong() > 0
+                    ? "raise data.seq_len: a row holds both"
+                    : "add records, or give this part a larger share (data.valid_fraction)");
+  } else if (packing == Packing::best_fit) {
     packed_ = std::make_shared<const PackedRows>(*corpus, range, seq_len, overlong);
     if (packed_->num_rows() == 0)
       too_short(desc_,

@@ -19,6 +19,8 @@ struct TailSplit {
 TailSplit split_tail(int64_t num_tokens, double valid_fraction);
 // The same, with the border moved on to where a document begins, unless none begins behind it.
 TailSplit split_tail_documents(const Corpus& corpus, double valid_fraction);
+// The same, and to where a pair of documents begins.
+TailSplit split_tail_pairs(const Corpus& corpus, double valid_fraction);
 
 // A sample is what one row of a batch reads. With Packing::best_fit sample i is row i of PackedRows. Else
 // sample i reads the tokens [begin + i * seq_len, begin + (i + 1) * seq_len] of its range: seq_len inputs,
@@ -43,7 +45,7 @@ class Dataset {
   int64_t num_places() const;  // of all samples that hold a token; the others are padding
   int64_t seq_len() const { return desc_.seq_len; }
   Packing packing() const { return desc_.packing; }
-  const PackedRows* packed() const { return packed_.get(); }  // null: not Packing::best_fit
+  const PackedRows* packed() const { return packed_.get(); }  // null: rows are cut as the text lies
   const std::string& name() const { return desc_.name; }
   const Corpus& corpus() const { return *desc_.corpus; }
   // First token of sample i, which reads seq_len + 1 from there. Not of Packing::best_fit.

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "core/base/check.h"
+#include "core/base/error.h"
 
 namespace strata {
 
@@ -16,6 +17,32 @@ PackedRows::PackedRows(const Corpus& corpus, TokenRange range, int64_t seq_len, 
         seq_len);
   find_pieces(corpus, range, seq_len, overlong);
   sort_by_row(place(seq_len));
+}
+
+PackedRows PackedRows::pairs(const Corpus& corpus, TokenRange range, int64_t seq_len) {
+  PackedRows rows(seq_len);
+  for (int64_t begin = range.begin; begin < range.end;) {
+    const int64_t second = corpus.next_document(begin),
+                  end = corpus.next_document(std::min(second, corpus.num_tokens() - 1));
+    if (second >= range.end || end > range.end)
+      throw Error(Fault::data, {.what = "a response has no partner to be compared with",
+                                .where = corpus.where(begin),
+                                .found = "an odd number of documents",
+                                .expected = "records of preference: two responses each",
+                                .fix = "tokenize records with \"chosen\" and \"rejected\" again"});
+    const TokenRange chosen{begin, second - 1}, rejected{second, end - 1};
+    begin = end;
+    rows.documents_ += 2;
+    if (chosen.size() < 1 || rejected.size() < 1 || chosen.size() + rejected.size() > seq_len) {
+      rows.overlong_ += 2;
+      continue;
+    }
+    rows.pieces_.push_back(chosen);
+    rows.pieces_.push_back(rejected);
+    rows.places_ += chosen.size() + rejected.size();
+    rows.row_begin_.push_back(static_cast<int64_t>(rows.pieces_.size()));
+  }
+  return rows;
 }
 
 std::span<const TokenRange> PackedRows::row(int64_t row) const {

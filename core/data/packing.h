@@ -21,6 +21,7 @@ enum class Packing {
   isolated,  // rows follow one another in the text; a document in a row is a segment of its own
   concat,    // the same, and a row is one segment
   best_fit,  // rows of whole documents, each a segment; what is left of a row is padding
+  pairs,     // a row for each two documents that follow one another: a chosen response and a rejected one
 };
 
 // What best fit does with a document that is longer than a row.
@@ -37,6 +38,11 @@ enum class Overlong { cut, drop };
 // bytes a piece and 8 a row; time: n log(seq_len) for n documents. Immutable.
 class PackedRows {
  public:
+  // Rows of pairs: documents 2i and 2i + 1 of `range`, which begins and ends between pairs. Pairs that are
+  // longer than a row are left out: they count as overlong. Throws Error(data) for a document without its
+  // partner.
+  static PackedRows pairs(const Corpus& corpus, TokenRange range, int64_t seq_len);
+
   // A border of `range` inside a document cuts it there.
   PackedRows(const Corpus& corpus, TokenRange range, int64_t seq_len, Overlong overlong);
 
@@ -51,6 +57,7 @@ class PackedRows {
   double fill() const;                              // part of all places that is taken; 1 without rows
 
  private:
+  explicit PackedRows(int64_t seq_len) : seq_len_(seq_len) {}
   void find_pieces(const Corpus& corpus, TokenRange range, int64_t seq_len, Overlong overlong);
   // The row of each piece, by the order in which rows were opened.
   std::vector<int64_t> place(int64_t seq_len) const;

@@ -20,6 +20,10 @@ DataSource::DataSource(std::vector<std::shared_ptr<const Dataset>> datasets, Opt
     : datasets_(std::move(datasets)), options_(std::move(options)) {
   check(!datasets_.empty() && options_.vocab_size > 0, "[data_source] {} data sets and a vocabulary of {}",
         datasets_.size(), options_.vocab_size);
+  check(!options_.reference || (datasets_.size() == 1 && datasets_[0]->packing() == Packing::pairs &&
+                                std::ssize(*options_.reference) == 2 * datasets_[0]->num_samples()),
+        "[data_source] a reference of {} log-probabilities",
+        options_.reference ? options_.reference->size() : 0);
   for (const auto& dataset : datasets_) {
     check(dataset != nullptr && dataset->seq_len() == seq_len(), "[data_source] data sets of other lengths");
     first_sample_.push_back(first_sample_.back() + dataset->num_samples());
@@ -56,6 +60,8 @@ void DataSource::fill(int64_t cursor, int64_t rows, Batch& batch) const {
   batch.positions.resize(n);
   batch.segment_begin.clear();
   batch.segment_begin.reserve(n + 1);  // the most there can be: later fills allocate nothing
+  batch.pairs.begin.clear();
+  batch.pairs.reference.clear();
   for (int64_t row = 0; row < rows; ++row) {
     const Sample sample = sample_of(cursor + row);
     const Dataset& dataset = *datasets_[sample.part];
@@ -63,10 +69,13 @@ void DataSource::fill(int64_t cursor, int64_t rows, Batch& batch) const {
       fill_packed_row(dataset, sample.index, row * seq_len, batch);
     else
       fill_row(dataset, sample.index, row * seq_len, batch);
+    if (options_.reference) add_pair(dataset, sample.index, row * seq_len, batch);
   }
   batch.segment_begin.push_back(static_cast<int32_t>(n));
   batch.num_targets =
-      static_cast<int64_t>(n) - std::count(batch.targets.begin(), batch.targets.end(), kNoTarget);
+      options_.reference
+          ? rows
+          : static_cast<int64_t>(n) - std::count(batch.targets.begin(), batch.targets.end(), kNoTarget);
 }
 
 namespace {
@@ -78,6 +87,15 @@ void add_segment(int64_t begin, int64_t end, Batch& batch) {
 }
 
 }  // namespace
+
+void DataSource::add_pair(const Dataset& dataset, int64_t sample, int64_t begin, Batch& batch) const {
+  const std::span<const TokenRange> pieces = dataset.packed()->row(sample);
+  const int64_t second = begin + pieces[0].size();
+  for (const int64_t at : {begin, second, second + pieces[1].size()})
+    batch.pairs.begin.push_back(static_cast<int32_t>(at));
+  for (const int64_t which : {0, 1})
+    batch.pairs.reference.push_back((*options_.reference)[static_cast<size_t>(2 * sample + which)]);
+}
 
 void DataSource::copy_tokens(const Corpus& corpus, TokenRange inputs, int64_t begin, Batch& batch) const {
   const auto count = static_cast<size_t>(inputs.size());

@@ -41,6 +41,9 @@ class DataSource {
     SampleOrder order = SampleOrder::shuffled;
     int64_t vocab_size = 0;            // tokens beyond it are Error(data)
     std::vector<double> weights = {};  // of several data sets, shuffled: their shares (see Mixture)
+    // Of one data set of pairs: log-probabilities of both responses of every sample, by a reference model.
+    // Null: batches say nothing of pairs.
+    std::shared_ptr<const std::vector<float>> reference = nullptr;
   };
   DataSource(std::shared_ptr<const Dataset> dataset, Options options);
   // Sequential order is the first set's samples, then the second's. All have one seq_len.
@@ -66,6 +69,7 @@ class DataSource {
  private:
   void fill_packed_row(const Dataset& dataset, int64_t sample, int64_t begin, Batch& batch) const;
   void fill_row(const Dataset& dataset, int64_t sample, int64_t begin, Batch& batch) const;
+  void add_pair(const Dataset& dataset, int64_t sample, int64_t begin, Batch& batch) const;
   void copy_tokens(const Corpus& corpus, TokenRange inputs, int64_t begin, Batch& batch) const;
   void require_known(const Corpus& corpus, int64_t first_token, std::span<const int32_t> tokens) const;
 

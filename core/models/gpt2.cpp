@@ -55,6 +55,7 @@ Model make_gpt2(const ModelSpec& spec, const Split& split) {
                                .twin = spec.tied && split.twin_table,
                                .tied = spec.tied && !split.twin_table,
                                .init_std = spec.init_std,
+                               .preference = spec.preference,
                                .split = split});
   return model;
 }

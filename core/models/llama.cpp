@@ -43,6 +43,7 @@ Model make_llama(const ModelSpec& spec, const Split& split) {
                                .twin = spec.tied && split.twin_table,
                                .tied = spec.tied && !split.twin_table,
                                .init_std = spec.init_std,
+                               .preference = spec.preference,
                                .split = split});
   return model;
 }

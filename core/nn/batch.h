@@ -13,6 +13,15 @@ namespace strata {
 // The target of a token that takes no part in the loss.
 inline constexpr int32_t kNoTarget = -1;
 
+// Two responses each, as segments of a micro-batch behind one another.
+struct ResponsePairs {
+  std::vector<int32_t> begin;    // [3 pairs] the chosen one's first token, the rejected one's, its end
+  std::vector<float> reference;  // [2 pairs] log-probability under the reference model: chosen, rejected
+
+  bool empty() const { return reference.empty(); }
+  int64_t size() const { return static_cast<int64_t>(reference.size() / 2); }
+};
+
 struct Batch {
   int64_t rows = 0;
   int64_t seq_len = 0;
@@ -22,7 +31,9 @@ struct Batch {
   // Cumulative: segment s is the tokens [segment_begin[s], segment_begin[s + 1]); the first entry is 0, the
   // last n. Attention never crosses a segment, and every row boundary is a segment boundary.
   std::vector<int32_t> segment_begin;
-  int64_t num_targets = 0;  // targets other than kNoTarget
+  int64_t num_targets = 0;  // targets other than kNoTarget; of pairs the number of pairs
+  // Of preferences only: what is learned is which of two responses to a prompt is the better one.
+  ResponsePairs pairs;
   // A context-parallel rank's part of a batch only, in place of segment_begin: what its queries see of each
   // piece of keys, its own first, then in the order in which they visit (KvExchange).
   std::vector<std::vector<AttentionSegment>> visits;

@@ -6,6 +6,7 @@
 #include <span>
 #include <vector>
 
+#include "core/nn/batch.h"
 #include "core/nn/boundary.h"
 #include "core/nn/kv_exchange.h"
 #include "core/nn/linear_op.h"
@@ -22,7 +23,8 @@ struct TokenBatch {
   std::span<const AttentionSegment> segments;  // of the queries here against the keys here
   // Against the pieces of keys that come from other ranks, in the order of their visits.
   std::span<const std::vector<AttentionSegment>> visits;
-  float loss_scale = 1;  // 1 / number of targets of the whole step
+  float loss_scale = 1;                  // 1 / number of targets of the whole step
+  const ResponsePairs* pairs = nullptr;  // on the host; null: targets are learned one by one
 };
 
 // Angles of rotary embeddings; absent for models without them.

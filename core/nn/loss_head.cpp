@@ -72,10 +72,27 @@ class LossHead final : public HeadBlock {
     const int64_t row_bytes = columns_ * size_of(dtype);
     const int64_t chunk =
         std::clamp<int64_t>(spec_.chunk_bytes / row_bytes / 16 * 16, 16, std::max<int64_t>(tokens, 16));
-    for (int64_t begin = 0; begin < tokens; begin += chunk)
-      run_chunk(ctx, weights, gradients, hidden_TD, dhidden_TD, nll_T, begin,
-                std::min(chunk, tokens - begin));
-    sum_losses(ctx.stream, nll_T, ctx.batch.targets, sum);
+    const auto run_chunks = [&](const Gradients* wanted, const Tensor& weight_T) {
+      for (int64_t begin = 0; begin < tokens; begin += chunk)
+        run_chunk(ctx, weights, wanted, hidden_TD, dhidden_TD, nll_T, weight_T, begin,
+                  std::min(chunk, tokens - begin));
+    };
+    // A plan is made for pairs where they may come.
+    const bool planning = ctx.stream.device().kind == DeviceKind::meta;
+    if (spec_.preference.on && (planning || ctx.batch.pairs)) {
+      run_chunks(nullptr, {});
+      const Tensor weight_T = gradients ? ctx.scratch(DType::f32, {tokens}) : Tensor();
+      PreferenceLoss loss{.spec = spec_.preference, .nll = nll_T, .weight = weight_T, .sum = sum};
+      if (!planning) {
+        loss.begin = ctx.batch.pairs->begin;
+        loss.reference = ctx.batch.pairs->reference;
+      }
+      preference_loss(ctx.stream, loss);
+      if (gradients) run_chunks(gradients, weight_T);
+    } else {
+      run_chunks(gradients, {});
+      sum_losses(ctx.stream, nll_T, ctx.batch.targets, sum);
+    }
     if (!gradients) return;
 
     in.backward(ctx.stream, dhidden_TD, dx_RD);
@@ -85,7 +102,8 @@ class LossHead final : public HeadBlock {
   }
 
   void run_chunk(Context& ctx, Weights weights, const Gradients* gradients, const Tensor& hidden_TD,
-                 const Tensor& dhidden_TD, const Tensor& nll_T, int64_t begin, int64_t rows) const {
+                 const Tensor& dhidden_TD, const Tensor& nll_T, const Tensor& weight_T, int64_t begin,
+                 int64_t rows) const {
     const Scratch::Scope scope(ctx.stream.scratch());
     const Tensor hidden_CD = hidden_TD.slice(0, begin, rows);
     const Tensor targets_C = ctx.batch.targets.slice(0, begin, rows);
@@ -111,6 +129,7 @@ class LossHead final : public HeadBlock {
                                .sum = sum_C,
                                .target_logit = target_C,
                                .nll = nll_T.slice(0, begin, rows),
+                               .weight = weight_T ? weight_T.slice(0, begin, rows) : Tensor(),
                                .scale = ctx.batch.loss_scale,
                                .gradient = gradients != nullptr});
     if (!gradients) return;

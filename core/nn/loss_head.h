@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // The last block: final norm, vocabulary matrix, softmax cross-entropy. Tokens go through in chunks, forward
-// and backward together, so that at most one chunk of logits exists.
+// and backward together, so that at most one chunk of logits exists. With preferences they go through twice:
+// a token's gradient depends on all of its response.
 #pragma once
 
 #include "core/nn/block.h"
 #include "core/nn/layers.h"
+#include "core/ops/preference.h"
 
 namespace strata {
 
@@ -15,6 +17,7 @@ struct LossHeadSpec {
   bool twin = false;  // the matrix is a second copy of the embedding table, with its name and role
   bool tied = false;  // the matrix is the embedding table, handed in behind the head's own parameters
   float init_std = 0.02f;
+  PreferenceSpec preference = {};           // the loss of batches of pairs; others have cross-entropy
   int64_t chunk_bytes = int64_t{64} << 20;  // of logits at most, but always a few rows
   Split split = {};
 };

@@ -10,6 +10,7 @@
 #include "core/nn/lora.h"
 #include "core/nn/rope_table.h"
 #include "core/nn/split.h"
+#include "core/ops/preference.h"
 
 namespace strata {
 
@@ -25,7 +26,8 @@ struct ModelSpec {
   bool qk_norm = false;   // llama family: RMSNorm of each head's query and key (Qwen3)
   bool qkv_bias = false;  // llama family: biases of query, key and value (Qwen2)
   RopeSpec rope;
-  LoraSpec lora;  // adapters beside the linear layers of every block; rank 0: none
+  PreferenceSpec preference;  // of the loss
+  LoraSpec lora;              // adapters beside the linear layers of every block; rank 0: none
 };
 
 struct Model {

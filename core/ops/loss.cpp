@@ -40,6 +40,7 @@ void cross_entropy(Stream& stream, const CrossEntropy& args) {
   const Operands operands("cross_entropy", stream);
   check_rows(operands, "cross_entropy", args);
   operands.dense("nll", args.nll, {args.logits.dim(0)}, {DType::f32});
+  if (args.weight) operands.dense("weight", args.weight, {args.logits.dim(0)}, {DType::f32});
   op_table(stream.device().kind).cross_entropy(stream, args);
 }
 

@@ -31,6 +31,12 @@ struct UpdateScalars {
   uint64_t first_index = 0;  // global index of element 0 of the span, for the same purpose
 };
 
+// A whole matrix among the elements of a span: `rows` of `columns` from element `begin` on.
+struct MatrixSpan {
+  int64_t begin = 0, rows = 0, columns = 0;
+  int64_t elements() const { return rows * columns; }
+};
+
 // One contiguous span of a parameter. `weight` is the weight the model computes with (f32 or bf16), updated
 // in place; `grad` is f32; `state` is in the order of slots(). All have the same number of elements.
 struct UpdateSpan {
@@ -38,6 +44,9 @@ struct UpdateSpan {
   Tensor grad;
   std::span<const Tensor> state;
   UpdateScalars scalars;
+  // For rules that are not element-wise: the matrices of a layer's parameter, which the span holds whole and
+  // which cover it; empty for embeddings, the head, adapters and vectors.
+  std::span<const MatrixSpan> matrices = {};
 };
 
 class UpdateRule {
@@ -47,6 +56,9 @@ class UpdateRule {
   virtual std::string name() const = 0;
   virtual DType weight_dtype() const = 0;  // dtype of UpdateSpan::weight under this rule's state format
   virtual std::span<const StateSlot> slots() const = 0;
+
+  // False: an element's step depends on others of its matrix. Parameters are then not to be split over ranks.
+  virtual bool element_wise() const { return true; }
 
   // Makes the state (and the weight as the model sees it) of a parameter from its f32 values. `values` and
   // the outputs have the same number of elements; moments become zero.

@@ -34,7 +34,7 @@ struct MetaBatch {
 
 ModelCosts::ModelCosts(const Model& model, const Geometry& geometry, const StateLayout& layout,
                        const LinearOp& linear, Device target, const Rates& rates, const Meetings& meetings,
-                       const TierOptions& tiers)
+                       const TierOptions& tiers, const UpdateRule* rule)
     : model_(model),
       layout_(layout),
       linear_(linear),
@@ -55,6 +55,8 @@ ModelCosts::ModelCosts(const Model& model, const Geometry& geometry, const State
   }
   for (int block = 0; block + 1 < model.num_blocks(); ++block) measure_block(block, geometry, target);
   measure_head(geometry, target);
+  if (rule && !rule->element_wise())
+    for (int block = 0; block < model.num_blocks(); ++block) measure_update(block, *rule);
   infos_ = describe(layout.trains());
   settle(
       tiers,
@@ -66,6 +68,26 @@ ModelCosts::ModelCosts(const Model& model, const Geometry& geometry, const State
             cls == ValueClass::weight ? layout.partition().weight_level() : layout.partition().state_level());
       },
       infos_);
+}
+
+void ModelCosts::measure_update(int block, const UpdateRule& rule) {
+  MetaStream stream(target_);
+  const auto parameters = model_.parameters(block);
+  for (size_t i = 0; i < parameters.size(); ++i) {
+    if (!parameters[i].trainable) continue;
+    const std::vector<MatrixSpan> matrices = matrices_of(model_, block, i);
+    if (matrices.empty()) continue;  // their bytes are counted as of any rule
+    const auto borrow = [&](DType dtype) {
+      return Tensor::borrow(nullptr, dtype, {parameters[i].shape.numel()}, stream.device());
+    };
+    std::vector<Tensor> state;
+    for (const StateSlot& slot : rule.slots()) state.push_back(borrow(slot.dtype));
+    rule.update(stream, {.weight = borrow(rule.weight_dtype()),
+                         .grad = borrow(DType::f32),
+                         .state = state,
+                         .matrices = matrices});
+  }
+  sizes_[static_cast<size_t>(block)].update = {stream.scratch().high_water(), stream.count};
 }
 
 void ModelCosts::measure_block(int block, const Geometry& geometry, Device target) {
@@ -264,6 +286,8 @@ ModelCosts::Measured ModelCosts::measured(const Action& action) const {
       return sizes.loss;
     case Kind::loss_only:
       return sizes.loss_only;
+    case Kind::update:
+      return sizes.update;
     default:
       return {};
   }
@@ -287,7 +311,7 @@ WorkCount ModelCosts::work(const Action& action) const {
       work.bytes = layout_.bytes(ValueClass::grad, action.block, state_level);
       break;
     case Kind::update:
-      work.bytes =
+      work.bytes +=
           layout_.bytes(ValueClass::grad, action.block, state_level) +
           2 * (layout_.bytes(ValueClass::master, action.block, state_level) +
                layout_.bytes(ValueClass::moments, action.block, state_level)) +

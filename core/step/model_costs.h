@@ -38,10 +38,12 @@ struct Meetings {
 
 class ModelCosts final : public CostModel {
  public:
-  // `target` is the device that will run it. What is moved between ranks is counted on the communicators
-  // behind `meetings`. The references must outlive this.
+  // `target` is the device that will run it, `rule` what updates are measured of, if it is not element-wise.
+  // What is moved between ranks is counted on the communicators behind `meetings`. The references must
+  // outlive this.
   ModelCosts(const Model& model, const Geometry& geometry, const StateLayout& layout, const LinearOp& linear,
-             Device target, const Rates& rates, const Meetings& meetings, const TierOptions& tiers = {});
+             Device target, const Rates& rates, const Meetings& meetings, const TierOptions& tiers = {},
+             const UpdateRule* rule = nullptr);
 
   int64_t bytes(const Value& value) const override;
   int64_t alignment(const Value& value) const override;
@@ -70,10 +72,12 @@ class ModelCosts final : public CostModel {
     int64_t output = 0, saved_input = 0, saved_weight = 0, deferred = 0;
     Measured forward, forward_discard, backward_input, backward_weight;  // of a block
     Measured loss, loss_only;                                            // of the head
+    Measured update;                                                     // by a rule that is not element-wise
     int64_t parameters = 0, trainable = 0;                               // elements
     int64_t largest_parameter = 0;
   };
   void measure_block(int block, const Geometry& geometry, Device target);
+  void measure_update(int block, const UpdateRule& rule);
   void measure_head(const Geometry& geometry, Device target);
   std::vector<BlockInfo> describe(bool train) const;  // all at home on the device
   Measured measure_exchange(const Action& action) const;

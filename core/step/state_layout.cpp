@@ -84,4 +84,22 @@ int64_t StateLayout::bytes(ValueClass cls, int block, int level) const {
   }
 }
 
+std::vector<MatrixSpan> matrices_of(const Model& model, int block, size_t parameter) {
+  const Parameter& p = model.parameters(block)[parameter];
+  if (block == 0 || block + 1 == model.num_blocks() || p.role != Role::linear || p.shape.rank() != 2 ||
+      !p.trainable)
+    return {};
+  std::vector<MatrixSpan> matrices;
+  int64_t covered = 0;
+  for (const LogicalTensor& piece : p.pieces) {
+    check(piece.held.extent == piece.shape, "[step] a part of {} is here, and it is wanted whole",
+          piece.name);
+    matrices.push_back(
+        {.begin = piece.first_row * p.shape[1], .rows = piece.shape[0], .columns = p.shape[1]});
+    covered += piece.shape[0];
+  }
+  check(covered == p.shape[0], "[step] {} has {} rows of no matrix", p.name, p.shape[0] - covered);
+  return matrices;
+}
+
 }  // namespace strata

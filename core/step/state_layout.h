@@ -28,6 +28,10 @@ struct ParameterPlace {
 // Which of a block's values an array of state is a part of: what refines the weight is its master.
 ValueClass class_of(const StateSlot& slot);
 
+// What a rule that sees matrices whole is told of a parameter, which must not be split: the logical matrices
+// of a layer between embedding and head, each for itself where several are fused. Nothing for others.
+std::vector<MatrixSpan> matrices_of(const Model& model, int block, size_t parameter);
+
 class StateLayout {
  public:
   // `rule` null: weights only, for evaluation. `target` is the device whose packed layouts are meant.

@@ -132,7 +132,8 @@ void StepRunner::update(const Invocation& invocation) {
     UpdateSpan span{.weight = own.weight[i],
                     .grad = own.gradient[i],
                     .state = own.state[i],
-                    .scalars = (*update_)(parameters[i])};
+                    .scalars = (*update_)(parameters[i]),
+                    .matrices = own.matrices[i]};
     span.scalars.gradient_scale = sums.coefficient;
     plan_.rule()->update(stream, span);
   }

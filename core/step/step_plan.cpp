@@ -69,7 +69,7 @@ StepPlan::StepPlan(const Model& model, const StepPlanOptions& options)
       exchange_(options.rank.groups ? std::make_unique<StateExchange>(model, layout_, *options.rank.groups)
                                     : nullptr),
       costs_(model, options.geometry, layout_, linear_, options.target, options.rates,
-             {boundaries(), *options.rank.keys, exchange_.get()}, options.tiers) {
+             {boundaries(), *options.rank.keys, exchange_.get()}, options.tiers, options.rule) {
   const Geometry& geometry = options.geometry;
   const RankOptions& rank = options_.rank;
   check(geometry.seq_len <= model.spec.max_positions,

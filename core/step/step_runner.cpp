@@ -123,6 +123,12 @@ void StepRunner::bind_shards() {
       own.weight.push_back(held.slice(0, partition.shard(data_rank, state_level) % ways * count, count));
       own.gradient.push_back(trains ? gradient_shard(layout, block, i, state_level, device, gradients)
                                     : Tensor());
+      own.matrices.push_back(trains && !plan_.rule()->element_wise() ? matrices_of(model_, block, i)
+                                                                     : std::vector<MatrixSpan>{});
+      if (!own.matrices.back().empty())
+        check(partition.shards(state_level) == 1,
+              "[step] {} is split over {} ranks, and {} takes matrices whole",
+              model_.parameters(block)[i].name, partition.shards(state_level), plan_.rule()->name());
       own.state.push_back(trains ? bind_state(layout, block, i, device, state) : std::vector<Tensor>{});
     }
   }

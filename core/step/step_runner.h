@@ -94,8 +94,9 @@ class StepRunner {
   // A block's own shard of everything the optimizer works on, flat, by parameter.
   struct OwnShard {
     std::vector<Tensor> weight;
-    std::vector<Tensor> gradient;            // absent when frozen
-    std::vector<std::vector<Tensor>> state;  // by slot
+    std::vector<Tensor> gradient;                   // absent when frozen
+    std::vector<std::vector<Tensor>> state;         // by slot
+    std::vector<std::vector<MatrixSpan>> matrices;  // of rules that see them whole
   };
 
   void bind_shards();

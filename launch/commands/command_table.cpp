@@ -12,6 +12,7 @@ Run add_data(CLI::App& app);
 Run add_diff(CLI::App& app);
 Run add_doctor(CLI::App& app);
 Run add_eval(CLI::App& app);
+Run add_finetune(CLI::App& app);
 Run add_init(CLI::App& app);
 Run add_inspect(CLI::App& app);
 Run add_merge(CLI::App& app);
@@ -29,6 +30,7 @@ std::span<const Command> commands() {
       {"init", "write a commented configuration from a recipe", add_init},
       {"plan", "say what a step will do, need and take, without running it", add_plan},
       {"train", "train a model, or go on with a run", add_train},
+      {"finetune", "train a model you have on data you have, in the best way that fits", add_finetune},
       {"sample", "let a trained model go on with a text", add_sample},
       {"eval", "measure a trained model's loss and perplexity on a text", add_eval},
       {"slurm", "write the batch script that trains under Slurm", add_slurm},

@@ -50,6 +50,7 @@ void print_plan(const OpenedCheckpoint& opened, const ConversionPlan& plan,
   if (!assets.empty()) fmt::print("files     {}\n", assets);
   print_list("dropped", plan.dropped);
   for (const std::string& note : opened.notes) fmt::print("note      {}\n", note);
+  for (const std::string& note : plan.notes) fmt::print("note      {}\n", note);
   if (!arguments.dry_run) return;
   fmt::print("\n");
   for (const TensorSpec& tensor : plan.source->tensors())
@@ -78,16 +79,24 @@ int convert(const ConvertArguments& arguments) {
   rules.rename = renames(arguments.rename);
   const OpenedCheckpoint opened = open_checkpoint(*files, arguments.source, rules);
   const bool ours = opened.stored->format().starts_with("Strata");
-  const TargetFormat format = arguments.to.empty() ? (!ours            ? TargetFormat::strata
+  const TargetFormat format = arguments.to.empty() ? (arguments.target.ends_with(".gguf") ? TargetFormat::gguf
+                                                      : !ours          ? TargetFormat::strata
                                                       : opened.adapter ? TargetFormat::peft
                                                                        : TargetFormat::hugging_face)
                                                    : *target_format_named(arguments.to);
+  if (arguments.dtype == "q8_0" && format != TargetFormat::gguf)
+    throw Error(Fault::usage, {.what = "blocks of 8 bits are for GGUF files alone",
+                               .where = "command line",
+                               .found = fmt::format("--dtype q8_0 and --to {}", name(format)),
+                               .expected = "--to gguf, or a file whose name ends with .gguf",
+                               .fix = "--dtype bf16, or another name of what is made"});
   const ConversionWish wish{
       .format = format,
       .names = arguments.names == "hf"     ? TargetNames::hugging_face
                : arguments.names == "ours" ? TargetNames::ours
                                            : TargetNames::automatic,
       .type = arguments.dtype == "keep" ? std::nullopt : element_type_named(arguments.dtype),
+      .q8_0 = arguments.dtype == "q8_0",
       .reinit = arguments.reinit,
       .allow_missing = arguments.rules.allow_missing};
   const ConversionPlan plan = plan_conversion(opened, wish);
@@ -111,18 +120,20 @@ Run add_convert(CLI::App& app) {
                  "folder (its "
                  "newest checkpoint), or one checkpoint of ours")
       ->required();
-  app.add_option("DST", arguments->target, "the folder to make")->required();
+  app.add_option("DST", arguments->target, "the folder to make; a file where its name ends with .gguf")
+      ->required();
   app.add_option(
          "--to", arguments->to,
-         "strata, hf, safetensors, dcp (torch.distributed.checkpoint), universal (DeepSpeed) or peft; "
-         "default: hf (of adapters peft) from a checkpoint of ours, else strata")
-      ->check(CLI::IsMember({"strata", "hf", "safetensors", "dcp", "universal", "peft"}));
+         "strata, hf, safetensors, dcp (torch.distributed.checkpoint), universal (DeepSpeed), peft or gguf "
+         "(llama.cpp); default: hf (of adapters peft) from a checkpoint of ours, else strata")
+      ->check(CLI::IsMember({"strata", "hf", "safetensors", "dcp", "universal", "peft", "gguf"}));
   app.add_option("--names", arguments->names,
                  "of tensors in dcp and universal: hf or ours; default: hf where the model is known there")
       ->check(CLI::IsMember({"hf", "ours"}));
-  app.add_option("--dtype", arguments->dtype, "of the weights: keep (as they are), f32, bf16 or f16")
+  app.add_option("--dtype", arguments->dtype,
+                 "of the weights: keep (as they are), f32, bf16 or f16; of a GGUF file's matrices also q8_0")
       ->default_val("keep")
-      ->check(CLI::IsMember({"keep", "f32", "bf16", "f16"}));
+      ->check(CLI::IsMember({"keep", "f32", "bf16", "f16", "q8_0"}));
   app.add_option("--map", arguments->rules.map,
                  "a file of rules that say what a foreign checkpoint's tensors are (checkpoint/map.md)");
   app.add_option("--rename", arguments->rename, "OLD=NEW: take the stored tensor OLD for NEW");
@@ -135,7 +146,8 @@ Run add_convert(CLI::App& app) {
   app.add_flag("--dry-run", arguments->dry_run, "say what would be written, tensor by tensor, and stop");
   app.footer(
       "A conversion that was cut off goes on when it is started again.\n\nExamples:\n"
-      "  strata convert models/smollm2 smollm2\n  strata convert runs/tiny tiny-hf --dtype bf16");
+      "  strata convert models/smollm2 smollm2\n  strata convert runs/tiny tiny-hf --dtype bf16\n"
+      "  strata convert runs/tiny tiny.gguf --dtype q8_0       for llama.cpp");
   return [=] { return convert(*arguments); };
 }
 

@@ -4,17 +4,15 @@
 #include <fmt/ranges.h>
 
 #include <CLI/CLI.hpp>
-#include <algorithm>
 #include <filesystem>
 #include <memory>
 
 #include "core/base/error.h"
 #include "core/base/suggest.h"
 #include "launch/commands/command.h"
-#include "launch/convert/open_checkpoint.h"
 #include "launch/recipes/finetune.h"
 #include "launch/recipes/recipe.h"
-#include "launch/train/run_state.h"
+#include "launch/recipes/start_model.h"
 #include "launch/write_new_file.h"
 
 namespace strata {
@@ -41,54 +39,16 @@ const Recipe& find_recipe(const std::string& name) {
                              .fix = "strata init " + (near.empty() ? names.front() : near)});
 }
 
-// The model's tokenizer lies beside its weights, if at all.
-std::string tokenizer_beside(const std::string& model) {
-  namespace fs = std::filesystem;
-  if (fs::exists(model + "/tokenizer.json")) return model;
-  if (fs::exists(model + "/tokenizer.model")) return model + "/tokenizer.model";
-  return "byte";
-}
-
-// A file that holds its tokenizer inside (GGUF): it is written to a folder beside the configuration, which is
-// told. A folder that is there already stays as it is.
-std::string tokenizer_of(const OpenedCheckpoint& opened, const InitArguments& arguments) {
-  namespace fs = std::filesystem;
-  if (fs::is_directory(arguments.model)) return tokenizer_beside(arguments.model);
-  const std::vector<Asset> assets = opened.source().assets();
-  const auto has = [](const Asset& asset) { return asset.name == "tokenizer.json"; };
-  if (std::none_of(assets.begin(), assets.end(), has)) return "byte";
-  const fs::path beside = arguments.output == "-" ? fs::path() : fs::path(arguments.output).parent_path();
-  const fs::path folder = beside / (fs::path(arguments.model).stem().string() + "-tokenizer");
-  if (fs::exists(folder)) return folder.string();
-  std::error_code failed;
-  fs::create_directory(folder, failed);
-  if (failed)
-    throw Error(Fault::environment, {.what = "the model's tokenizer was not written",
-                                     .where = folder.string(),
-                                     .found = failed.message(),
-                                     .fix = "choose another place with -o"});
-  for (const Asset& asset : assets)
-    if (asset.name.starts_with("tokenizer"))
-      write_new_file((folder / asset.name).string(), asset.content, "the model's tokenizer");
-  return folder.string();
-}
-
 int init_from_model(const InitArguments& arguments) {
   const auto files = make_posix_file_system();
-  const bool foreign = is_foreign(*files, arguments.model);
-  const OpenedCheckpoint opened =
-      open_checkpoint(*files, foreign ? arguments.model : find_checkpoint(*files, arguments.model));
-  const std::optional<HfModel> model = model_of(opened);
-  if (!model)
-    throw Error(Fault::model, {.what = "this model's sizes are not known",
-                               .where = arguments.model,
-                               .found = opened.stored->format(),
-                               .expected = "a config.json beside the weights, or a checkpoint of Strata",
-                               .fix = "see what it holds with `strata inspect " + arguments.model + "`"});
-  const std::string text = finetune_toml(model->spec, {.model = arguments.model,
-                                                       .tokenizer = tokenizer_of(opened, arguments),
-                                                       .data = arguments.data,
-                                                       .lora = arguments.lora});
+  const std::string beside =
+      arguments.output == "-" ? "" : std::filesystem::path(arguments.output).parent_path().string();
+  const StartModel start = open_start_model(*files, arguments.model, beside);
+  const HfModel& model = start.model;
+  const std::string text = finetune_toml(model.spec, {.model = arguments.model,
+                                                      .tokenizer = start.tokenizer,
+                                                      .data = arguments.data,
+                                                      .lora = arguments.lora});
   if (arguments.output == "-") {
     fmt::print("{}", text);
     return 0;
@@ -96,8 +56,8 @@ int init_from_model(const InitArguments& arguments) {
   const std::string path = arguments.output.empty() ? "tuned.toml" : arguments.output;
   write_new_file(path, text, "the configuration");
   fmt::print("wrote {}: {} {}, a {} of {} layers\n", path,
-             arguments.lora ? "trains adapters beside" : "goes on training", arguments.model, model->family,
-             model->spec.layers);
+             arguments.lora ? "trains adapters beside" : "goes on training", arguments.model, model.family,
+             model.spec.layers);
   return 0;
 }
 

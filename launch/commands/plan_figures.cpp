@@ -9,6 +9,7 @@
 #include "core/data/tokenizer.h"
 #include "core/program/simulate.h"
 #include "launch/metrics/humanize.h"
+#include "launch/metrics/text_table.h"
 #include "launch/train/build.h"
 #include "launch/train/place.h"
 #include "launch/train/run_device.h"
@@ -31,12 +32,17 @@ DeviceKind device_of(DeviceChoice choice) {
 // One rank's place, model and plan.
 struct Planned {
   Planned(const Config& config, const PlaceOptions& options, DeviceKind device, int64_t tokenizer_vocab,
-          int rank, int ranks)
+          int rank, int ranks, const Rates& rates)
       : world(make_plan_world(rank, ranks, planned_gpu_transport(config.run.mode == RunMode::ordered))),
         place(*world, options, config.model.tied),
         model(build_model(config, tokenizer_vocab, place.split())),
         rule(build_update_rule(config)),
-        plan(model, plan_options(config, *rule, place, model, {device, 0})) {}
+        plan(model, with_rates(plan_options(config, *rule, place, model, {device, 0}), rates)) {}
+
+  static StepPlanOptions with_rates(StepPlanOptions options, const Rates& rates) {
+    options.rates = rates;
+    return options;
+  }
 
   std::unique_ptr<World> world;
   RankPlace place;
@@ -52,6 +58,7 @@ PipelineRankFigures figures_of(const Planned& planned) {
     if (planned.plan.holds(block))
       for (const Parameter& parameter : planned.model.parameters(block))
         figures.parameters += parameter.shape.numel();
+  for (const StoredValue& value : planned.plan.stored_values()) figures.stored += value.bytes;
   for (size_t i = 0; i < linked.actions.size(); ++i) {
     if (!linked.actions[i].runs) continue;
     ++figures.actions;
@@ -67,7 +74,7 @@ PipelineRankFigures figures_of(const Planned& planned) {
 
 }  // namespace
 
-PlanFigures plan_figures(const Config& config, int ranks) {
+PlanFigures plan_figures(const Config& config, int ranks, const Rates& rates) {
   if (ranks == 0) ranks = least_ranks(config.parallel);
   const int64_t tokenizer_vocab = make_tokenizer(config.data.tokenizer)->vocab_size();
   const PlaceOptions options =
@@ -86,7 +93,7 @@ PlanFigures plan_figures(const Config& config, int ranks) {
   }
   for (int stage = 0; stage < options.mesh.pp; ++stage) {
     const Planned planned(config, options, figures.device, tokenizer_vocab, stage * (ranks / options.mesh.pp),
-                          ranks);
+                          ranks, rates);
     figures.pipeline.push_back(figures_of(planned));
     if (stage > 0) continue;
     figures.parameters = planned.model.num_parameters();
@@ -96,6 +103,7 @@ PlanFigures plan_figures(const Config& config, int ranks) {
     // The second step begins as the first ends: its time is the steady one.
     const JobTimeline job = simulate_job(planned.plan.train_job(), planned.plan.costs(), 2);
     figures.step_seconds = job.step_seconds;
+    for (size_t lane = 0; lane < kNumLanes; ++lane) figures.busy[lane] = job.ranks[0].busy[lane] / 2;
     for (const Timeline& rank : job.ranks)
       figures.bubble += rank.bubble(Lane::compute) / static_cast<double>(job.ranks.size());
   }
@@ -103,39 +111,6 @@ PlanFigures plan_figures(const Config& config, int ranks) {
 }
 
 namespace {
-
-// A table whose columns that hold nothing are left out; the first column is text.
-class Table {
- public:
-  explicit Table(std::vector<std::string> header) : rows_{std::move(header)} {}
-  void add(std::vector<std::string> row) { rows_.push_back(std::move(row)); }
-
-  std::string text() const {
-    std::string text;
-    for (const auto& row : rows_) {
-      std::string line;
-      for (size_t column = 0; column < row.size(); ++column) {
-        if (!used(column)) continue;
-        line += column == 0 ? fmt::format("{:<{}}", row[0], width(0))
-                            : fmt::format("  {:>{}}", row[column], width(column));
-      }
-      text += line + "\n";
-    }
-    return text;
-  }
-
- private:
-  bool used(size_t column) const {
-    return std::any_of(rows_.begin() + 1, rows_.end(), [&](const auto& row) { return !row[column].empty(); });
-  }
-  size_t width(size_t column) const {
-    size_t width = 0;
-    for (const auto& row : rows_) width = std::max(width, row[column].size());
-    return width;
-  }
-
-  std::vector<std::vector<std::string>> rows_;
-};
 
 std::string bytes_or_nothing(int64_t bytes) { return bytes == 0 ? "" : human_bytes(bytes); }
 
@@ -145,7 +120,7 @@ std::string memory_table(const PlanFigures& figures) {
     if (static_cast<ValueClass>(cls) != ValueClass::scalars)
       header.emplace_back(name(static_cast<ValueClass>(cls)));
   header.emplace_back("working");
-  Table table(std::move(header));
+  TextTable table(std::move(header));
   for (size_t rank = 0; rank < figures.pipeline.size(); ++rank)
     for (int t = 0; t < kNumTiers; ++t) {
       const auto tier = static_cast<Tier>(t);
@@ -165,7 +140,7 @@ std::string traffic_table(const PlanFigures& figures) {
   std::vector<std::string> header{"received in a step"};
   for (int level = 0; level < kNumLinkLevels; ++level)
     header.emplace_back(name(static_cast<LinkLevel>(level)));
-  Table table(std::move(header));
+  TextTable table(std::move(header));
   for (size_t rank = 0; rank < figures.pipeline.size(); ++rank) {
     std::vector<std::string> row{fmt::format("  pipeline {}", rank)};
     for (const int64_t bytes : figures.pipeline[rank].received) row.push_back(bytes_or_nothing(bytes));
@@ -177,7 +152,7 @@ std::string traffic_table(const PlanFigures& figures) {
 std::string moves_table(const PlanFigures& figures) {
   std::vector<std::string> header{"moved in a step"};
   for (int lane = 0; lane < kNumLanes; ++lane) header.emplace_back(name(static_cast<Lane>(lane)));
-  Table table(std::move(header));
+  TextTable table(std::move(header));
   bool any = false;
   for (size_t rank = 0; rank < figures.pipeline.size(); ++rank) {
     std::vector<std::string> row{fmt::format("  pipeline {}", rank)};

@@ -11,6 +11,7 @@
 #include "core/dist/mesh.h"
 #include "core/program/link.h"
 #include "core/program/program.h"
+#include "core/step/model_costs.h"
 #include "core/step/partition.h"
 #include "launch/config/load.h"
 
@@ -20,6 +21,7 @@ namespace strata {
 struct PipelineRankFigures {
   int64_t parameters = 0;  // held here before they are sharded over data ranks, with their padding
   int64_t actions = 0;     // that run; frees do not
+  int64_t stored = 0;      // bytes of values on drives
   MemoryReport memory;
   std::array<int64_t, kNumLinkLevels> received{};  // bytes of a step, by link
   std::array<int64_t, kNumLanes> moved{};          // bytes of a step between tiers, by lane
@@ -39,14 +41,15 @@ struct PlanFigures {
   int64_t trained = 0;     // of them
   double flops = 0;        // of the model's step, all ranks
   double step_seconds = 0;
-  double bubble = 0;  // share of the step that compute idles, mean over pipeline ranks
+  double bubble = 0;                     // share of the step that compute idles, mean over pipeline ranks
+  std::array<double, kNumLanes> busy{};  // seconds a step, of the first pipeline rank
   std::vector<PipelineRankFigures> pipeline;
   std::vector<Program> programs;  // of training, by pipeline rank
 };
 
 // Plans the configuration for `ranks` ranks; 0: as few as its sizes take. Throws Error(usage) when there is
-// no such layout.
-PlanFigures plan_figures(const Config& config, int ranks);
+// no such layout. `rates` turn work into time.
+PlanFigures plan_figures(const Config& config, int ranks, const Rates& rates = {});
 
 std::string to_string(const PlanFigures& figures);
 nlohmann::json to_json(const PlanFigures& figures);  // all but the programs

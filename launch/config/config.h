@@ -26,6 +26,7 @@ enum class StateFormat { fp32, split };
 enum class UpdateTiming { sync };
 enum class Recompute { none, full };
 enum class NanAction { stop, skip };
+enum class LossKind { cross_entropy, dpo };
 enum class AdapterType { none, lora };
 enum class BaseWeights { compute, int8, nf4 };
 
@@ -89,6 +90,12 @@ struct DataConfig {
   std::string chat_template;  // empty: of the tokenizer's folder
 };
 
+struct LossConfig {
+  LossKind kind = LossKind::cross_entropy;
+  double beta = 0.1;  // these two of dpo
+  double label_smoothing = 0;
+};
+
 struct BatchConfig {
   int64_t tokens_per_step = 8192;
   int64_t micro_batch = 4;  // rows of seq_len tokens
@@ -99,6 +106,7 @@ struct OptimizerConfig {
   double lr = 3e-4;
   std::array<double, 2> betas = {0.9, 0.95};
   double eps = 1e-8;
+  double momentum = 0.95;  // of muon
   double weight_decay = 0.1;
   double grad_clip = 1.0;              // 0: off
   std::vector<std::string> trainable;  // patterns of tensor names; empty: all
@@ -173,6 +181,7 @@ struct Config {
   ModelConfig model;
   AdapterConfig adapter;
   DataConfig data;
+  LossConfig loss;
   BatchConfig batch;
   OptimizerConfig optimizer;
   ScheduleConfig schedule;

@@ -237,12 +237,13 @@ void data_keys(KeyRows& rows) {
             .range = between(1, 1e8),
             .aliases = {"seq_length", "sequence_len", "sequence_length", "cutoff_len", "max_seq_len",
                         "max_seq_length", "block_size", "max_length"}})
-      .key("packing", &DataConfig::packing,
-           {.doc =
-                "How documents share a row: isolated cuts the text into rows and lets no token see another "
-                "document; concat does, and lets it; best_fit fills rows with whole documents, isolated, and "
-                "pads what is left.",
-            .choices = {"isolated", "concat", "best_fit"}})
+      .key(
+          "packing", &DataConfig::packing,
+          {.doc =
+               "How documents share a row: isolated cuts the text into rows and lets no token see another "
+               "document; concat does, and lets it; best_fit fills rows with whole documents, isolated, and "
+               "pads what is left; pairs, for preferences, has a chosen and a rejected response in each row.",
+           .choices = {"isolated", "concat", "best_fit", "pairs"}})
       .key("overlong", &DataConfig::overlong,
            {.doc = "Documents longer than a row are cut into rows, or dropped.",
             .choices = {"cut", "drop"},
@@ -256,17 +257,35 @@ void data_keys(KeyRows& rows) {
            {.doc = "What ends a document in a text file: the end of the file, or a blank line.",
             .choices = {"file", "blank_line"}})
       .key("format", &DataConfig::format,
-           {.doc =
-                "What files without tokens hold: plain text, or jsonl records of {text}, of {prompt, "
-                "completion} or "
-                "of {messages} (chat). auto: a .jsonl holds records like its first, other files plain text.",
-            .choices = {"auto", "plain", "text", "completion", "chat"},
+           {.doc = "What files without tokens hold: plain text, or jsonl records of {text}, of {prompt, "
+                   "completion}, "
+                   "of {messages} (chat) or of {prompt, chosen, rejected} (preference). auto: a .jsonl holds "
+                   "records like its first, other files plain text.",
+            .choices = {"auto", "plain", "text", "completion", "chat", "preference"},
             .aliases = {"dataset_type", "dataset_format"}})
       .key("chat_template", &DataConfig::chat_template,
            {.doc = "How conversations are written: chatml, llama3, mistral, deepseek, the path of a Jinja "
                    "template or "
                    "of a model's folder; empty for the template beside the tokenizer.",
             .aliases = {"chat_format"}});
+}
+
+void loss_keys(KeyRows& rows) {
+  SectionRows(rows, &Config::loss, "loss", "What is made small.")
+      .key("kind", &LossConfig::kind,
+           {.doc = "cross_entropy learns the text. dpo learns from pairs of responses (data.packing = "
+                   "\"pairs\") which one "
+                   "is better, against the model that the run begins with (direct preference optimization).",
+            .choices = {"cross_entropy", "dpo"}})
+      .key("beta", &LossConfig::beta,
+           {.doc = "How dear it is to leave the model that the run begins with.",
+            .range = {.low = 0, .high = 100, .low_open = true},
+            .only_when = {"kind", {"dpo"}},
+            .aliases = {"dpo_beta", "rl_beta"}})
+      .key("label_smoothing", &LossConfig::label_smoothing,
+           {.doc = "The share of pairs that are taken to be the wrong way round.",
+            .range = from_to_below(0, 0.5),
+            .only_when = {"kind", {"dpo"}}});
 }
 
 void batch_keys(KeyRows& rows) {
@@ -290,7 +309,11 @@ void batch_keys(KeyRows& rows) {
 void optimizer_keys(KeyRows& rows) {
   SectionRows(rows, &Config::optimizer, "optimizer", "The update rule.")
       .key("type", &OptimizerConfig::type,
-           {.doc = "Update rule.", .choices = {"adamw"}, .aliases = {"optim", "optimizer_type"}})
+           {.doc = "Update rule. muon makes the steps of layers' matrices orthogonal and is AdamW for all "
+                   "else, on CPUs, "
+                   "where matrices are whole.",
+            .choices = {"adamw", "muon"},
+            .aliases = {"optim", "optimizer_type"}})
       .key("lr", &OptimizerConfig::lr,
            {.doc = "Peak learning rate; the schedule scales it.",
             .range = {.low = 0, .high = 10, .low_open = true},
@@ -303,6 +326,11 @@ void optimizer_keys(KeyRows& rows) {
            {.doc = "Added to the root of the second moment.",
             .range = {.low = 0, .high = 1, .low_open = true},
             .aliases = {"adam_epsilon", "adam_eps"}})
+      .key("momentum", &OptimizerConfig::momentum,
+           {.doc = "Decay rate of the matrices' momentum.",
+            .range = from_to_below(0, 1),
+            .only_when = {"type", {"muon"}},
+            .aliases = {"muon_momentum"}})
       .key("weight_decay", &OptimizerConfig::weight_decay,
            {.doc = "Decoupled decay per step, times the learning rate; norms and biases are left out.",
             .range = between(0, 10),
@@ -551,6 +579,7 @@ KeyRows all_rows() {
   model_keys(rows);
   adapter_keys(rows);
   data_keys(rows);
+  loss_keys(rows);
   batch_keys(rows);
   optimizer_keys(rows);
   schedule_keys(rows);

@@ -113,6 +113,37 @@ void check_positions(const Config& config, Faults& faults) {
                       "model.rope_low_freq_factor = 1.0 and model.rope_high_freq_factor = 4.0"});
 }
 
+void check_loss(const Config& config, Faults& faults) {
+  const bool dpo = config.loss.kind == LossKind::dpo, pairs = config.data.packing == Packing::pairs;
+  if (dpo != pairs)
+    faults.push_back(
+        {{"loss.kind", "data.packing"},
+         dpo ? "preferences are learned from pairs of responses" : "pairs of responses are for preferences",
+         dpo ? "loss.kind = \"dpo\" and rows that are no pairs"
+             : "rows of pairs and loss.kind = \"cross_entropy\"",
+         "loss.kind = \"dpo\" with data.packing = \"pairs\"",
+         dpo ? "data.packing = \"pairs\"" : "loss.kind = \"dpo\""});
+  if (!dpo) return;
+  if (!config.data.weights.empty())
+    faults.push_back({{"loss.kind", "data.weights"},
+                      "preferences have no mixtures",
+                      "loss.kind = \"dpo\" and data.weights",
+                      "one list of files",
+                      "remove data.weights"});
+  if (config.parallel.cp > 1)
+    faults.push_back({{"loss.kind", "parallel.cp"},
+                      "a response is compared as a whole, and context ranks share sequences",
+                      fmt::format("parallel.cp = {}", config.parallel.cp),
+                      "parallel.cp = 1 with loss.kind = \"dpo\"",
+                      "parallel.cp = 1"});
+  if (config.model.from.empty())
+    faults.push_back({{"loss.kind", "model.from"},
+                      "preferences are learned relative to a model",
+                      "loss.kind = \"dpo\" and no model.from",
+                      "a model that answers already",
+                      "model.from = \"PATH\""});
+}
+
 void check_batch(const Config& config, Faults& faults) {
   const int64_t tokens = config.batch.tokens_per_step, rows = config.batch.micro_batch,
                 len = config.data.seq_len;
@@ -245,6 +276,7 @@ std::vector<CrossFault> cross_check(const Config& config) {
   check_heads(config.model, faults);
   check_arch(config.model, faults);
   check_positions(config, faults);
+  check_loss(config, faults);
   check_batch(config, faults);
   check_schedule(config, faults);
   check_precision(config.precision, faults);

@@ -4,10 +4,16 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <map>
 #include <set>
 
 #include "checkpoint/adapters/cast_source.h"
+#include "checkpoint/adapters/gguf_content.h"
+#include "checkpoint/adapters/gguf_description.h"
+#include "checkpoint/adapters/gguf_names.h"
+#include "checkpoint/adapters/gguf_rotary.h"
+#include "checkpoint/adapters/gguf_vocabulary.h"
 #include "checkpoint/adapters/model_tensors.h"
 #include "checkpoint/name_rules.h"
 #include "core/base/error.h"
@@ -20,9 +26,13 @@ struct Row {
   TargetFormat format;
   std::string_view name;
 };
-constexpr Row kRows[] = {{TargetFormat::strata, "strata"},           {TargetFormat::hugging_face, "hf"},
-                         {TargetFormat::safetensors, "safetensors"}, {TargetFormat::dcp, "dcp"},
-                         {TargetFormat::universal, "universal"},     {TargetFormat::peft, "peft"}};
+constexpr Row kRows[] = {{TargetFormat::strata, "strata"},
+                         {TargetFormat::hugging_face, "hf"},
+                         {TargetFormat::safetensors, "safetensors"},
+                         {TargetFormat::dcp, "dcp"},
+                         {TargetFormat::universal, "universal"},
+                         {TargetFormat::peft, "peft"},
+                         {TargetFormat::gguf, "gguf"}};
 
 constexpr bool is_float(ElementType type) {
   return type == ElementType::f64 || type == ElementType::f32 || type == ElementType::f16 ||
@@ -138,6 +148,47 @@ void name_for_peft(ConversionPlan& plan, const OpenedCheckpoint& opened) {
   plan.source = plan.steps.back().get();
 }
 
+GgufFileType file_type(const TensorSource& content, const ConversionWish& wish) {
+  if (wish.q8_0) return GgufFileType::q8_0;
+  for (const TensorSpec& tensor : content.tensors()) {
+    if (tensor.shape.rank() != 2) continue;
+    return tensor.type == ElementType::bf16  ? GgufFileType::bf16
+           : tensor.type == ElementType::f16 ? GgufFileType::f16
+                                             : GgufFileType::f32;
+  }
+  return GgufFileType::f32;
+}
+
+// Names, order of heads, types and what stands in front of them, as llama.cpp has them.
+void make_gguf(ConversionPlan& plan, const OpenedCheckpoint& opened, const ConversionWish& wish) {
+  const auto model = opened.logical ? model_of(opened) : std::nullopt;
+  if (!model)
+    throw Error(Fault::usage, {.what = "no GGUF file can be made of this",
+                               .where = opened.stored->path(),
+                               .found = "no configuration of a model that these files have",
+                               .expected = "a checkpoint of strata train, or a model of transformers",
+                               .fix = "--to safetensors writes the tensors under the names they have"});
+  const std::string arch = gguf_architecture(*model);
+  GgufMapping mapping = to_gguf(*model, plan.source->tensors(), opened.stored->path());
+  plan.steps.push_back(std::make_unique<RotaryOrderSource>(*plan.source, std::move(mapping.head_rows),
+                                                           RotaryOrderSource::To::gguf));
+  plan.steps.push_back(std::make_unique<MappedSource>(*plan.steps.back(), std::move(mapping.tensors),
+                                                      nlohmann::json::object(), plan.assets));
+  GgufContentWish content{.type = wish.type, .q8_0 = wish.q8_0};
+  if (model->spec.rope.llama3_scaling && arch != "gpt2")
+    content.rope_factors = llama3_rope_factors(model->spec.rope, model->spec.head_dim);
+  auto made = std::make_unique<GgufContent>(*plan.steps.back(), std::move(content));
+  plan.gguf.emplace();
+  plan.gguf->in_blocks = made->in_blocks();
+  plan.steps.push_back(std::move(made));
+  plan.source = plan.steps.back().get();
+  const std::filesystem::path path = opened.stored->path();
+  describe_gguf_model(*model, path.stem().string(), file_type(*plan.source, wish), plan.gguf->values);
+  const std::string note = embed_gguf_vocabulary(plan.assets, model->spec.vocab, plan.gguf->values);
+  if (!note.empty()) plan.notes.push_back(note);
+  plan.assets.clear();  // inside
+}
+
 void refuse_adapters(const OpenedCheckpoint& opened) {
   if (opened.adapter)
     throw Error(Fault::usage,
@@ -167,7 +218,7 @@ ConversionPlan plan_conversion(const OpenedCheckpoint& opened, const ConversionW
   for (const std::string& name : opened.missing) plan.dropped.push_back(name + ": missing, as was allowed");
   // DeepSpeed keeps parameters and moments as f32.
   const auto type = wish.format == TargetFormat::universal ? std::optional(ElementType::f32) : wish.type;
-  if (type) {
+  if (type && wish.format != TargetFormat::gguf) {
     plan.steps.push_back(std::make_unique<CastSource>(*plan.source, *type));
     plan.source = plan.steps.back().get();
   }
@@ -176,6 +227,11 @@ ConversionPlan plan_conversion(const OpenedCheckpoint& opened, const ConversionW
   // The optimizer knows nothing of merged weights.
   leave_out(plan, (!ours && !theirs) || opened.merged, wish.reinit);
   if (wish.format == TargetFormat::peft) name_for_peft(plan, opened);
+  if (wish.format == TargetFormat::gguf) {
+    refuse_adapters(opened);
+    make_gguf(plan, opened, wish);
+    return plan;
+  }
   if (wish.format == TargetFormat::hugging_face || wish.names == TargetNames::hugging_face ||
       (theirs && wish.names == TargetNames::automatic && opened.logical && !opened.adapter &&
        model_of(opened))) {

@@ -6,16 +6,24 @@
 #include <memory>
 #include <string_view>
 
+#include "checkpoint/adapters/gguf_values.h"
 #include "launch/convert/open_checkpoint.h"
 
 namespace strata {
 
-enum class TargetFormat { strata, hugging_face, safetensors, dcp, universal, peft };
+enum class TargetFormat { strata, hugging_face, safetensors, dcp, universal, peft, gguf };
 // What the tensors are called there.
 enum class TargetNames { automatic, ours, hugging_face };
 
-std::string_view name(TargetFormat format);  // "strata", "hf", "safetensors", "dcp", "universal", "peft"
+std::string_view name(
+    TargetFormat format);  // "strata", "hf", "safetensors", "dcp", "universal", "peft", "gguf"
 std::optional<TargetFormat> target_format_named(std::string_view name);
+
+// What a GGUF file has beside its tensors.
+struct GgufFile {
+  GgufValues values;
+  std::vector<bool> in_blocks;  // by tensor: stored as Q8_0
+};
 
 struct ConversionPlan {
   TargetFormat format = TargetFormat::strata;
@@ -23,6 +31,8 @@ struct ConversionPlan {
   const TensorSource* source = nullptr;  // the last one, or what was opened: to be written as it is
   std::vector<Asset> assets;
   std::vector<std::string> dropped;  // with the reason
+  std::vector<std::string> notes;    // for people
+  std::optional<GgufFile> gguf;      // of that format
 };
 
 struct ConversionWish {
@@ -30,6 +40,7 @@ struct ConversionWish {
   // automatic: Hugging Face's where the format is another program's and the model is one of its.
   TargetNames names = TargetNames::automatic;
   std::optional<ElementType> type = std::nullopt;  // of the weights; nothing: as they are
+  bool q8_0 = false;                               // in place of a type, GGUF alone: blocks of 8 bits
   std::vector<std::string> reinit = {};            // names of ours (name_rules.h) to leave out
   std::vector<std::string> allow_missing = {};     // that need not be there
 };

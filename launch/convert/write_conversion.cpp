@@ -10,6 +10,8 @@
 
 #include "checkpoint/adapters/dcp_sink.h"
 #include "checkpoint/adapters/dcp_source.h"
+#include "checkpoint/adapters/gguf_sink.h"
+#include "checkpoint/adapters/gguf_source.h"
 #include "checkpoint/adapters/safetensors_sink.h"
 #include "checkpoint/adapters/safetensors_source.h"
 #include "checkpoint/adapters/universal_sink.h"
@@ -73,6 +75,11 @@ std::unique_ptr<TensorSink> make_sink(FileSystem& files, const ConversionPlan& p
       return resumable<DcpSink>(files, options, {.piece_bytes = piece});
     case TargetFormat::universal:
       return resumable<UniversalSink>(files, options, {.piece_bytes = piece});
+    case TargetFormat::gguf:
+      return std::make_unique<GgufSink>(
+          files, options.target,
+          GgufSink::Options{
+              .values = plan.gguf->values, .in_blocks = plan.gguf->in_blocks, .piece_bytes = piece});
     case TargetFormat::peft:
       return resumable<SafetensorsSink>(files, options, {.piece_bytes = piece, .stem = "adapter_model"});
     default:
@@ -90,6 +97,8 @@ std::unique_ptr<TensorSource> open_written(FileSystem& files, const ConversionPl
       return std::make_unique<DcpSource>(files, path, DcpSource::Names::in_state_dict);
     case TargetFormat::universal:
       return std::make_unique<UniversalSource>(files, path);
+    case TargetFormat::gguf:
+      return std::make_unique<GgufSource>(files, path);
     default:
       return std::make_unique<SafetensorsSource>(files, path);
   }

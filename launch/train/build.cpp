@@ -49,16 +49,22 @@ Model build_model(const Config& config, int64_t tokenizer_vocab, const Split& sp
                  .fix = "use the model's own tokenizer; for a new model leave model.vocab out"});
   ModelSpec spec = model_spec(m, m.vocab ? m.vocab : tokenizer_vocab);
   spec.lora = lora_spec(config.adapter);
+  spec.preference = {.on = config.loss.kind == LossKind::dpo,
+                     .beta = static_cast<float>(config.loss.beta),
+                     .smoothing = static_cast<float>(config.loss.label_smoothing)};
   Model model = make_model(spec, compute_type(config), split);
   choose_trained(config, model);
   return model;
 }
 
 std::unique_ptr<UpdateRule> build_update_rule(const Config& config) {
-  return make_update_rule(
-      config.optimizer.type, config.precision.state == StateFormat::split ? "split" : "fp32",
-      compute_type(config),
-      {.beta1 = config.optimizer.betas[0], .beta2 = config.optimizer.betas[1], .eps = config.optimizer.eps});
+  return make_update_rule(config.optimizer.type,
+                          config.precision.state == StateFormat::split ? "split" : "fp32",
+                          compute_type(config),
+                          {.beta1 = config.optimizer.betas[0],
+                           .beta2 = config.optimizer.betas[1],
+                           .eps = config.optimizer.eps,
+                           .momentum = config.optimizer.momentum});
 }
 
 LearningRateSchedule build_learning_rate(const Config& config) {

@@ -14,8 +14,12 @@ LossSum evaluate_samples(StepRunner& runner, const DataSource& source, int64_t r
     const int64_t cursor = round + rows * part.part;
     source.fill(cursor, rows, batch);
     // The last round is filled up with samples from the beginning: they count for nothing.
-    const int64_t counted = std::clamp<int64_t>(samples - cursor, 0, rows) * batch.seq_len;
-    std::fill(batch.targets.begin() + counted, batch.targets.end(), kNoTarget);
+    const int64_t counted = std::clamp<int64_t>(samples - cursor, 0, rows);
+    std::fill(batch.targets.begin() + counted * batch.seq_len, batch.targets.end(), kNoTarget);
+    if (!batch.pairs.empty()) {
+      batch.pairs.begin.resize(static_cast<size_t>(3 * counted));
+      batch.pairs.reference.resize(static_cast<size_t>(2 * counted));
+    }
     sum.add(runner.evaluate(part.cut ? part.cut(batch) : batch));
   }
   return sum;

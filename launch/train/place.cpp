@@ -127,6 +127,22 @@ FittedJob fit_layout(const Config& config, int slots, int64_t vocab) {
   return {.ranks = slots, .parallel = config.parallel};
 }
 
+// Muon takes matrices whole.
+void check_whole_matrices(const Config& config, const Layout& layout, const PartitionWays& ways) {
+  if (config.optimizer.type != "muon") return;
+  const bool split = layout.sizes.tp > 1, shared = std::max({ways.weights, ways.gradients, ways.state}) > 1;
+  if (!split && !shared) return;
+  throw Error(Fault::usage,
+              {.what = "muon takes matrices whole, and here ranks have parts of them",
+               .where = split ? "parallel.tp" : "parallel.partition",
+               .found = split ? fmt::format("tp = {}", layout.sizes.tp)
+                              : fmt::format("weights over {}, gradients over {}, state over {} ranks",
+                                            ways.weights, ways.gradients, ways.state),
+               .expected = "parallel.tp = 1, and parallel.partition = \"ddp\" with several data ranks",
+               .fix = split ? "parallel.tp = 1, or optimizer.type = \"adamw\""
+                            : "parallel.partition = \"ddp\", or optimizer.type = \"adamw\""});
+}
+
 PlaceOptions place_options(const Config& config, int ranks, int64_t vocab) {
   check_offload(config);
   const ParallelConfig& p = config.parallel;
@@ -135,6 +151,8 @@ PlaceOptions place_options(const Config& config, int ranks, int64_t vocab) {
   const Layout layout = decide_layout(question.request, question.model, question.batch);
   if (config.run.mode == RunMode::ordered) check_ordered(layout);
   const ScheduleShape shape{layout.sizes.pp, layout.virtual_stages, layout.micro_batches};
+  const PartitionWays partition = parse_partition(p.partition, layout.sizes.dp * layout.sizes.cp);
+  check_whole_matrices(config, layout, partition);
   Schedule schedule;
   if (from_file)
     schedule = schedule_from_text(read_text(p.schedule, "parallel.schedule", "one line per pipeline rank",
@@ -144,7 +162,7 @@ PlaceOptions place_options(const Config& config, int ranks, int64_t vocab) {
     schedule = make_schedule(p.schedule, shape);
   return {.mesh = layout.sizes,
           .sequence = p.sequence_parallel,
-          .partition = parse_partition(p.partition, layout.sizes.dp * layout.sizes.cp),
+          .partition = partition,
           .schedule = std::move(schedule),
           .order = config.run.mode == RunMode::ordered ? SumOrder::tree : SumOrder::ascending,
           .gather_ahead = size(p.gather_ahead),

@@ -24,11 +24,13 @@ std::shared_ptr<const Corpus> open_corpus(const std::vector<std::string>& paths,
 
 using Datasets = std::vector<std::shared_ptr<const Dataset>>;
 
-DataSource source(const Datasets& datasets, const Config& config, SampleOrder order, int64_t vocab) {
+DataSource source(const Datasets& datasets, const Config& config, SampleOrder order, int64_t vocab,
+                  std::shared_ptr<const std::vector<float>> reference) {
   return DataSource(datasets, {.seed = static_cast<uint64_t>(config.run.seed),
                                .order = order,
                                .vocab_size = vocab,
-                               .weights = config.data.weights});
+                               .weights = config.data.weights,
+                               .reference = std::move(reference)});
 }
 
 int64_t places(const Datasets& datasets) {
@@ -58,6 +60,14 @@ void require_learning(const Dataset& dataset, std::vector<std::string>& notes) {
 void tell_packing(const Dataset& dataset, Overlong overlong, std::vector<std::string>& notes) {
   const PackedRows* rows = dataset.packed();
   if (!rows) return;
+  if (dataset.packing() == Packing::pairs) {
+    notes.push_back(fmt::format("{}: {} pairs of responses, {:.1f}% of the places of their rows are filled",
+                                dataset.name(), rows->num_rows(), 100 * rows->fill()));
+    if (rows->overlong() > 0)
+      notes.push_back(fmt::format("{}: {} pairs are longer than a row (data.seq_len = {}) and left out",
+                                  dataset.name(), rows->overlong() / 2, dataset.seq_len()));
+    return;
+  }
   notes.push_back(fmt::format("{}: {} documents in {} rows, {:.1f}% of their places are filled",
                               dataset.name(),
                               rows->documents() - (overlong == Overlong::drop ? rows->overlong() : 0),
@@ -80,6 +90,7 @@ std::shared_ptr<const Dataset> dataset(const std::shared_ptr<const Corpus>& corp
 
 // The last part of the training text for validation. Whole documents are kept whole.
 TailSplit tail_of(const Corpus& corpus, const DataConfig& data) {
+  if (data.packing == Packing::pairs) return split_tail_pairs(corpus, data.valid_fraction);
   return data.packing == Packing::best_fit ? split_tail_documents(corpus, data.valid_fraction)
                                            : split_tail(corpus.num_tokens(), data.valid_fraction);
 }
@@ -144,11 +155,11 @@ int64_t RunData::train_places() const { return places(train); }
 int64_t RunData::valid_places() const { return places(valid); }
 
 DataSource RunData::train_source(const Config& config) const {
-  return source(train, config, SampleOrder::shuffled, tokenizer->vocab_size());
+  return source(train, config, SampleOrder::shuffled, tokenizer->vocab_size(), train_reference);
 }
 
 DataSource RunData::valid_source(const Config& config) const {
-  return source(valid, config, SampleOrder::sequential, tokenizer->vocab_size());
+  return source(valid, config, SampleOrder::sequential, tokenizer->vocab_size(), valid_reference);
 }
 
 std::shared_ptr<const Dataset> open_eval_data(const Config& config, const std::string& path,

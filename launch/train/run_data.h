@@ -16,6 +16,9 @@ struct RunData {
   std::shared_ptr<const Tokenizer> tokenizer;
   // One set of all files, or with data.weights one a file; valid may be empty.
   std::vector<std::shared_ptr<const Dataset>> train, valid;
+  // Of preferences: log-probabilities of the pairs by the model that the run begins with
+  // (preference_reference.h). Null until they are known, and of other data.
+  std::shared_ptr<const std::vector<float>> train_reference, valid_reference;
   uint64_t fingerprint = 0;        // of the tokens: a resumed run must find the same
   std::vector<std::string> notes;  // what is made of the data, a line each: packing, mixture, what is learned
 

@@ -27,6 +27,7 @@
 #include "launch/train/loading_rules.h"
 #include "launch/train/offload.h"
 #include "launch/train/place.h"
+#include "launch/train/preference_reference.h"
 #include "launch/train/process_memory.h"
 #include "launch/train/reporter.h"
 #include "launch/train/run_data.h"
@@ -91,6 +92,8 @@ class Trainer {
   ClipRule clip_rule();
   ExecutorOptions hooks();
   void start();
+  void load_start(const Loading& loading);
+  void know_reference(const Loading& loading);
   RunFacts facts() const;
   // One rank's model has its share of every layer and all of them; the data ranks do the same for other
   // tokens.
@@ -221,13 +224,56 @@ ClipRule Trainer::clip_rule() {
   };
 }
 
+// The model that the run begins with; adapters that change nothing yet.
+void Trainer::load_start(const Loading& loading) {
+  runner_.initialize(static_cast<uint64_t>(config_.run.seed));
+  if (trains_adapters(config_))
+    base_ = load_base(*files_, config_, std::nullopt, runner_, *rule_, loading);
+  else if (!config_.model.from.empty())
+    load_initial_weights(*files_, config_.model.from, runner_, *rule_, loading);
+}
+
+// What that model says of the pairs of responses. All ranks work it out or none.
+void Trainer::know_reference(const Loading& loading) {
+  if (device_.is_gpu())
+    throw Error(Fault::usage, {.what = "preferences are learned on CPUs only, so far",
+                               .where = "loss.kind",
+                               .found = "\"dpo\" on " + device_.describe(),
+                               .fix = "run.device = \"cpu\""});
+  const std::string path = folder_.path() + "/reference.bin";
+  const std::vector<int64_t> known = of_all_ranks(load_reference(*files_, path, data_) ? 1 : 0);
+  if (std::count(known.begin(), known.end(), 0) > 0) {
+    load_start(loading);
+    const auto list = [&](const std::vector<std::shared_ptr<const Dataset>>& pairs) {
+      if (pairs.empty()) return std::shared_ptr<const std::vector<float>>();
+      return std::make_shared<const std::vector<float>>(reference_log_probabilities(
+          runner_, pairs[0], data_.tokenizer->vocab_size(), place_.mesh().size(Axis::dp), {}));
+    };
+    if (leads()) {
+      fmt::print("reference  {} pairs of responses, by the model that the run begins with\n",
+                 data_.train[0]->num_samples());
+      std::fflush(stdout);
+    }
+    data_.train_reference = list(data_.train);
+    data_.valid_reference = list(data_.valid);
+    if (leads()) save_reference(*files_, path, data_);
+  }
+  train_source_ = data_.train_source(config_);
+}
+
 void Trainer::start() {
+  if (device_.is_gpu() && !rule_->element_wise())
+    throw Error(Fault::usage, {.what = "muon updates matrices on CPUs only, so far",
+                               .where = "optimizer.type",
+                               .found = rule_->name() + " on " + device_.describe(),
+                               .fix = "optimizer.type = \"adamw\", or run.device = \"cpu\""});
   RestoreReport report;
   const Loading loading{.peers = *peers_,
                         .stream = device_.stream(),
                         .pool = device_.pool(),
                         .rules = loading_rules(config_.checkpoint),
                         .report = &report};
+  if (config_.loss.kind == LossKind::dpo) know_reference(loading);
   std::optional<int64_t> resumed_after;
   if (const auto& path = folder_.resume_from()) {
     const StrataSource checkpoint(*files_, *path);
@@ -246,13 +292,9 @@ void Trainer::start() {
       fmt::print("resuming after step {} from {}{}\n", position_.step, *path, why.empty() ? "" : ", " + why);
     }
   } else {
-    runner_.initialize(static_cast<uint64_t>(config_.run.seed));
-    if (trains_adapters(config_)) {
-      base_ = load_base(*files_, config_, std::nullopt, runner_, *rule_, loading);
-      if (!config_.adapter.from.empty()) load_adapters(*files_, config_.adapter, runner_, *rule_, loading);
-    } else if (!config_.model.from.empty()) {
-      load_initial_weights(*files_, config_.model.from, runner_, *rule_, loading);
-    }
+    load_start(loading);
+    if (trains_adapters(config_) && !config_.adapter.from.empty())
+      load_adapters(*files_, config_.adapter, runner_, *rule_, loading);
   }
   if (leads()) fmt::print("{}", let_through(report.match));
   peak_flops_ = device_.peak_flops(model_.compute) * job_.world.size();
@@ -323,7 +365,7 @@ StepRecord Trainer::train_one_step(std::span<const Batch> batches) {
           .loss = sums.loss.mean(),
           .grad_norm = sums.grad_norm,
           .lr = schedule_.rate(step_),
-          .tokens = sums.loss.targets,
+          .tokens = config_.loss.kind == LossKind::dpo ? config_.batch.tokens_per_step : sums.loss.targets,
           .tokens_seen = position_.tokens_seen,
           .step_seconds = seconds,
           .mfu = flops / seconds / peak_flops_,
@@ -421,7 +463,10 @@ int Trainer::run() {
   }
   if (!reporter_) return 0;
   reporter_->finish("finished");
-  if (valid_loss)
+  if (valid_loss && config_.loss.kind == LossKind::dpo)
+    fmt::print("validation loss {:.4f} nats per pair, {:.4f} of a model that has learned nothing\n",
+               *valid_loss, std::log(2.0));
+  else if (valid_loss)
     fmt::print("validation loss {:.4f} nats per token, perplexity {:.2f}\n", *valid_loss,
                std::exp(*valid_loss));
   fmt::print("run        {}\nreport     {}\n", folder_.path(), folder_.report());

@@ -196,4 +196,5 @@ def main():
             entries=entries, torch=torch.__version__)) + "\n")
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -81,12 +81,26 @@ TEST_F(ConvertTest, ATiedMatrixThatWasStoredTwiceMustAgree) {
   EXPECT_EQ(run("convert model ours").code, 0);
 }
 
+// A file in place of a folder, chosen by its name; what is read from it is the model again.
+TEST_F(ConvertTest, GgufFilesAreWritten) {
+  write_model("model", MemorySource(tensors()));
+  const Outcome wrote = run("convert model m.gguf --dtype keep");
+  ASSERT_EQ(wrote.code, 0) << wrote.err;
+  EXPECT_NE(wrote.out.find("to        m.gguf: gguf, 11 tensors"), std::string::npos) << wrote.out;
+  EXPECT_NE(wrote.out.find("note      its tokenizer is not taken along"), std::string::npos) << wrote.out;
+  EXPECT_EQ(run("diff model m.gguf").code, 0) << read(".out");
+  const Outcome blocks = run("convert model hf --to hf --dtype q8_0");
+  EXPECT_EQ(blocks.code, 2);
+  EXPECT_NE(blocks.err.find("for GGUF files alone"), std::string::npos) << blocks.err;
+  EXPECT_EQ(run("convert model m.gguf").code, 2) << "it is there already";
+}
+
 TEST_F(ConvertTest, WhatCannotBeDoneIsSaid) {
   write_model("model", MemorySource(tensors()));
   EXPECT_THAT(run("convert nothing ours").err, HasSubstr("there is no checkpoint here"));
   EXPECT_THAT(run("convert model model").err, HasSubstr("is there already"));
   EXPECT_THAT(run("convert model ours --memory 1").err, HasSubstr("at least 256"));
-  EXPECT_EQ(run("convert model ours --to gguf").code, 2);
+  EXPECT_EQ(run("convert model ours --to onnx").code, 2);
   EXPECT_EQ(run("convert model ours --threads -1").code, 2);
   std::filesystem::remove(at("model/config.json"));
   EXPECT_THAT(run("convert model there --to hf").err,

@@ -72,7 +72,7 @@ TEST_F(HelpTest, BashCompletesCommandsOptionsKeysAndValues) {
   EXPECT_THAT(completed("strata train mo"), Contains("more.toml"));
   // bash cuts words at '=': what is offered is what stands behind it.
   EXPECT_THAT(completed("strata train more.toml data.packing="),
-              UnorderedElementsAre("isolated", "concat", "best_fit"));
+              UnorderedElementsAre("isolated", "concat", "best_fit", "pairs"));
   EXPECT_THAT(completed("strata plan more.toml model.tied=f"), UnorderedElementsAre("false"));
   EXPECT_THAT(completed("strata version optimizer.w"), Not(Contains("optimizer.weight_decay=")));
 }

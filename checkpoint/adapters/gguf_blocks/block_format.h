@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Numbers in blocks, as GGUF stores them: a row is a whole number of blocks, each with its own scale.
-// Decoding only. Layouts and formulas: ggml, ggml-common.h (block_q8_0, ...) and ggml-quants.c
+// Layouts and formulas: ggml, ggml-common.h (block_q8_0, ...) and ggml-quants.c
 // (dequantize_row_*).
 #pragma once
 
@@ -20,6 +20,9 @@ struct BlockFormat {
   int64_t bytes;
   // `blocks` whole blocks at `from`, any alignment, as floats.
   void (*decode)(const std::byte* from, int64_t blocks, float* to);
+  // The nearest in blocks, as llama.cpp rounds. False when a scale is beyond a half: what was written is then
+  // of no use. Null: decoding only.
+  bool (*encode)(const float* from, int64_t blocks, std::byte* to) = nullptr;
 };
 
 extern const BlockFormat kBlockQ8_0;  // 32 of 8 bits: x = d q

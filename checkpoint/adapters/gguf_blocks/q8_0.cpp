@@ -1,5 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// Q8_0: half d, int8 q[32]. x[i] = d q[i].
+// Q8_0: half d, int8 q[32]. x[i] = d q[i]. Encoding (quantize_row_q8_0_ref): d = max |x| / 127 in f32,
+// q = round(x / d) with halves away from zero, and d is then rounded to a half. What was decoded encodes to
+// the same numbers again.
+#include <algorithm>
+#include <cmath>
+
 #include "checkpoint/adapters/gguf_blocks/block_format.h"
 
 namespace strata {
@@ -15,8 +20,22 @@ void decode(const std::byte* from, int64_t blocks, float* to) {
   }
 }
 
+bool encode(const float* from, int64_t blocks, std::byte* to) {
+  for (int64_t b = 0; b < blocks; ++b, from += kElements, to += kBytes) {
+    float most = 0;
+    for (int64_t i = 0; i < kElements; ++i) most = std::max(most, std::abs(from[i]));
+    const float d = most / 127.0F, inverse = d != 0 ? 1.0F / d : 0.0F;
+    const auto half = static_cast<_Float16>(d);
+    if (!std::isfinite(static_cast<float>(half))) return false;
+    std::memcpy(to, &half, sizeof half);
+    for (int64_t i = 0; i < kElements; ++i)
+      to[2 + i] = static_cast<std::byte>(static_cast<int8_t>(std::round(from[i] * inverse)));
+  }
+  return true;
+}
+
 }  // namespace
 
-const BlockFormat kBlockQ8_0{"Q8_0", 8, kElements, kBytes, decode};
+const BlockFormat kBlockQ8_0{"Q8_0", 8, kElements, kBytes, decode, encode};
 
 }  // namespace strata

@@ -13,6 +13,7 @@ enum class DataFormat {
   text,       // records of one format, whatever the file is called
   completion,
   chat,
+  preference,
 };
 
 // As written in a configuration: "auto", "plain", ...; Error(usage) listing them.

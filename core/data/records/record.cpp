@@ -14,7 +14,7 @@ namespace {
 using nlohmann::ordered_json;
 
 constexpr std::string_view kForms =
-    R"({"text": ...}, {"prompt": ..., "completion": ...} or {"messages": [{"role": ..., "content": ...}, ...]})";
+    R"({"text": ...}, {"prompt": ..., "completion": ...}, {"messages": [{"role": ..., "content": ...}, ...]} or {"prompt": ..., "chosen": ..., "rejected": ...})";
 
 [[noreturn]] void fail(const std::string& where, std::string what, std::string found, std::string expected,
                        std::string fix) {
@@ -125,6 +125,44 @@ void require_message(const ordered_json& message, size_t index, const std::strin
          "write the content as one string; images and other parts cannot be learned");
 }
 
+ordered_json take_messages(ordered_json& record, const char* field, const std::string& where) {
+  ordered_json messages = std::move(record[field]);
+  if (!messages.is_array() || messages.empty())
+    fail(where, fmt::format("a record's \"{}\" is not a list of messages", field), shown(messages),
+         std::string(kForms), "write the conversation as a list, or leave the record out");
+  for (size_t i = 0; i < messages.size(); ++i) require_message(messages[i], i, where);
+  return messages;
+}
+
+// Texts behind a prompt, or conversations, whole or behind what they have in common.
+void read_preference(ordered_json& json, DataRecord& record, const std::string& where) {
+  record.format = RecordFormat::preference;
+  if (json["chosen"].is_array() || json["rejected"].is_array()) {
+    ordered_json prompt = ordered_json::array();
+    if (json.contains("prompt")) prompt = take_messages(json, "prompt", where);
+    record.messages = record.rejected_messages = prompt;
+    for (ordered_json& message : take_messages(json, "chosen", where))
+      record.messages.push_back(std::move(message));
+    for (ordered_json& message : take_messages(json, "rejected", where))
+      record.rejected_messages.push_back(std::move(message));
+    record.variables = ordered_json::object();
+    if (json.contains("tools")) record.variables["tools"] = std::move(json["tools"]);
+  } else {
+    if (!json.contains("prompt"))
+      fail(where, "a preference has no prompt", field_names(json), std::string(kForms),
+           R"(add a "prompt"; it may be "")");
+    record.prompt = take_text(json, "prompt", where);
+    record.text = take_text(json, "chosen", where);
+    record.rejected = take_text(json, "rejected", where);
+  }
+  const bool same =
+      record.messages.empty() ? record.text == record.rejected : record.messages == record.rejected_messages;
+  if (same)
+    fail(where, "the two responses of a preference are the same",
+         shown(record.messages.empty() ? ordered_json(record.text) : record.messages),
+         "one that was chosen and another", "leave the record out: nothing can be learned from it");
+}
+
 }  // namespace
 
 std::string_view name(RecordFormat format) {
@@ -135,6 +173,8 @@ std::string_view name(RecordFormat format) {
       return "completion";
     case RecordFormat::chat:
       return "chat";
+    case RecordFormat::preference:
+      return "preference";
   }
   return "";
 }
@@ -148,15 +188,18 @@ DataRecord parse_data_record(std::string_view line, const std::string& where) {
              ? "a .json file that is one list becomes records by: jq -c '.[]' FILE.json > FILE.jsonl"
              : "write the record so, or take it out");
   const bool text = json.contains("text"), chat = json.contains("messages"),
-             completion = json.contains("prompt") && json.contains("completion");
-  if (text + chat + completion == 0)
+             completion = json.contains("prompt") && json.contains("completion"),
+             preference = json.contains("chosen") && json.contains("rejected");
+  if (text + chat + completion + preference == 0)
     fail(where, "a record has the fields of no format", field_names(json), std::string(kForms),
          fix_for(json));
-  if (text + chat + completion > 1)
+  if (text + chat + completion + preference > 1)
     fail(where, "a record has the fields of two formats", field_names(json),
          "those of one: " + std::string(kForms), "take the fields out that are not to be learned");
   DataRecord record;
-  if (text) {
+  if (preference) {
+    read_preference(json, record, where);
+  } else if (text) {
     record.format = RecordFormat::text;
     record.text = take_text(json, "text", where);
   } else if (completion) {
@@ -165,15 +208,20 @@ DataRecord parse_data_record(std::string_view line, const std::string& where) {
     record.text = take_text(json, "completion", where);
   } else {
     record.format = RecordFormat::chat;
-    record.messages = std::move(json["messages"]);
-    if (!record.messages.is_array() || record.messages.empty())
-      fail(where, "a record's \"messages\" is not a list of messages", shown(record.messages),
-           std::string(kForms), "write the conversation as a list, or leave the record out");
-    for (size_t i = 0; i < record.messages.size(); ++i) require_message(record.messages[i], i, where);
+    record.messages = take_messages(json, "messages", where);
     record.variables = ordered_json::object();
     if (json.contains("tools")) record.variables["tools"] = std::move(json["tools"]);
   }
   return record;
+}
+
+std::pair<DataRecord, DataRecord> responses_of(const DataRecord& preference) {
+  DataRecord chosen = preference;
+  chosen.format = preference.messages.empty() ? RecordFormat::completion : RecordFormat::chat;
+  DataRecord rejected = chosen;
+  rejected.text = preference.rejected;
+  rejected.messages = preference.rejected_messages;
+  return {std::move(chosen), std::move(rejected)};
 }
 
 }  // namespace strata

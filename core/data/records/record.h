@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
+#include <utility>
 
 namespace strata {
 
@@ -13,17 +14,25 @@ enum class RecordFormat {
   text,        // {"text": ...}: all of it is learned
   completion,  // {"prompt": ..., "completion": ...}: the completion is learned
   chat,        // {"messages": [{"role": ..., "content": ...}, ...]}: what the assistant says is learned
+  preference,  // {"prompt": ..., "chosen": ..., "rejected": ...}, texts or lists of messages: a pair of the
+               // above
 };
 
 std::string_view name(RecordFormat format);
 
 struct DataRecord {
   RecordFormat format = RecordFormat::text;
-  std::string text;                  // or the completion
-  std::string prompt;                // of a completion
-  nlohmann::ordered_json messages;   // of a chat: objects, each with a role that is known and a text
+  std::string text;                 // or the completion
+  std::string prompt;               // of a completion
+  nlohmann::ordered_json messages;  // of a chat: objects, each with a role that is known and a text
+  // Of a preference: the response that is not the better one; `text` or `messages` is the other.
+  std::string rejected;
+  nlohmann::ordered_json rejected_messages;
   nlohmann::ordered_json variables;  // of a chat: what else the template is given ("tools")
 };
+
+// What a preference compares, as records of their own: the chosen response, the rejected one.
+std::pair<DataRecord, DataRecord> responses_of(const DataRecord& preference);
 
 inline constexpr size_t kMostRecordBytes = 64 << 20;
 inline constexpr int kMostRecordDepth = 64;  // of nested lists and objects

@@ -24,6 +24,8 @@ std::optional<RecordFormat> demanded(DataFormat format) {
       return RecordFormat::completion;
     case DataFormat::chat:
       return RecordFormat::chat;
+    case DataFormat::preference:
+      return RecordFormat::preference;
     case DataFormat::automatic:
     case DataFormat::plain:
       break;
@@ -43,6 +45,17 @@ void require_format(RecordFormat found, RecordFormat expected, bool demanded, co
        .fix = demanded ? "data.format = \"auto\"" : "give records of each format a file of their own"});
 }
 
+// A response without a token would leave its partner alone.
+void require_response(const MarkedTokens& tokens, const std::string& where) {
+  if (tokens.ids.size() > 1 && tokens.num_learned() > 0) return;
+  throw Error(Fault::data,
+              {.what = "a response of a preference is empty",
+               .where = where,
+               .found = fmt::format("{} tokens, {} of the response", tokens.ids.size(), tokens.num_learned()),
+               .expected = "at least one token that the assistant says",
+               .fix = "leave the record out"});
+}
+
 [[noreturn]] void too_long(const std::string& where) {
   throw Error(Fault::data,
               {.what = "a record is too long",
@@ -55,14 +68,14 @@ void require_format(RecordFormat found, RecordFormat expected, bool demanded, co
 }  // namespace
 
 DataFormat parse_data_format(std::string_view name) {
-  static constexpr std::string_view kNames[] = {"auto", "plain", "text", "completion",
-                                                "chat"};  // in their order
+  static constexpr std::string_view kNames[] = {"auto",       "plain", "text",
+                                                "completion", "chat",  "preference"};  // in their order
   const auto found = std::find(std::begin(kNames), std::end(kNames), name);
   if (found != std::end(kNames)) return static_cast<DataFormat>(found - std::begin(kNames));
   throw Error(Fault::usage, {.what = "there is no data format of that name",
                              .where = "data.format",
                              .found = fmt::format("\"{}\"", name),
-                             .expected = "auto, plain, text, completion or chat",
+                             .expected = "auto, plain, text, completion, chat or preference",
                              .fix = "data.format = \"auto\""});
 }
 
@@ -77,10 +90,11 @@ uint64_t RecordScheme::fingerprint() const {
 RecordScheme open_record_scheme(std::string_view line, const std::string& where,
                                 const RecordOptions& options) {
   const auto format = demanded(options.format);
-  const RecordFormat found = parse_data_record(line, where).format;
+  const DataRecord record = parse_data_record(line, where);
+  const RecordFormat found = record.format;
   require_format(found, format.value_or(found), true, where);
   RecordScheme scheme{.format = found, .chat = {}};
-  if (found == RecordFormat::chat) scheme.chat = open_chat_format(options.chat_template, options.tokenizer);
+  if (!record.messages.empty()) scheme.chat = open_chat_format(options.chat_template, options.tokenizer);
   return scheme;
 }
 
@@ -139,7 +153,7 @@ void RecordFileEncoder::end_line() {
     encoder_ = std::make_unique<RecordEncoder>(tokenizer_, std::move(scheme.chat));
   }
   batch_bytes_ += line_.size();
-  batch_.push_back({.text = std::move(line_), .number = number, .tokens = {}});
+  batch_.push_back({.text = std::move(line_), .number = number, .tokens = {}, .rejected = {}});
   line_.clear();
   if (batch_bytes_ >= kBatchBytesAThread * static_cast<size_t>(pool_.threads())) encode_batch();
 }
@@ -151,7 +165,15 @@ void RecordFileEncoder::encode_batch() {
     try {
       const DataRecord record = parse_data_record(line.text, where(line.number));
       require_format(record.format, *format_, demanded(options_.format).has_value(), where(line.number));
-      line.tokens = encoder_->encode(record, where(line.number));
+      if (record.format == RecordFormat::preference) {
+        const auto [chosen, rejected] = responses_of(record);
+        line.tokens = encoder_->encode(chosen, where(line.number));
+        line.rejected = encoder_->encode(rejected, where(line.number));
+        require_response(line.tokens, where(line.number));
+        require_response(*line.rejected, where(line.number));
+      } else {
+        line.tokens = encoder_->encode(record, where(line.number));
+      }
     } catch (...) {
       failures[static_cast<size_t>(index)] = std::current_exception();
     }
@@ -166,9 +188,14 @@ void RecordFileEncoder::encode_batch() {
 
 void RecordFileEncoder::write(const Line& line) {
   ++counts_.records;
-  const auto& [ids, learned] = line.tokens;
   if (line.tokens.num_learned() == 0 && ++counts_.unlearned == 1)
     counts_.first_unlearned = where(line.number);
+  write_document(line.tokens);
+  if (line.rejected) write_document(*line.rejected);
+}
+
+void RecordFileEncoder::write_document(const MarkedTokens& tokens) {
+  const auto& [ids, learned] = tokens;
   for (size_t begin = 0; begin < ids.size();) {  // runs that are learned or not
     const auto change =
         std::find(learned.begin() + static_cast<std::ptrdiff_t>(begin), learned.end(), !learned[begin]);

@@ -29,7 +29,7 @@ bool holds_records(const std::filesystem::path& file, DataFormat format);
 // What the records of a file have in common.
 struct RecordScheme {
   RecordFormat format = RecordFormat::text;
-  std::optional<ChatFormat> chat;  // of chats
+  std::optional<ChatFormat> chat;  // of chats, and preferences among them
   uint64_t fingerprint() const;
 };
 // `line` is the first record, `where` its "file:line"; Error(data) as parse_data_record, or Error(usage) for
@@ -60,11 +60,13 @@ class RecordFileEncoder {
     std::string text;
     int64_t number = 0;
     MarkedTokens tokens;
+    std::optional<MarkedTokens> rejected;  // of a preference: a document behind the other
   };
   std::string where(int64_t line) const;
   void end_line();
   void encode_batch();
   void write(const Line& line);
+  void write_document(const MarkedTokens& tokens);
 
   const std::filesystem::path& file_;
   const RecordOptions& options_;

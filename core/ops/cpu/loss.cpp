@@ -49,6 +49,7 @@ void cross_entropy(Stream& stream, const CrossEntropy& args) {
   CpuStream& cpu = cpu_stream(stream);
   const CrossEntropyRows rows{.softmax = softmax_rows(args),
                               .nll = args.nll.data<float>(),
+                              .weight = args.weight ? args.weight.data<float>() : nullptr,
                               .scale = args.scale,
                               .gradient = args.gradient};
   cpu.enqueue([&cpu, args, rows] {

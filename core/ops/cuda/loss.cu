@@ -59,7 +59,7 @@ void cross_entropy(Stream& stream, const CrossEntropy& args) {
                          static_cast<unsigned>(std::min<int64_t>(rows, 65535))),
                     dim3(kGradientThreads)};
     launch(cuda, wide ? cross_entropy_kernel<T, kWide> : cross_entropy_kernel<T, 1>, grid,
-           softmax_rows<T>(args), args.scale);
+           softmax_rows<T>(args), args.weight ? args.weight.data<float>() : nullptr, args.scale);
   });
 }
 

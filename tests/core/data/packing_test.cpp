@@ -8,6 +8,7 @@
 #include <set>
 
 #include "core/base/check.h"
+#include "core/base/error.h"
 #include "core/data/sampler.h"
 #include "tests/core/data/scratch.h"
 
@@ -227,6 +228,42 @@ TEST(SplitTailDocuments, KeepsDocumentsWhole) {
   EXPECT_EQ(split_tail_documents(*corpus, 0.1).valid, (TokenRange{27, 30}))
       << "none begins behind the border";
   EXPECT_EQ(split_tail_documents(*corpus, 0).valid.size(), 0);
+}
+
+// Two documents a row, in the order of the text; what is too long is left out as a pair; the border to the
+// part for validation lies between pairs; batches say where responses are and what the reference gives them.
+TEST(PackedRows, PairsStayTogether) {
+  const ScratchFolder scratch;
+  const auto corpus =
+      corpus_of(scratch, of_lengths({4, 3, 9, 2, 2, 5, 3, 3}));  // the second pair has 8 + 1 places
+  const PackedRows rows = PackedRows::pairs(*corpus, {0, corpus->num_tokens()}, 8);
+  ASSERT_EQ(rows.num_rows(), 3);
+  EXPECT_EQ(rows.overlong(), 2);
+  EXPECT_THAT(rows.row(0), ElementsAre(TokenRange{0, 3}, TokenRange{4, 6}));
+  EXPECT_THAT(rows.row(1), ElementsAre(TokenRange{18, 19}, TokenRange{20, 24}));
+  EXPECT_EQ(PackedRows::pairs(*corpus, {0, corpus->num_tokens()}, 9).num_rows(), 4);
+  EXPECT_THROW(PackedRows::pairs(*corpus, {0, 16}, 8), Error);  // three documents
+  for (const double fraction : {0.0, 0.1, 0.3, 0.6, 0.9}) {
+    const TailSplit split = split_tail_pairs(*corpus, fraction);
+    EXPECT_EQ(split.train.end, split.valid.begin);
+    EXPECT_THAT((std::vector<int64_t>{0, 7, 18, 25, 31}), testing::Contains(split.train.end)) << fraction;
+  }
+  const auto dataset = std::make_shared<Dataset>(Dataset::Desc{
+      .corpus = corpus, .range = {0, corpus->num_tokens()}, .seq_len = 8, .packing = Packing::pairs});
+  const auto reference =
+      std::make_shared<const std::vector<float>>(std::vector<float>{-1, -2, -3, -4, -5, -6});
+  const DataSource source(dataset,
+                          {.order = SampleOrder::sequential, .vocab_size = 100, .reference = reference});
+  Batch batch;
+  source.fill(1, 2, batch);
+  EXPECT_EQ(batch.num_targets, 2);
+  EXPECT_THAT(batch.pairs.begin, ElementsAre(0, 1, 5, 8, 10, 12));
+  EXPECT_THAT(batch.pairs.reference, ElementsAre(-3, -4, -5, -6));
+  EXPECT_THAT(batch.segment_begin, ElementsAre(0, 1, 5, 8, 10, 12, 16));
+  const DataSource plain(dataset, {.order = SampleOrder::sequential, .vocab_size = 100});
+  plain.fill(1, 2, batch);
+  EXPECT_TRUE(batch.pairs.empty());
+  EXPECT_EQ(batch.num_targets, 9);
 }
 
 }  // namespace

@@ -51,12 +51,13 @@ void cross_entropy(const CrossEntropyRows& args, Range rows) {
         continue;
       }
       const Vec row_max = broadcast(softmax.max[r]);
-      const Vec factor = broadcast(args.scale / softmax.sum[r]);
+      const float scale = args.weight ? args.scale * args.weight[r] : args.scale;
+      const Vec factor = broadcast(scale / softmax.sum[r]);
       // The target's own element before the row is overwritten: rounding scale * (p - 1) once, not twice.
       const int64_t column = softmax.targets[r] - softmax.first_token;
       const bool mine = column >= 0 && column < softmax.vocab;
       Vec target = zero();
-      if (mine) target = exp(load(logits + column, Partial{1}) - row_max) * factor - broadcast(args.scale);
+      if (mine) target = exp(load(logits + column, Partial{1}) - row_max) * factor - broadcast(scale);
       for_lanes(softmax.vocab, [&](int64_t i, auto lanes) {
         store(logits + i, exp(load(logits + i, lanes) - row_max) * factor, lanes);
       });
@@ -70,6 +71,7 @@ void cross_entropy(const CrossEntropyRows& args, Range rows) {
 
 }  // namespace
 
-const LossKernels loss_kernels{.softmax_stats = softmax_stats, .rescale_sums = rescale_sums, .cross_entropy = cross_entropy};
+const LossKernels loss_kernels{
+    .softmax_stats = softmax_stats, .rescale_sums = rescale_sums, .cross_entropy = cross_entropy};
 
 }  // namespace strata::cpu::STRATA_ISA_NAMESPACE

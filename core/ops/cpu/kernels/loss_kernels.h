@@ -17,6 +17,7 @@ struct SoftmaxRows {
 struct CrossEntropyRows {
   SoftmaxRows softmax;  // max, sum and target_logit are read
   float* nll;
+  const float* weight;  // of a row's gradient; null: 1
   float scale;
   bool gradient;
 };

@@ -104,12 +104,13 @@ __global__ void nll_kernel(const SoftmaxRows<T> args, float* nll) {
 
 template <typename T, int kWide>
 __global__ void __launch_bounds__(kGradientThreads)
-    cross_entropy_kernel(const SoftmaxRows<T> args, float scale) {
+    cross_entropy_kernel(const SoftmaxRows<T> args, const float* weight, float all_scale) {
   const int64_t vectors = args.padded / kWide;
   for (int64_t row = blockIdx.y; row < args.rows; row += gridDim.y) {
     T* const logits = args.logits.row(row);
     const bool ignored = args.targets[row] < 0;
     const int64_t target = args.targets[row] - args.first_token;
+    const float scale = weight == nullptr ? all_scale : all_scale * weight[row];
     const float max = args.max[row], factor = scale / args.sum[row];
     const int64_t first = int64_t{blockIdx.x} * (kGradientThreads * kGradientVectors) + threadIdx.x;
     Vector<T, kWide> held[kGradientVectors];
