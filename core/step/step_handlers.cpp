@@ -196,7 +196,7 @@ Executor::Handlers StepRunner::handlers() {
     handlers[static_cast<size_t>(kind)] = [this, handler](const Invocation& i) {
       if (!clock_) return handler(i);
       const ProfilerRange range(to_string(i.action()).c_str());
-      clock_->begin(i.lane());
+      if (!overlaps(i.lane())) clock_->begin(i.lane());
       handler(i);
     };
   };

@@ -69,21 +69,23 @@ StepRunner::~StepRunner() = default;
 
 // Handlers only enqueue: where a lane waits for another one's action, its stream waits for that stream.
 ExecutorOptions StepRunner::with_order(ExecutorOptions options) {
-  // What drives do is done when its handler returns, and begins when memory is ready.
-  const auto of_drives = [](Lane lane) { return lane == Lane::disk_read || lane == Lane::disk_write; };
-  options.mark = [this, of_drives](Lane lane) {
-    return of_drives(lane) ? Event() : stream_of(lane).record();
-  };
-  options.follow = [this, of_drives](Lane lane, const Event& event) {
-    if (of_drives(lane))
+  // What drives do is done when the executor calls it ended, and begins when memory is ready.
+  options.end = [this](const Invocation& invocation) { end_move(invocation); };
+  for (OnTheirWay* lane : {&reads_, &writes_})
+    lane->ring.resize(std::max(lane->ring.size(), static_cast<size_t>(options.most_begun)));
+  options.mark = [this](Lane lane) { return overlaps(lane) ? Event() : stream_of(lane).record(); };
+  options.follow = [this](Lane lane, const Event& event) {
+    if (overlaps(lane))
       event.wait();
     else
       stream_of(lane).wait(event);
   };
   if (options.trace && stream_.device().kind == DeviceKind::cuda) {
-    clock_ = std::make_unique<ActionClock>(std::move(options.trace),
+    clock_ = std::make_unique<ActionClock>(options.trace,
                                            [this](Lane lane) -> Stream& { return stream_of(lane); });
-    options.trace = [this](const ActionEvent& enqueued) { clock_->end(enqueued); };
+    options.trace = [this, of_drives = options.trace](const ActionEvent& event) {
+      overlaps(event.lane) ? of_drives(event) : clock_->end(event);
+    };
   }
   return options;
 }

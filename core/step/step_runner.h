@@ -128,6 +128,7 @@ class StepRunner {
   void update(const Invocation& invocation);
   void exchange(const Invocation& invocation);
   void move(const Invocation& invocation);
+  void end_move(const Invocation& invocation);
   void read_stored(const Value& value, OperandBytes into) const;
   void write_stored(const Value& value, OperandBytes from) const;
   Executor::Handlers handlers();
@@ -142,6 +143,12 @@ class StepRunner {
   Stream* host_to_device_;
   Stream* device_to_host_;
   BackingStore* store_;
+  // What a lane of a drive has begun and not ended, in its order. Its thread alone uses it.
+  struct OnTheirWay {
+    std::vector<BackingStore::Ticket> ring;
+    size_t first = 0, count = 0;
+  };
+  OnTheirWay reads_, writes_;
   BufferRef arena_;
   BufferRef host_arena_;       // of Tier::host; null when nothing is there
   std::vector<char> is_away_;  // by block

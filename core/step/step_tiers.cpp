@@ -59,13 +59,31 @@ void StepRunner::write_stored(const Value& value, OperandBytes from) const {
   if (from.bytes > 0) store_->wait(store_->write(value, 0, {from.data, static_cast<size_t>(from.bytes)}));
 }
 
+// What drives move has begun when this returns; end_move() waits for it.
 void StepRunner::move(const Invocation& invocation) {
   const Action& action = invocation.action();
   const Value from = moved_from(action), to = moved_to(action);
-  if (from.tier == Tier::nvme) return read_stored(from, invocation.bytes_of(to));
-  if (to.tier == Tier::nvme) return write_stored(to, invocation.bytes_of(from));
   const OperandBytes source = invocation.bytes_of(from);
-  stream_of(invocation.lane()).copy_bytes(source.data, invocation.bytes_of(to).data, source.bytes);
+  std::byte* const target = invocation.bytes_of(to).data;
+  if (from.tier != Tier::nvme && to.tier != Tier::nvme)
+    return stream_of(invocation.lane()).copy_bytes(source.data, target, source.bytes);
+  if (source.bytes == 0) return;
+  const auto bytes = static_cast<size_t>(source.bytes);
+  OnTheirWay& lane = from.tier == Tier::nvme ? reads_ : writes_;
+  lane.ring[(lane.first + lane.count) % lane.ring.size()] = from.tier == Tier::nvme
+                                                                ? store_->read(from, 0, {target, bytes})
+                                                                : store_->write(to, 0, {source.data, bytes});
+  ++lane.count;
+}
+
+void StepRunner::end_move(const Invocation& invocation) {
+  const Action& action = invocation.action();
+  if (!is_move(action) || invocation.bytes_of(moved_from(action)).bytes == 0) return;
+  OnTheirWay& lane = moved_from(action).tier == Tier::nvme ? reads_ : writes_;
+  const BackingStore::Ticket ticket = lane.ring[lane.first];
+  lane.first = (lane.first + 1) % lane.ring.size();
+  --lane.count;
+  store_->wait(ticket);
 }
 
 // What is on nvme passes through the host's copy of it where a step makes one.

@@ -100,6 +100,27 @@ TEST(TierSteps, ActivationsAndGroups) {
   }
 }
 
+// A drive that answers late is asked for several values at once, in both directions, and no bit changes.
+TEST(TierSteps, ADriveHasSeveralRequestsAtOnce) {
+  const StepRun run{
+      .spec = small_llama(true), .compute = DType::bf16, .state = "split", .steps = 3, .evaluate = true};
+  for (StepLayout layout : {StepLayout{}, StepLayout{.mesh = {.dp = 2}, .partition = {1, 2, 2}}}) {
+    const StepOutcome here = run_steps(run, layout);
+    layout.drive_us = 300;
+    for (const TierOptions& tiers :
+         {TierOptions{.master = on_nvme, .moments = on_nvme, .prefetch = 3},
+          TierOptions{.weights = on_nvme, .master = on_nvme, .moments = on_nvme, .activations = on_nvme}}) {
+      layout.tiers = tiers;
+      const StepOutcome away = run_steps(run, layout);
+      EXPECT_EQ(different_bits(away, here), "") << to_string(layout);
+      for (const StepOutcome::Rank& rank : away.ranks) {
+        EXPECT_GT(rank.most_reads, 2u) << to_string(layout);
+        EXPECT_GT(rank.most_writes, 1u) << to_string(layout);
+      }
+    }
+  }
+}
+
 // Random sleeps before every action of every lane.
 TEST(TierSteps, TimingChangesNoBit) {
   const StepRun run{.spec = small_llama(true), .compute = DType::bf16, .state = "split", .steps = 3};
