@@ -8,6 +8,7 @@
 #include <exception>
 #include <mutex>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "core/base/check.h"
@@ -159,6 +160,7 @@ struct Executor::Impl {
     int64_t step = 0;
     int32_t position = -1;
     int64_t wait_ns = 0, begin_ns = 0;
+    Lane waited_for = Lane::compute;
   };
 
   // The same of a lane whose actions overlap. Before the lane stands still for anything, what it has begun
@@ -233,16 +235,21 @@ struct Executor::Impl {
 
   Begun begin(size_t lane, int64_t step, int32_t position) {
     const int64_t ready_ns = options.trace ? now_ns() : 0;
+    int64_t waited_until = ready_ns, longest = -1;
+    auto waited_for = static_cast<Lane>(lane);
     for (const Wait& wait : linked.waits_of(position)) {
       counters.wait(static_cast<size_t>(wait.lane), target(step, wait));
       if (options.follow) options.follow(static_cast<Lane>(lane), point(wait));
+      if (!options.trace) continue;
+      const int64_t since = std::exchange(waited_until, now_ns());
+      if (waited_until - since > longest) longest = waited_until - since, waited_for = wait.lane;
     }
     if (counters.stopped()) throw Stopped{};
     if (options.max_delay_us > 0) delay(step, position);
     const int64_t begin_ns = options.trace ? now_ns() : 0;
     const Kind kind = linked.program.list[static_cast<size_t>(position)].kind;
     handlers[static_cast<size_t>(kind)](invocation(lane, step, position));
-    return {step, position, begin_ns - ready_ns, begin_ns};
+    return {step, position, begin_ns - ready_ns, begin_ns, waited_for};
   }
 
   void ended(size_t lane, const Begun& begun) {
@@ -257,6 +264,7 @@ struct Executor::Impl {
                      .position = begun.position,
                      .lane = static_cast<Lane>(lane),
                      .wait_ns = begun.wait_ns,
+                     .waited_for = begun.waited_for,
                      .begin_ns = begun.begin_ns,
                      .end_ns = now_ns()});
     counters.add(lane);

@@ -76,7 +76,8 @@ struct ActionEvent {
   int64_t step = 0;
   int32_t position = 0;  // in the list
   Lane lane = Lane::compute;
-  int64_t wait_ns = 0;  // from when the lane was ready for the action to when its waits were over
+  int64_t wait_ns = 0;              // from when the lane was ready for the action to when its waits were over
+  Lane waited_for = Lane::compute;  // the lane that took most of it; its own where nothing was waited for
   // Steady clock. Where actions of a lane overlap, from when the one before had ended.
   int64_t begin_ns = 0, end_ns = 0;
 };

@@ -130,6 +130,15 @@ void StepRunner::bind_shards() {
   }
 }
 
+std::vector<std::span<std::byte>> StepRunner::memory_of_drives() const {
+  std::vector<std::span<std::byte>> memory;
+  if (host_arena_)
+    memory.emplace_back(host_arena_->data(), static_cast<size_t>(plan_.arena_bytes(Tier::host)));
+  if (stream_.device().kind == DeviceKind::cpu)
+    memory.emplace_back(arena_->data(), static_cast<size_t>(plan_.arena_bytes()));
+  return memory;
+}
+
 void StepRunner::initialize(uint64_t seed) {
   const StateLayout& layout = plan_.layout();
   const Partition& partition = layout.partition();

@@ -87,6 +87,8 @@ class StepRunner {
   const StepPlan& plan() const { return plan_; }
   const RopeTable& rope() const { return rope_; }
   Allocator& memory() const { return allocator_; }  // of the device
+  // What drives read into and write from: the arena of the host tier, on a CPU also that of the device.
+  std::vector<std::span<std::byte>> memory_of_drives() const;
   // Views for running blocks outside a program (sampling), where weights are kept whole.
   std::span<const LinearWeight> weights(int block) const;
 

@@ -440,9 +440,9 @@ void execution_keys(KeyRows& rows) {
       .key("prefetch", &OffloadConfig::prefetch,
            {.doc =
                 "State is loaded this many blocks before its use: more hides slower drives, and takes memory "
-                "for as many blocks.",
+                "for as many blocks; -1: as few as cost no time, by the rates of links and drives.",
             .unit = "blocks",
-            .range = between(0, 1000),
+            .range = between(-1, 1000),
             .effect = KeyEffect::execution})
       .key("device_limit", &OffloadConfig::device_limit,
            {.doc = "Memory of the device for a step, as \"64GiB\"; \"\": as much as it takes.",
@@ -457,7 +457,12 @@ void execution_keys(KeyRows& rows) {
       .key("any_volume", &OffloadConfig::any_volume,
            {.doc = "Also use folders in memory, in container layers and on networks, which are refused "
                    "otherwise.",
-            .effect = KeyEffect::execution});
+            .effect = KeyEffect::execution})
+      .key(
+          "endurance", &OffloadConfig::endurance,
+          {.doc = "What may be written to the drives of paths together before they wear out, as their makers "
+                  "say (TBW), as \"1200TB\": how long they last is told; \"\": not known.",
+           .effect = KeyEffect::execution});
   SectionRows(rows, &Config::checkpoint, "checkpoint", "Saving and resuming.")
       .key("every", &CheckpointConfig::every,
            {.doc = "Save this often; 0 is only at the end.",

@@ -24,17 +24,22 @@
 #include "launch/train/due.h"
 #include "launch/train/evaluate.h"
 #include "launch/train/initial_weights.h"
+#include "launch/train/lane_tally.h"
+#include "launch/train/memory_advice.h"
 #include "launch/train/offload.h"
 #include "launch/train/place.h"
 #include "launch/train/process_memory.h"
 #include "launch/train/reporter.h"
+#include "launch/train/roofline_watch.h"
 #include "launch/train/run_data.h"
 #include "launch/train/run_device.h"
 #include "launch/train/run_folder.h"
 #include "launch/train/run_saver.h"
 #include "launch/train/run_state.h"
+#include "launch/train/step_load.h"
 #include "launch/train/stop_request.h"
 #include "launch/train/tokenizer_files.h"
+#include "offload/pinned_memory.h"
 #include "optim/schedule.h"
 #include "parallel/watchdog.h"
 
@@ -66,12 +71,18 @@ class Trainer {
         guard_({.non_finite = config_.guard.nan == NanAction::skip ? OnNonFinite::skip : OnNonFinite::stop,
                 .spike = config_.guard.spike}),
         schedule_(build_learning_rate(config_)),
-        plan_(model_, plan_options(config_, *rule_, place_, model_, device_.device())),
+        drives_(probe_drives(*files_, config_, 8 * model_.num_parameters())),
+        rates_(find_rates()),
+        prefetch_(find_prefetch()),
+        plan_(plan_within_limits(config_, model_, planning())),
         record_(config_.log.record.empty()
                     ? nullptr
                     : std::make_unique<RecordWriter>(*files_, config_, place_, plan_, *everyone_)),
-        store_(open_store(*files_, config_, plan_, job.world.rank())),
-        runner_(plan_, device_.streams(), device_.memory(), clip_rule(), hooks(), store_.get()) {}
+        host_memory_(check_and_open_memory()),
+        store_(open_store(*files_, config_, plan_, job.world.rank(), drives_)),
+        runner_(plan_, streams(), host_memory_ && !device_.is_gpu() ? *host_memory_ : device_.memory(),
+                clip_rule(), hooks(), store_.get()),
+        watch_(step_load(plan_), stream_rates(rates_)) {}
 
   int run();
 
@@ -85,6 +96,14 @@ class Trainer {
   bool leads() const { return job_.world.rank() == 0; }
   int local_rank();
   std::vector<int64_t> of_all_ranks(int64_t own);
+  int ranks_here();
+  PlanOptionsOf planning() const;
+  Rates find_rates();
+  int find_prefetch();
+  std::shared_ptr<PinnedAllocator> check_and_open_memory();
+  StepStreams streams();
+  MemoryUse memory_use() const;
+  void print_tiers();
   int stop_signal(const StopRequest& stop);
   void watch();
   ClipRule clip_rule();
@@ -127,13 +146,20 @@ class Trainer {
   StepGuard guard_;
   LearningRateSchedule schedule_;
   RunPosition position_;
-  BaseModel base_;            // of adapters
-  std::vector<Batch> parts_;  // of the step that runs
-  int64_t step_ = 0;          // the one that runs, for messages
+  BaseModel base_;                  // of adapters
+  std::vector<Batch> parts_;        // of the step that runs
+  int64_t step_ = 0;                // the one that runs, for messages
+  std::vector<DriveProbe> drives_;  // that this rank's state lies on
+  Rates rates_;                     // as found here, the same on every rank
+  int prefetch_ = 0;
   StepPlan plan_;
-  std::unique_ptr<RecordWriter> record_;  // null: nothing is recorded
-  std::unique_ptr<BackingStore> store_;   // null: nothing lives on nvme
+  std::unique_ptr<RecordWriter> record_;          // null: nothing is recorded
+  std::shared_ptr<PinnedAllocator> host_memory_;  // of runs with state away; null: memory as others have it
+  std::unique_ptr<TileStore> store_;              // null: nothing lives on nvme
+  LaneTally lanes_;                               // of this rank's steps
   StepRunner runner_;
+  std::string registered_;  // why drives copy, if they do
+  RooflineWatch watch_;
   std::unique_ptr<Reporter> reporter_;  // of the rank that leads
   double peak_flops_ = 0;               // of all ranks
   Progress progress_;
@@ -174,6 +200,85 @@ int Trainer::local_rank() {
   return static_cast<int>(std::count(hosts.begin(), own, *own));
 }
 
+// On this machine.
+int Trainer::ranks_here() {
+  const std::vector<std::string> hosts = gather_text(*everyone_, job_.world.host());
+  return static_cast<int>(std::count(hosts.begin(), hosts.end(), job_.world.host()));
+}
+
+// What the run's plan and its variants are made of.
+PlanOptionsOf Trainer::planning() const {
+  return [this](const Config& config) {
+    StepPlanOptions options = plan_options(config, *rule_, place_, model_, device_.device(), rates_);
+    if (config.offload.prefetch < 0) options.tiers.prefetch = prefetch_;
+    return options;
+  };
+}
+
+// Ranks plan apart from each other: of every rate the slowest rank's.
+Rates Trainer::find_rates() {
+  Rates rates;
+  if (!tier_options(config_.offload).offloads()) return rates;
+  rates = with_drives(rates, drives_);
+  // Of what products cannot exceed, a step of a small model reaches about so much.
+  if (const double peak = device_.peak_flops(model_.compute); peak > 0)
+    rates.matmul_flops = 0.6 * peak, rates.attention_flops = 0.3 * peak;
+  for (double* rate : {&rates.matmul_flops, &rates.attention_flops, &rates.disk_read, &rates.disk_write}) {
+    const std::vector<int64_t> all = of_all_ranks(static_cast<int64_t>(*rate));
+    *rate = static_cast<double>(*std::min_element(all.begin(), all.end()));
+  }
+  return rates;
+}
+
+int Trainer::find_prefetch() {
+  if (config_.offload.prefetch >= 0) return narrow<int>(config_.offload.prefetch);
+  int chosen = 0;
+  if (tier_options(config_.offload).offloads() && config_.run.program.empty())
+    chosen = choose_prefetch(model_, planning()(config_));
+  const std::vector<int64_t> all = of_all_ranks(chosen);
+  return static_cast<int>(*std::max_element(all.begin(), all.end()));
+}
+
+// Memory that drives read into and write from without copies, of exact size. Everything is resident from the
+// start: what does not fit is said here.
+std::shared_ptr<PinnedAllocator> Trainer::check_and_open_memory() {
+  if (!plan_.offloads()) return nullptr;
+  require_fits(look_at_host_memory(), plan_, ranks_here(), config_, planning());
+  return device_.is_gpu() ? nullptr : make_pinned_allocator();
+}
+
+StepStreams Trainer::streams() {
+  StepStreams streams = device_.streams();
+  if (host_memory_) streams.host_memory = host_memory_.get();
+  return streams;
+}
+
+MemoryUse Trainer::memory_use() const {
+  MemoryUse use{.device = device_.memory_use(), .host = process_memory()};
+  if (store_) use.nvme = {store_->plan().disk_bytes(), store_->plan().disk_bytes()};
+  return use;
+}
+
+// Of a run with state away: drives as found, memory, and the roofline.
+void Trainer::print_tiers() {
+  if (!plan_.offloads()) return;
+  for (size_t i = 0; i < drives_.size(); ++i)
+    fmt::print("drive      {}: {}{}, reads {:.2f} GB/s, writes {:.2f}, both at once {:.2f}\n", i,
+               drives_[i].engine, drives_[i].direct ? "" : " through the page cache",
+               drives_[i].read_gb_per_s, drives_[i].write_gb_per_s, drives_[i].mixed_gb_per_s);
+  if (config_.offload.prefetch < 0) fmt::print("prefetch   {} blocks, as rates suggest\n", prefetch_);
+  std::vector<std::string> notes =
+      memory_notes(look_at_host_memory(), {.arena_bytes = plan_.arena_bytes(Tier::host)});
+  if (host_memory_)
+    for (const std::string& note : host_memory_->report().notes) notes.push_back(note);
+  if (store_) notes.insert(notes.end(), store_->notes().begin(), store_->notes().end());
+  if (!registered_.empty()) notes.push_back(registered_);
+  for (const std::string& note : notes) fmt::print("note       {}\n", note);
+  fmt::print("roofline   {}\n\n",
+             to_text(roofline(step_load(plan_), stream_rates(rates_)), drive_endurance(config_.offload)));
+  std::fflush(stdout);
+}
+
 // Every rank's value.
 std::vector<int64_t> Trainer::of_all_ranks(int64_t own) {
   std::vector<int64_t> all(static_cast<size_t>(everyone_->size()), own);
@@ -203,9 +308,12 @@ ExecutorOptions Trainer::hooks() {
     progress_.tick();
     if (reporter_) reporter_->progress("step", static_cast<double>(done) / static_cast<double>(total));
   };
-  if (leads() && config_.log.trace_steps > 0)
-    options.trace = [this](const ActionEvent& event) {
-      reporter_->action(event, to_string(plan_.train().program.list[static_cast<size_t>(event.position)]));
+  const bool traced = leads() && config_.log.trace_steps > 0;
+  if (traced || (leads() && plan_.offloads()))
+    options.trace = [this, traced](const ActionEvent& event) {
+      lanes_.add(event);
+      if (traced)
+        reporter_->action(event, to_string(plan_.train().program.list[static_cast<size_t>(event.position)]));
     };
   if (record_) options.inspect = [this](const Invocation& i) { record_->recorder().inspect(i); };
   return options;
@@ -221,6 +329,7 @@ ClipRule Trainer::clip_rule() {
 }
 
 void Trainer::start() {
+  if (store_) registered_ = store_->register_memory(runner_.memory_of_drives());
   const Loading loading{.peers = *peers_, .stream = device_.stream(), .pool = device_.pool()};
   std::optional<int64_t> resumed_after;
   if (const auto& path = folder_.resume_from()) {
@@ -248,6 +357,7 @@ void Trainer::start() {
   peak_flops_ = device_.peak_flops(model_.compute) * job_.world.size();
   if (!leads()) return;
   announce(facts());
+  print_tiers();
   reporter_ = std::make_unique<Reporter>(*files_, folder_, loaded_, summary_of(facts()), resumed_after,
                                          job_.world.size() > 1);
 }
@@ -308,6 +418,10 @@ StepRecord Trainer::train_one_step(std::span<const Batch> batches) {
   position_.tokens_seen += sums.loss.targets;
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
   const double flops = job_flops();
+  const LaneTimes lanes = lanes_.take();
+  if (reporter_ && plan_.offloads())
+    if (const auto slow = watch_.step(seconds, lanes))
+      reporter_->message(fmt::format("step {}: {}", step_, *slow));
   return {.step = step_,
           .steps_total = config_.run.steps,
           .loss = sums.loss.mean(),
@@ -319,7 +433,8 @@ StepRecord Trainer::train_one_step(std::span<const Batch> batches) {
           .mfu = flops / seconds / peak_flops_,
           .flops = flops,
           .joules = joules_since(joules),
-          .memory = {.device = device_.memory_use(), .host = process_memory()},
+          .memory = memory_use(),
+          .waits_ms = waits_ms(lanes),
           .skipped = sums.skip,
           .phase = step_ <= config_.schedule.warmup ? "warmup" : ""};
 }

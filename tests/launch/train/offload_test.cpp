@@ -66,7 +66,15 @@ TEST_F(Offload, TheTierChangesNoBit) {
     EXPECT_EQ(losses(name), losses("device")) << i;
     EXPECT_EQ(tensors(name, 50), tensors("device", 50)) << i;
   }
-  EXPECT_TRUE(std::filesystem::exists(out("away2") / "offload"));
+  // What is on the drive is counted to the byte.
+  int64_t on_drive = 0;
+  for (const auto& file : std::filesystem::directory_iterator(out("away2") / "offload"))
+    on_drive += static_cast<int64_t>(file.file_size());
+  const auto files = make_posix_file_system();
+  const StepRecord last = read_metrics(*files, (out("away2") / "metrics.jsonl").string()).back();
+  EXPECT_GT(on_drive, 0);
+  EXPECT_EQ(last.memory.nvme.bytes, on_drive);
+  EXPECT_TRUE(last.waits_ms.contains("disk_read"));
 }
 
 TEST_F(Offload, ActivationsAndGroupsChangeNoBit) {
@@ -136,6 +144,18 @@ TEST_F(Offload, WhatDoesNotGoIsSaid) {
                 train(offloaded("d", {"offload.master=host", "offload.host_limit=4KiB"}));
               }),
               HasSubstr("tier host has 4096 bytes"));
+  EXPECT_THAT(error_of([&] {
+                train(offloaded("g", {"offload.master=host", "offload.host_limit=4KiB"}));
+              }),
+              HasSubstr("raise offload.host_limit to 1 MiB, the smallest that works as configured; or, the "
+                        "fastest first: "));
+  // Half a terabyte, before any of it is asked for.
+  EXPECT_THAT(error_of([&] {
+                train(offloaded("h", {"model.layers=160", "model.hidden=8192", "model.heads=64",
+                                      "model.ffn=28672", "offload.master=host", "offload.moments=host"}));
+              }),
+              testing::AllOf(HasSubstr("the plan does not fit in host memory"),
+                             HasSubstr("available, the smallest that works as configured")));
   EXPECT_THAT(error_of([&] { config("e", {"offload.gradients=nvme"}); }),
               HasSubstr("gradients stay on the device"));
   EXPECT_THAT(error_of([&] {
