@@ -41,7 +41,7 @@ void TileSnapshot::release_tiles(int64_t begin, int64_t end) {
     for (int64_t t = begin; t < end; ++t) {
       const uint32_t slot = std::exchange(versions_[t].slot, SlotTable::kNone);
       if (slot == SlotTable::kNone) continue;
-      store_.slots_.unpin(slot);
+      store_.slots_->unpin(slot);
       --store_.num_pinned_;
     }
   }

@@ -223,7 +223,10 @@ Executor::Handlers StepRunner::handlers() {
     handle(kind, [this](const Invocation& i) { exchange(i); });
   handle(Kind::load, [this](const Invocation& i) { move(i); });
   handle(Kind::store, [this](const Invocation& i) { move(i); });
-  handle(Kind::commit, [this](const Invocation& i) { store_->commit(first_step_ + i.step() + 1); });
+  handle(Kind::commit, [this](const Invocation& i) {
+    const int64_t step = first_step_ + i.step() + 1;
+    store_->commit(step, commit_note_ ? commit_note_(step, scalars()) : std::string());
+  });
   return handlers;
 }
 

@@ -72,6 +72,14 @@ class StepRunner {
   void put_back(int block) const;
   // Optimizer steps that the state has behind it, when it did not begin here: commits are numbered so.
   void resume_after(int64_t steps) { first_step_ = steps; }
+  // What commits keep beside a step's state: asked for when all of the step's state is on its way, from the
+  // lane's thread; sums are final.
+  using CommitNote = std::function<std::string(int64_t step, const StepScalars& sums)>;
+  void keep_with_commits(CommitNote note) { commit_note_ = std::move(note); }
+  // Whether all that outlives a step is on nvme, so that a store alone can give it back.
+  bool lives_in_store() const;
+  // Instead of initialize(): what the store has is the state after its last commit. Needs lives_in_store().
+  void take_from_store();
   void weights_changed();  // brings the weights of every shard together again, and packs them
 
   // One optimizer step over this rank's geometry.micro_batches batches. Waits for the device. Returns the
@@ -157,6 +165,7 @@ class StepRunner {
   mutable std::vector<char>
       was_put_back_;  // by block; before that a store has nothing, which stands for zeros
   int64_t first_step_ = 0;
+  CommitNote commit_note_;
   // StepScalars, where host and device both reach them: for the program their place in the arena is one to
   // wait for.
   BufferRef scalars_;

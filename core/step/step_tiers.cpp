@@ -105,6 +105,21 @@ void StepRunner::fetch(int block) const {
   }
 }
 
+bool StepRunner::lives_in_store() const {
+  const auto& initial = plan_.main().program.initial;
+  return store_ && std::all_of(initial.begin(), initial.end(), [&](const Value& value) {
+           const bool outlives = value.cls == ValueClass::weight || value.cls == ValueClass::master ||
+                                 value.cls == ValueClass::moments;
+           return !outlives || value.tier == Tier::nvme || plan_.costs().bytes(value) == 0;
+         });
+}
+
+void StepRunner::take_from_store() {
+  check(lives_in_store() && store_->committed_step() >= 0, "[step] the store does not have all of the state");
+  std::fill(was_put_back_.begin(), was_put_back_.end(), true);
+  resume_after(store_->committed_step());
+}
+
 void StepRunner::put_back(int block) const {
   was_put_back_[static_cast<size_t>(block)] = true;
   stream_.synchronize();

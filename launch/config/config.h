@@ -136,7 +136,8 @@ struct OffloadConfig {
   int64_t prefetch = -1;                 // blocks; -1: as rates suggest
   int64_t group = 1;                     // micro-batches; 0: all of a step
   std::string device_limit, host_limit;  // sizes; empty: none
-  std::vector<std::string> paths;        // empty: the folder "offload" of run.out
+  int64_t slots = 1;
+  std::vector<std::string> paths;  // empty: the folder "offload" of run.out
   bool any_volume = false;
   std::string endurance;  // a size; empty: not known
 };

@@ -454,6 +454,14 @@ void execution_keys(KeyRows& rows) {
            {.doc = "Folders on the drives for state on nvme, one per drive; []: the folder \"offload\" of "
                    "run.out.",
             .effect = KeyEffect::execution})
+      .key(
+          "slots", &OffloadConfig::slots,
+          {.doc =
+               "Versions of state that drives keep: with 2 a run that was killed goes on from its last step, "
+               "which takes twice the space and needs weights, master and moments on nvme as a whole; with 1 "
+               "from its last checkpoint.",
+           .range = between(1, 2),
+           .effect = KeyEffect::execution})
       .key("any_volume", &OffloadConfig::any_volume,
            {.doc = "Also use folders in memory, in container layers and on networks, which are refused "
                    "otherwise.",

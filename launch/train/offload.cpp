@@ -49,6 +49,12 @@ void check_offload(const Config& config) {
                                                     p.pp * p.virtual_stages),
                                .expected = "1 with a pipeline",
                                .fix = "remove offload.group, or parallel.pp and parallel.virtual_stages"});
+  if (config.offload.slots > 1 && config.adapter.type != AdapterType::none)
+    throw Error(Fault::usage, {.what = "a run of adapters goes on from its checkpoints",
+                               .where = "offload.slots",
+                               .found = fmt::format("{}", config.offload.slots),
+                               .expected = "1: the model beside the adapters is not the run's own",
+                               .fix = "remove offload.slots"});
   if (!config.log.record.empty() && tier_options(config.offload).offloads())
     throw Error(Fault::usage,
                 {.what = "a record of every action needs the state where it can be read at any time",
@@ -84,7 +90,7 @@ std::vector<DriveProbe> probe_drives(FileSystem& files, const Config& config, in
 }
 
 std::unique_ptr<TileStore> open_store(FileSystem& files, const Config& config, const StepPlan& plan, int rank,
-                                      std::span<const DriveProbe> drives) {
+                                      std::span<const DriveProbe> drives, ExistingFiles existing) {
   std::vector<StoredValue> values = plan.stored_values();
   if (values.empty()) return nullptr;
   const std::vector<std::string> folders = folders_of(config);
@@ -100,8 +106,8 @@ std::unique_ptr<TileStore> open_store(FileSystem& files, const Config& config, c
                           .speeds = std::move(speeds),
                           .run = identity,
                           .rank = rank,
-                          .slots = 1,  // a restart begins with a checkpoint
-                          .existing = ExistingFiles::discard,
+                          .slots = narrow<int>(config.offload.slots),
+                          .existing = existing,
                           .volumes = config.offload.any_volume ? Volumes::any : Volumes::local_drives},
                          std::move(values));
 }

@@ -33,10 +33,11 @@ bool uses_drives(const OffloadConfig& config);
 // a few seconds a drive. Throws IoError for a folder that cannot be written.
 std::vector<DriveProbe> probe_drives(FileSystem& files, const Config& config, int64_t bytes);
 
-// This rank's store, empty, in the folders of the configuration, tiles dealt by the drives' speeds. Null when
-// the plan keeps nothing on nvme. Throws what TileStore::open throws. `files` must outlive it.
+// This rank's store in the folders of the configuration, tiles dealt by the drives' speeds; with
+// ExistingFiles::discard it is empty. Null when the plan keeps nothing on nvme. Throws what TileStore::open
+// throws. `files` must outlive it.
 std::unique_ptr<TileStore> open_store(FileSystem& files, const Config& config, const StepPlan& plan, int rank,
-                                      std::span<const DriveProbe> drives);
+                                      std::span<const DriveProbe> drives, ExistingFiles existing);
 
 // The smallest number of blocks to load ahead, up to 8, with which the simulated step is within 2 % of the
 // best one that fits into the limits. Plans the step a few times. Throws what StepPlan throws when none fits.

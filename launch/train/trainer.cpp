@@ -79,7 +79,7 @@ class Trainer {
                     ? nullptr
                     : std::make_unique<RecordWriter>(*files_, config_, place_, plan_, *everyone_)),
         host_memory_(check_and_open_memory()),
-        store_(open_store(*files_, config_, plan_, job.world.rank(), drives_)),
+        store_(open_run_store()),
         runner_(plan_, streams(), host_memory_ && !device_.is_gpu() ? *host_memory_ : device_.memory(),
                 clip_rule(), hooks(), store_.get()),
         watch_(step_load(plan_), stream_rates(rates_)) {}
@@ -101,6 +101,8 @@ class Trainer {
   Rates find_rates();
   int find_prefetch();
   std::shared_ptr<PinnedAllocator> check_and_open_memory();
+  std::unique_ptr<TileStore> open_run_store();
+  void go_on_from_store();
   StepStreams streams();
   MemoryUse memory_use() const;
   void print_tiers();
@@ -119,6 +121,9 @@ class Trainer {
   }
   std::span<const Batch> batches_of(std::span<const Batch> samples);
   std::optional<double> joules_since(const std::optional<double>& before) const;
+  RunPosition position_after(const StepScalars& sums) const;
+  StepRecord record_of(const StepScalars& sums) const;
+  std::string note_of(const StepScalars& sums);
   StepRecord train_one_step(std::span<const Batch> batches);
   double evaluate();
   bool is_due(Due& due);
@@ -146,15 +151,18 @@ class Trainer {
   StepGuard guard_;
   LearningRateSchedule schedule_;
   RunPosition position_;
-  BaseModel base_;                  // of adapters
-  std::vector<Batch> parts_;        // of the step that runs
-  int64_t step_ = 0;                // the one that runs, for messages
+  BaseModel base_;            // of adapters
+  std::vector<Batch> parts_;  // of the step that runs
+  int64_t step_ = 0;          // the one that runs, for messages
+  int64_t next_cursor_ = 0;   // behind it
+  std::chrono::steady_clock::time_point step_begin_;
   std::vector<DriveProbe> drives_;  // that this rank's state lies on
   Rates rates_;                     // as found here, the same on every rank
   int prefetch_ = 0;
   StepPlan plan_;
   std::unique_ptr<RecordWriter> record_;          // null: nothing is recorded
   std::shared_ptr<PinnedAllocator> host_memory_;  // of runs with state away; null: memory as others have it
+  bool from_store_ = false;                       // the run goes on from what the store has
   std::unique_ptr<TileStore> store_;              // null: nothing lives on nvme
   LaneTally lanes_;                               // of this rank's steps
   StepRunner runner_;
@@ -247,6 +255,45 @@ std::shared_ptr<PinnedAllocator> Trainer::check_and_open_memory() {
   return device_.is_gpu() ? nullptr : make_pinned_allocator();
 }
 
+// Resumes what a killed run has committed there, when that is further than the newest checkpoint and common
+// to all ranks. They are apart by one commit at most: no rank writes over what another still needs, since a
+// step ends in sums over all.
+std::unique_ptr<TileStore> Trainer::open_run_store() {
+  const auto open = [&](ExistingFiles existing) {
+    return open_store(*files_, config_, plan_, job_.world.rank(), drives_, existing);
+  };
+  if (config_.offload.slots < 2 || config_.checkpoint.resume != "auto" || !folder_.has_begun())
+    return open(ExistingFiles::discard);
+  std::unique_ptr<TileStore> store;
+  try {
+    store = open(ExistingFiles::resume);
+  } catch (const Error& error) {
+    // Of another layout, or damaged: with a checkpoint the run goes on all the same.
+    if (error.fault() != Fault::data || !folder_.resume_from()) throw;
+    if (leads()) fmt::print("the state on drives is not gone on with\n{}\n", error.what());
+  }
+  const int64_t own = store ? store->committed_step() : -1;
+  const std::vector<int64_t> all = of_all_ranks(own);
+  const int64_t common = *std::min_element(all.begin(), all.end());
+  const int64_t saved = folder_.choice().folder ? folder_.choice().folder->step : -1;
+  const std::vector<int64_t> able = of_all_ranks(store && (own == common || store->step_before() == common));
+  if (common < 0 || common < saved || std::count(able.begin(), able.end(), 0) > 0) {
+    store.reset();
+    return open(ExistingFiles::discard);
+  }
+  if (own > common) store->go_back();
+  from_store_ = true;
+  return store;
+}
+
+void Trainer::go_on_from_store() {
+  const nlohmann::json meta = nlohmann::json::parse(store_->committed_note());
+  position_ = position_of(meta, *rule_, data_.fingerprint, "the last commit of the state on drives");
+  runner_.take_from_store();
+  guard_.restore(position_.guard);
+  if (leads()) fmt::print("resuming after step {}, the last one committed to the drives\n", position_.step);
+}
+
 StepStreams Trainer::streams() {
   StepStreams streams = device_.streams();
   if (host_memory_) streams.host_memory = host_memory_.get();
@@ -331,8 +378,20 @@ ClipRule Trainer::clip_rule() {
 void Trainer::start() {
   if (store_) registered_ = store_->register_memory(runner_.memory_of_drives());
   const Loading loading{.peers = *peers_, .stream = device_.stream(), .pool = device_.pool()};
+  if (config_.offload.slots > 1 && !runner_.lives_in_store())
+    throw Error(Fault::usage, {.what = "drives give back a run only when they have all of its state",
+                               .where = "offload.slots",
+                               .found = "2, with state elsewhere too",
+                               .expected = "weights, master and moments on nvme as a whole",
+                               .fix = "offload.weights=nvme offload.master=nvme offload.moments=nvme without "
+                                      "*_kept; or offload.slots=1"});
+  if (config_.offload.slots > 1)
+    runner_.keep_with_commits([this](int64_t, const StepScalars& sums) { return note_of(sums); });
   std::optional<int64_t> resumed_after;
-  if (const auto& path = folder_.resume_from()) {
+  if (from_store_) {
+    go_on_from_store();
+    resumed_after = position_.step;
+  } else if (const auto& path = folder_.resume_from()) {
     const StrataSource checkpoint(*files_, *path);
     if (trains_adapters(config_))
       base_ = load_base(*files_, config_, base_of(checkpoint.metadata()), runner_, *rule_, loading);
@@ -360,6 +419,10 @@ void Trainer::start() {
   print_tiers();
   reporter_ = std::make_unique<Reporter>(*files_, folder_, loaded_, summary_of(facts()), resumed_after,
                                          job_.world.size() > 1);
+  // A run that was killed between the commit of a step and its line.
+  if (from_store_)
+    reporter_->complete(
+        parse_record(nlohmann::json::parse(store_->committed_note()).at("record").get<std::string>()));
 }
 
 RunFacts Trainer::facts() const {
@@ -401,9 +464,43 @@ std::optional<double> Trainer::joules_since(const std::optional<double>& before)
   return (*now - *before) * job_.world.size();
 }
 
+RunPosition Trainer::position_after(const StepScalars& sums) const {
+  return {.step = step_,
+          .updates = position_.updates + (sums.skip ? 0 : 1),
+          .cursor = next_cursor_,
+          .tokens_seen = position_.tokens_seen + sums.loss.targets,
+          .guard = guard_.state()};
+}
+
+StepRecord Trainer::record_of(const StepScalars& sums) const {
+  const double seconds =
+      std::chrono::duration<double>(std::chrono::steady_clock::now() - step_begin_).count();
+  const double flops = job_flops();
+  return {.step = step_,
+          .steps_total = config_.run.steps,
+          .loss = sums.loss.mean(),
+          .grad_norm = sums.grad_norm,
+          .lr = schedule_.rate(step_),
+          .tokens = sums.loss.targets,
+          .tokens_seen = position_.tokens_seen + sums.loss.targets,
+          .step_seconds = seconds,
+          .mfu = flops / seconds / peak_flops_,
+          .flops = flops,
+          .memory = memory_use(),
+          .skipped = sums.skip,
+          .phase = step_ <= config_.schedule.warmup ? "warmup" : ""};
+}
+
+// What a restart from the drives must know besides the state.
+std::string Trainer::note_of(const StepScalars& sums) {
+  nlohmann::json meta = run_meta(position_after(sums), *rule_, "", data_.fingerprint, "");
+  meta["record"] = to_json(record_of(sums));
+  return meta.dump();
+}
+
 StepRecord Trainer::train_one_step(std::span<const Batch> batches) {
   progress_.enter(step_, "step");
-  const auto begin = std::chrono::steady_clock::now();
+  step_begin_ = std::chrono::steady_clock::now();
   if (record_) record_->recorder().begin_step(step_, batches);
   const std::optional<double> joules = device_.joules();
   const StepScalars sums = runner_.train_step(batches, [&](const Parameter& parameter) {
@@ -413,30 +510,15 @@ StepRecord Trainer::train_one_step(std::span<const Batch> batches) {
     record_->recorder().end_step(runner_, sums);
     record_->write();
   }
-  position_.step = step_;
-  if (!sums.skip) ++position_.updates;
-  position_.tokens_seen += sums.loss.targets;
-  const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-  const double flops = job_flops();
+  StepRecord record = record_of(sums);
+  record.joules = joules_since(joules);
   const LaneTimes lanes = lanes_.take();
+  record.waits_ms = waits_ms(lanes);
   if (reporter_ && plan_.offloads())
-    if (const auto slow = watch_.step(seconds, lanes))
+    if (const auto slow = watch_.step(record.step_seconds, lanes))
       reporter_->message(fmt::format("step {}: {}", step_, *slow));
-  return {.step = step_,
-          .steps_total = config_.run.steps,
-          .loss = sums.loss.mean(),
-          .grad_norm = sums.grad_norm,
-          .lr = schedule_.rate(step_),
-          .tokens = sums.loss.targets,
-          .tokens_seen = position_.tokens_seen,
-          .step_seconds = seconds,
-          .mfu = flops / seconds / peak_flops_,
-          .flops = flops,
-          .joules = joules_since(joules),
-          .memory = memory_use(),
-          .waits_ms = waits_ms(lanes),
-          .skipped = sums.skip,
-          .phase = step_ <= config_.schedule.warmup ? "warmup" : ""};
+  position_ = position_after(sums);
+  return record;
 }
 
 double Trainer::evaluate() {
@@ -476,7 +558,7 @@ void Trainer::open_saver() {
                                                    .pool_bytes = kPool,
                                                    .writer = "strata train"},
                                       runner_, *rule_, device_.stream(), place_.mesh().size(Axis::dp));
-  if (folder_.resume_from()) saver_->resumed_after(position_.step);
+  if (folder_.resume_from() && !from_store_) saver_->resumed_after(position_.step);
 }
 
 void Trainer::save(bool last) {
@@ -506,8 +588,9 @@ int Trainer::run() {
   int signal = 0;
   while (position_.step < config_.run.steps && (signal = stop_signal(stop)) == 0) {
     step_ = position_.step + 1;
-    StepRecord record = train_one_step(batches_of(prefetch.next()));
-    position_.cursor = prefetch.cursor();
+    const std::span<const Batch> samples = prefetch.next();
+    next_cursor_ = prefetch.cursor();
+    StepRecord record = train_one_step(batches_of(samples));
     const bool last = step_ == config_.run.steps;
     const bool eval = !data_.valid.empty() && (is_due(eval_due) || last);
     if (eval) record.valid_loss = valid_loss = evaluate();

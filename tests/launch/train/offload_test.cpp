@@ -129,6 +129,53 @@ TEST_F(Offload, AKilledRunGoesOn) {
   EXPECT_EQ(tensors("killed", 100), tensors("device", 100));
 }
 
+// With two slots the drives alone give a killed run back, at any instant: nothing was saved.
+TEST_F(Offload, AKilledRunGoesOnFromItsLastStepOnDrives) {
+  ASSERT_EQ(train(config("device", {"guard.spike=30"})), 0);
+  auto overrides = all_on_nvme;
+  for (const char* more : {"offload.slots=2", "checkpoint.every=0", "guard.spike=30"})
+    overrides.emplace_back(more);
+  const LoadedConfig killed = offloaded("killed", overrides);
+  int kills = 0, went_on = 0;
+  for (int64_t wait_us = 60'000; kills < 12; wait_us = 60'000 + wait_us * 7919 % 90'000) {
+    int out_of_child[2];
+    ASSERT_EQ(pipe(out_of_child), 0);
+    const size_t before =
+        std::filesystem::exists(out("killed") / "metrics.jsonl") ? losses("killed").size() : 0;
+    const pid_t child = fork();
+    ASSERT_GE(child, 0);
+    if (child == 0) {
+      dup2(out_of_child[1], STDOUT_FILENO);
+      train(killed);
+      _exit(0);
+    }
+    close(out_of_child[1]);
+    // Behind the first step of this start, and then at any instant.
+    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+    while (std::chrono::steady_clock::now() < deadline && waitpid(child, nullptr, WNOHANG) == 0) {
+      const bool begun = std::filesystem::exists(out("killed") / "metrics.jsonl");
+      if (begun && losses("killed").size() > before) break;
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+    std::this_thread::sleep_for(std::chrono::microseconds(wait_us % 25'000));
+    if (kill(child, SIGKILL) != 0) break;  // it came to its end
+    waitpid(child, nullptr, 0);
+    ++kills;
+    std::string said;
+    char buffer[4096];
+    for (ssize_t n; (n = read(out_of_child[0], buffer, sizeof buffer)) > 0;)
+      said.append(buffer, static_cast<size_t>(n));
+    close(out_of_child[0]);
+    went_on += said.find("the last one committed to the drives") != std::string::npos;
+    EXPECT_TRUE(list_steps(*make_posix_file_system(), (out("killed") / "checkpoints").string()).empty());
+  }
+  EXPECT_GE(kills, 5);
+  EXPECT_GE(went_on, kills - 1) << "every start but the first";
+  ASSERT_EQ(train(killed), 0);
+  EXPECT_EQ(losses("killed"), losses("device"));
+  EXPECT_EQ(tensors("killed", 100), tensors("device", 100));
+}
+
 TEST_F(Offload, WhatDoesNotGoIsSaid) {
   EXPECT_THAT(error_of([&] {
                 train(offloaded("a", {"offload.moments=host", "log.record=r.bin"}));
@@ -149,6 +196,10 @@ TEST_F(Offload, WhatDoesNotGoIsSaid) {
               }),
               HasSubstr("raise offload.host_limit to 1 MiB, the smallest that works as configured; or, the "
                         "fastest first: "));
+  EXPECT_THAT(error_of([&] {
+                train(offloaded("i", {"offload.moments=nvme", "offload.slots=2"}));
+              }),
+              HasSubstr("drives give back a run only when they have all of its state"));
   // Half a terabyte, before any of it is asked for.
   EXPECT_THAT(error_of([&] {
                 train(offloaded("h", {"model.layers=160", "model.hidden=8192", "model.heads=64",

@@ -35,9 +35,9 @@ void SlowStore::wait(Ticket ticket) {
                                          : store_->write(asked.value, asked.offset, asked.memory));
 }
 
-void SlowStore::commit(int64_t step) {
+void SlowStore::commit(int64_t step, std::string_view note) {
   check(writes_.asked.empty(), "[slow store] commit of step {} with writes on their way", step);
-  store_->commit(step);
+  store_->commit(step, note);
 }
 
 }  // namespace strata

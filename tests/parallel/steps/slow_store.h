@@ -24,7 +24,7 @@ class SlowStore : public BackingStore {
   Ticket read(const Value& value, int64_t offset, std::span<std::byte> into) override;
   Ticket write(const Value& value, int64_t offset, std::span<const std::byte> from) override;
   void wait(Ticket ticket) override;
-  void commit(int64_t step) override;
+  void commit(int64_t step, std::string_view note) override;
   int64_t committed_step() const override { return store_->committed_step(); }
 
  private:
