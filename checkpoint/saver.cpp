@@ -5,6 +5,7 @@
 #include <chrono>
 #include <cstring>
 #include <thread>
+#include <utility>
 
 #include "checkpoint/commit.h"
 #include "checkpoint/save_report.h"
@@ -93,7 +94,7 @@ void Saver::plan(std::span<const SaveItem> items) {
   for (size_t i = 0; i < items.size(); ++i) {
     if (!share_.writes[i]) continue;
     written_items_.push_back(i);
-    bytes += round_up(bytes_of(items[i]), kPage);
+    if (!items[i].read) bytes += round_up(bytes_of(items[i]), kPage);
   }
   pool_bytes_ = std::min(bytes, options_.pool_bytes / kPage * kPage);
   pool_ = page_memory(pool_bytes_);
@@ -165,7 +166,8 @@ SaveResult Saver::begin(SaveRequest request) {
   phase_ = Phase::writing;
   began_s_ = start;
   background_ = std::async(std::launch::async, [this, taken, pooled = std::move(pooled)] {
-    return taken.empty() ? write(pooled) : taken;
+    std::vector<Late> late = std::exchange(late_, {});  // whatever happens, nothing is held beyond this
+    return taken.empty() ? write(pooled, std::move(late)) : taken;
   });
   result.stall_s = stall_s_ = now_s() - start;
   return result;
@@ -179,6 +181,10 @@ void Saver::snapshot(const SaveRequest& request, std::vector<std::span<const std
     const SaveItem& item = request.items[written_items_[entry]];
     const int64_t bytes = bytes_of(item);
     pooled.emplace_back();
+    if (item.read) {
+      late_.push_back({entry, written_items_[entry], true, item.tensor, item.rect, item.read});
+      continue;
+    }
     if (filled + round_up(bytes, kPage) > pool_bytes_) {
       beyond.push_back(entry);
       continue;
@@ -195,11 +201,25 @@ void Saver::snapshot(const SaveRequest& request, std::vector<std::span<const std
   if (!options_.compare_replicas) return;
   for (size_t i = 0; i < request.items.size(); ++i)
     if (const SaveItem& item = request.items[i]; !share_.writes[i] && item.rect.numel() > 0)
-      replica_digests_[i] = digest_of(item.tensor.shape, item.rect, size_of(item.tensor.type), item.data);
+      if (item.read)
+        late_.push_back({0, i, false, item.tensor, item.rect, item.read});
+      else
+        replica_digests_[i] = digest_of(item.tensor.shape, item.rect, size_of(item.tensor.type), item.data);
 }
 
-std::string Saver::write(const std::vector<std::span<const std::byte>>& pooled) {
+// What comes late goes first: others may wait for what it holds.
+std::string Saver::write(const std::vector<std::span<const std::byte>>& pooled, std::vector<Late> late) {
   return outcome([&] {
+    int64_t most = 0;
+    for (const Late& item : late) most = std::max(most, item.rect.numel() * size_of(item.tensor.type));
+    {
+      const PageMemory memory = page_memory(round_up(most, kPage));
+      for (Late& item : late) {
+        write_late(item, {memory.get(), static_cast<size_t>(item.rect.numel() * size_of(item.tensor.type))});
+        item.read = nullptr;
+      }
+    }
+    late.clear();
     if (!shard_) return;
     const auto engine = files_.make_async_io({.depth = options_.io_depth});
     for (size_t entry = 0; entry < pooled.size(); ++entry)
@@ -207,6 +227,15 @@ std::string Saver::write(const std::vector<std::span<const std::byte>>& pooled) 
     ShardWriter::finish(*engine);
     shard_->sync();
   });
+}
+
+void Saver::write_late(const Late& late, std::span<std::byte> memory) {
+  late.read(memory);
+  if (late.written)
+    shard_->write(late.entry, memory);
+  else
+    replica_digests_[late.item] =
+        digest_of(late.tensor.shape, late.rect, size_of(late.tensor.type), memory.data());
 }
 
 std::string Saver::report() const {
@@ -315,6 +344,7 @@ void Saver::clear() {
   phase_ = Phase::idle;
   shard_ = nullptr;
   commit_ = nullptr;
+  late_.clear();
   folder_.clear();
   assets_.clear();
   meta_ = nullptr;

@@ -10,6 +10,7 @@
 // job.
 #pragma once
 
+#include <functional>
 #include <future>
 #include <memory>
 #include <optional>
@@ -33,6 +34,10 @@ struct SaveItem {
   TensorSpec tensor;
   Rect rect;
   const std::byte* data = nullptr;
+  // Instead of data, for what lies elsewhere and stays as it is: puts the elements into memory that begins at
+  // a page. Called in the background after begin(), by one thread, at most once; destroyed when the last of a
+  // save's have been called or the save has failed. What it throws fails the save.
+  std::function<void(std::span<std::byte> into)> read = {};
 };
 
 struct SaveRequest {
@@ -100,7 +105,15 @@ class Saver {
 
   void plan(std::span<const SaveItem> items);
   void snapshot(const SaveRequest& request, std::vector<std::span<const std::byte>>& pooled);
-  std::string write(const std::vector<std::span<const std::byte>>& pooled);
+  struct Late {
+    size_t entry = 0, item = 0;  // entry: of the shard, if this rank writes it
+    bool written = false;
+    TensorSpec tensor;
+    Rect rect;
+    std::function<void(std::span<std::byte>)> read;
+  };
+  std::string write(const std::vector<std::span<const std::byte>>& pooled, std::vector<Late> late);
+  void write_late(const Late& late, std::span<std::byte> memory);
   std::string report() const;
   void start_commit(std::span<const std::string> reports);
   SaveResult fail_together(const std::string& own);
@@ -126,6 +139,7 @@ class Saver {
   std::vector<size_t> written_items_;    // of the request, in the order of the shard's entries
   std::unique_ptr<ShardWriter> shard_;   // null: this rank writes nothing
   std::vector<Digest> replica_digests_;  // of items that others write
+  std::vector<Late> late_;               // from snapshot to the background
   std::future<std::string> background_;  // "" or what went wrong
   std::unique_ptr<Commit> commit_;       // on rank 0
   nlohmann::json meta_;

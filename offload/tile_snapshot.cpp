@@ -18,6 +18,10 @@ TileSnapshot::~TileSnapshot() {
   release_tiles(0, std::ssize(versions_));
 }
 
+int64_t TileSnapshot::bytes(const Value& value) const {
+  return store_.plan().values[static_cast<size_t>(store_.plan().find(value))].bytes;
+}
+
 void TileSnapshot::read(const Value& value, int64_t offset, std::span<std::byte> into) {
   const auto [begin, end] = store_.tiles_of(value, offset, into);
   const uint64_t ticket = lane_->open_ticket();

@@ -5,6 +5,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -70,6 +71,14 @@ class StepRunner {
   bool is_away(int block) const { return is_away_[static_cast<size_t>(block)]; }
   void fetch(int block) const;
   void put_back(int block) const;
+  // Where on nvme a tensor of logical_states() lies between steps; nothing: at home elsewhere.
+  struct StoredRange {
+    Value value;
+    int64_t offset = 0, bytes = 0;  // of the value's
+  };
+  std::optional<StoredRange> stored_range(const Tensor& tensor, int block) const;
+  // Whether all of a block's values that are away are on nvme.
+  bool is_away_on_nvme(int block) const;
   // Optimizer steps that the state has behind it, when it did not begin here: commits are numbered so.
   void resume_after(int64_t steps) { first_step_ = steps; }
   // What commits keep beside a step's state: asked for when all of the step's state is on its way, from the

@@ -105,6 +105,24 @@ void StepRunner::fetch(int block) const {
   }
 }
 
+std::optional<StepRunner::StoredRange> StepRunner::stored_range(const Tensor& tensor, int block) const {
+  for (const Value& value : values_away(block)) {
+    if (plan_.main().program.blocks[static_cast<size_t>(block)].home(value.cls) != Tier::nvme) continue;
+    const PlannedBuffer& here = *working_buffer(value);
+    const int64_t offset = tensor.raw() - bytes_at(here);
+    if (offset >= 0 && offset < here.bytes)
+      return StoredRange{on(Tier::nvme, value), offset, tensor.numel() * size_of(tensor.dtype())};
+  }
+  return std::nullopt;
+}
+
+bool StepRunner::is_away_on_nvme(int block) const {
+  const std::vector<Value> away = values_away(block);
+  return !away.empty() && std::all_of(away.begin(), away.end(), [&](const Value& value) {
+    return plan_.main().program.blocks[static_cast<size_t>(block)].home(value.cls) == Tier::nvme;
+  });
+}
+
 bool StepRunner::lives_in_store() const {
   const auto& initial = plan_.main().program.initial;
   return store_ && std::all_of(initial.begin(), initial.end(), [&](const Value& value) {

@@ -557,7 +557,8 @@ void Trainer::open_saver() {
                                                    .keep = config_.checkpoint.keep,
                                                    .pool_bytes = kPool,
                                                    .writer = "strata train"},
-                                      runner_, *rule_, device_.stream(), place_.mesh().size(Axis::dp));
+                                      runner_, *rule_, device_.stream(), place_.mesh().size(Axis::dp),
+                                      store_.get());
   if (folder_.resume_from() && !from_store_) saver_->resumed_after(position_.step);
 }
 
