@@ -111,13 +111,20 @@ void StepRunner::loss(const Invocation& invocation) {
   model_.head->loss(ctx, weights, {views_->gradients(invocation.position()), write}, x, &scalars().loss);
 }
 
+Tensor StepRunner::gradient(const Invocation& invocation, int block, size_t parameter) const {
+  const auto level = static_cast<uint8_t>(plan_.layout().partition().state_level());
+  const OperandBytes bytes = invocation.bytes_of(
+      Value{.cls = ValueClass::grad, .block = static_cast<int16_t>(block), .level = level});
+  return gradient_shard(plan_.layout(), block, parameter, level, stream_.device(), bytes.data);
+}
+
 void StepRunner::norm(const Invocation& invocation) {
   // What another rank or block holds too is counted once. (A tied table's gradient is its owner's.)
   Stream& stream = stream_of(invocation);
   const int block = invocation.action().block;
-  const OwnShard& own = own_[static_cast<size_t>(block)];
-  for (size_t i = 0; i < own.gradient.size(); ++i)
-    if (own.gradient[i] && speaks(block, i)) sum_of_squares(stream, own.gradient[i], &scalars().squares);
+  for (size_t i = 0; i < model_.parameters(block).size(); ++i)
+    if (const Tensor sum = gradient(invocation, block, i); sum && speaks(block, i))
+      sum_of_squares(stream, sum, &scalars().squares);
 }
 
 void StepRunner::update(const Invocation& invocation) {
@@ -130,7 +137,7 @@ void StepRunner::update(const Invocation& invocation) {
   for (size_t i = 0; i < parameters.size(); ++i) {
     if (!parameters[i].trainable) continue;
     UpdateSpan span{.weight = own.weight[i],
-                    .grad = own.gradient[i],
+                    .grad = gradient(invocation, block, i),
                     .state = own.state[i],
                     .scalars = (*update_)(parameters[i])};
     span.scalars.gradient_scale = sums.coefficient;

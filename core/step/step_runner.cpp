@@ -117,14 +117,15 @@ void StepRunner::bind_shards() {
     std::byte* const weights = place(ValueClass::weight, block);
     const StateBytes state{place(ValueClass::master, block), place(ValueClass::moments, block)};
     const bool trains = plan_.trains() && plan_.train().program.blocks[static_cast<size_t>(block)].trains();
-    std::byte* const gradients = trains ? final_gradients(block) : nullptr;
+    const bool gradients_here = trains && info.grad_home == Tier::device;
+    std::byte* const gradients = gradients_here ? final_gradients(block) : nullptr;
     for (size_t i = 0; i < model_.parameters(block).size(); ++i) {
       const Tensor held = weight_shard(layout, block, i, weight_level, device, weights);
       const int64_t ways = partition.shards(state_level) / partition.shards(weight_level),
                     count = held.numel() / ways;
       own.weight.push_back(held.slice(0, partition.shard(data_rank, state_level) % ways * count, count));
-      own.gradient.push_back(trains ? gradient_shard(layout, block, i, state_level, device, gradients)
-                                    : Tensor());
+      own.gradient.push_back(gradients_here ? gradient_shard(layout, block, i, state_level, device, gradients)
+                                            : Tensor());
       own.state.push_back(trains ? bind_state(layout, block, i, device, state) : std::vector<Tensor>{});
     }
   }

@@ -34,7 +34,8 @@ struct LogicalState {
   bool speaks = true;  // false: another rank (or the twin of a tied table) holds the same
   Tensor weight;       // as the model computes with it; u8 [bytes] of one that is kept in blocks
   WeightFormat format = WeightFormat::none;
-  Tensor gradient;  // f32; absent when frozen or without a rule. Holds it only while the clip rule runs
+  // f32; absent when frozen, without a rule or away from the device. Holds it only while the clip rule runs.
+  Tensor gradient;
   std::vector<Tensor> state;  // in the order of the rule's slots; empty without a rule
   int block = 0;              // it belongs to
 };
@@ -113,7 +114,7 @@ class StepRunner {
   // A block's own shard of everything the optimizer works on, flat, by parameter.
   struct OwnShard {
     std::vector<Tensor> weight;
-    std::vector<Tensor> gradient;            // absent when frozen
+    std::vector<Tensor> gradient;            // absent when frozen, or away
     std::vector<std::vector<Tensor>> state;  // by slot
   };
 
@@ -128,6 +129,8 @@ class StepRunner {
   std::byte* bytes_at(const PlannedBuffer& buffer) const;
   std::vector<Value> values_away(int block) const;  // as they are named on the device
   std::byte* final_gradients(int block) const;
+  // Of a parameter, as an action of the optimizer finds it.
+  Tensor gradient(const Invocation& invocation, int block, size_t parameter) const;
   enum class Packed { all, trained };  // frozen weights stay packed from step to step
   void pack_block(std::span<const LinearWeight> weights, int block, Packed which) const;
   bool speaks(int block, size_t parameter) const;

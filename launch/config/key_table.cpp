@@ -419,6 +419,8 @@ void execution_keys(KeyRows& rows) {
               "State away from where it is computed with: in memory of the host or on drives. The bits of a "
               "run do not depend on it, but for what group says.")
       .key("weights", &OffloadConfig::weights, home("Where weights live between their uses."))
+      .key("gradients", &OffloadConfig::gradients,
+           home("Where the sums of gradients wait between micro-batches and for the update."))
       .key("master", &OffloadConfig::master,
            home("Where masters live: what an optimizer keeps of the weights beyond their own bits."))
       .key("moments", &OffloadConfig::moments, home("Where the optimizer's moments live."))
@@ -426,6 +428,7 @@ void execution_keys(KeyRows& rows) {
            home("Where the inputs of layers wait from their forward to their backward pass."))
       .key("weights_kept", &OffloadConfig::weights_kept,
            kept("Share of the weights that stays on the next faster tier, in whole layers."))
+      .key("gradients_kept", &OffloadConfig::gradients_kept, kept("The same of gradients."))
       .key("master_kept", &OffloadConfig::master_kept, kept("The same of masters."))
       .key("moments_kept", &OffloadConfig::moments_kept, kept("The same of moments."))
       .key("activations_kept", &OffloadConfig::activations_kept, kept("The same of activations."))

@@ -9,7 +9,6 @@ namespace {
 
 // A row leaves this table when its feature enters key_table.cpp.
 constexpr RefusedKey kRefused[] = {
-    {"offload.gradients", "", "gradients stay on the device in this version", "remove it"},
     {"offload.order", "", "it has another form here",
      "offload.group = 0 for all micro-batches of a layer at once"},
     {"offload.update", "", "the device updates its state in this version", "remove it"},

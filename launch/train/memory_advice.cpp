@@ -30,13 +30,15 @@ std::vector<Candidate> candidates() {
                       c.parallel.recompute = Recompute::full;
                       c.offload.activations = tier;
                     }});
+    list.push_back({"offload.gradients" + to, [tier](Config& c) { c.offload.gradients = tier; }});
     const auto state = [tier](Config& c) { c.offload.weights = c.offload.master = c.offload.moments = tier; };
     list.push_back({"offload.weights" + to + " offload.master" + to + " offload.moments" + to, state});
     list.push_back({"offload.weights" + to + " offload.master" + to + " offload.moments" + to +
-                        " offload.activations" + to + " offload.prefetch=1 parallel.recompute=full",
+                        " offload.gradients" + to + " offload.activations" + to +
+                        " offload.prefetch=1 parallel.recompute=full",
                     [=](Config& c) {
                       state(c);
-                      c.offload.activations = tier;
+                      c.offload.activations = c.offload.gradients = tier;
                       c.offload.prefetch = 1;
                       c.parallel.recompute = Recompute::full;
                     }});

@@ -26,6 +26,7 @@ int64_t limit_of(const std::string& text, std::string_view key) {
 
 TierOptions tier_options(const OffloadConfig& c) {
   return {.weights = {c.weights, c.weights_kept},
+          .gradients = {c.gradients, c.gradients_kept},
           .master = {c.master, c.master_kept},
           .moments = {c.moments, c.moments_kept},
           .activations = {c.activations, c.activations_kept},
@@ -74,7 +75,7 @@ std::vector<std::string> folders_of(const Config& config) {
 }  // namespace
 
 bool uses_drives(const OffloadConfig& c) {
-  const Tier homes[] = {c.weights, c.master, c.moments, c.activations};
+  const Tier homes[] = {c.weights, c.gradients, c.master, c.moments, c.activations};
   return std::any_of(std::begin(homes), std::end(homes), [](Tier home) { return home == Tier::nvme; });
 }
 
