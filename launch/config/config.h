@@ -140,7 +140,7 @@ struct OffloadConfig {
   int64_t slots = 1;
   std::vector<std::string> paths;  // empty: the folder "offload" of run.out
   bool any_volume = false;
-  std::string endurance;  // a size; empty: not known
+  double endurance = 0;  // of all drives, TB; 0: not known
 };
 
 struct CheckpointConfig {

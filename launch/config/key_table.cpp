@@ -472,7 +472,9 @@ void execution_keys(KeyRows& rows) {
       .key(
           "endurance", &OffloadConfig::endurance,
           {.doc = "What may be written to the drives of paths together before they wear out, as their makers "
-                  "say (TBW), as \"1200TB\": how long they last is told; \"\": not known.",
+                  "say (TBW): how long they last is told; 0: not known.",
+           .unit = "TB",
+           .range = between(0, 1e9),
            .effect = KeyEffect::execution});
   SectionRows(rows, &Config::checkpoint, "checkpoint", "Saving and resuming.")
       .key("every", &CheckpointConfig::every,

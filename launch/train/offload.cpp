@@ -37,9 +37,7 @@ std::array<int64_t, kNumTiers> tier_limits(const OffloadConfig& c) {
   return {limit_of(c.device_limit, "device_limit"), limit_of(c.host_limit, "host_limit"), 0};
 }
 
-double drive_endurance(const OffloadConfig& c) {
-  return static_cast<double>(limit_of(c.endurance, "endurance"));
-}
+double drive_endurance(const OffloadConfig& c) { return 1e12 * c.endurance; }
 
 void check_offload(const Config& config) {
   const ParallelConfig& p = config.parallel;

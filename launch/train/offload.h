@@ -20,7 +20,7 @@ TierOptions tier_options(const OffloadConfig& config);
 // Bytes of each tier's arena; 0: as many as it takes. Throws Error(usage) for what is no size.
 std::array<int64_t, kNumTiers> tier_limits(const OffloadConfig& config);
 
-// Bytes that the drives last for; 0: not known. Throws like tier_limits.
+// Bytes that the drives last for; 0: not known.
 double drive_endurance(const OffloadConfig& config);
 
 // Throws Error(usage) for what does not go together.

@@ -95,7 +95,7 @@ TEST(MemoryAdvice, WhereNothingHelpsItSaysSo) {
 TEST(MemoryAdvice, PlansNameTheRoofline) {
   EXPECT_FALSE(plan_figures(config_of({}), 0).roofline.has_value());
   const PlanFigures figures =
-      plan_figures(config_of({"offload.moments=nvme", "offload.endurance=600TB", "offload.prefetch=3"}), 0);
+      plan_figures(config_of({"offload.moments=nvme", "offload.endurance=600", "offload.prefetch=3"}), 0);
   ASSERT_TRUE(figures.roofline.has_value());
   EXPECT_EQ(figures.prefetch, 3);
   const int64_t moved = figures.pipeline[0].moved[static_cast<size_t>(Lane::disk_write)];

@@ -12,7 +12,10 @@
 
 #include "checkpoint/step_folders.h"
 #include "checkpoint/strata_source.h"
+#include "core/base/check.h"
 #include "core/base/error.h"
+#include "launch/commands/plan_figures.h"
+#include "launch/train/process_memory.h"
 #include "tests/launch/train/tiny_run.h"
 
 namespace strata {
@@ -177,6 +180,60 @@ TEST_F(Offload, AKilledRunGoesOnFromItsLastStepOnDrives) {
   ASSERT_EQ(train(killed), 0);
   EXPECT_EQ(losses("killed"), losses("device"));
   EXPECT_EQ(tensors("killed", 100), tensors("device", 100));
+}
+
+// Resident memory of a run in a process of its own, at most, steps, a save and all; and its planned arenas.
+struct Peak {
+  int64_t resident = 0, planned = 0;
+};
+
+Peak peak_of(const LoadedConfig& loaded) {
+  const PlanFigures figures = plan_figures(loaded.config, 0);
+  Peak peak{.planned = figures.pipeline[0].memory[Tier::device].arena +
+                       figures.pipeline[0].memory[Tier::host].arena};
+  int channel[2];
+  check(pipe(channel) == 0, "[offload test] no pipe");
+  const pid_t child = fork();
+  if (child == 0) {
+    static_cast<void>(freopen("/dev/null", "w", stdout));
+    const bool done = train(loaded) == 0;
+    const int64_t most = done ? process_memory().peak_bytes : 0;
+    const bool told = write(channel[1], &most, sizeof most) == sizeof most;
+    _exit(told ? 0 : 1);
+  }
+  waitpid(child, nullptr, 0);
+  check(read(channel[0], &peak.resident, sizeof peak.resident) == sizeof peak.resident,
+        "[offload test] no word");
+  close(channel[0]), close(channel[1]);
+  return peak;
+}
+
+// All of a model's state on the drive: what the process takes is what was planned, beyond what any process
+// does. A save at the end and a restore (the second start) are in it.
+TEST_F(Offload, MemoryIsWhatWasPlanned) {
+  const auto run = [&](const std::string& name, const std::string& hidden, const std::string& layers,
+                       const std::string& steps) {
+    auto overrides = all_on_nvme;
+    for (const char* more : {"offload.gradients=nvme", "offload.activations=nvme", "offload.prefetch=1",
+                             "parallel.recompute=full", "model.heads=8", "run.threads=1"})
+      overrides.emplace_back(more);
+    overrides.push_back("model.hidden=" + hidden);
+    overrides.push_back("model.ffn=" + std::to_string(3 * std::stoi(hidden)));
+    overrides.push_back("model.layers=" + layers);
+    overrides.push_back("run.steps=" + steps);
+    return peak_of(offloaded(name, overrides));
+  };
+  const Peak base = run("base", "64", "2", "1");
+  for (const char* steps : {"2", "3"}) {  // the second goes on from the first one's checkpoint
+    const Peak large = run("large", "1024", "6", steps);
+    const auto of_state = static_cast<double>(large.resident - base.resident);
+    const auto planned = static_cast<double>(large.planned - base.planned);
+    std::printf("planned %.1f MiB, resident %.1f MiB beyond the base of %.1f MiB\n", planned / (1 << 20),
+                of_state / (1 << 20), static_cast<double>(base.resident - base.planned) / (1 << 20));
+    EXPECT_LE(of_state, 1.03 * static_cast<double>(large.planned) + 12e6)
+        << steps;  // a piece of rows, and its source
+    EXPECT_GE(of_state, 0.97 * planned) << steps;
+  }
 }
 
 TEST_F(Offload, WhatDoesNotGoIsSaid) {
