@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "checkpoint/save_plan.h"
 #include "checkpoint/save_report.h"
@@ -41,13 +42,23 @@ void together(Peers& peers, Body body) {
 class Restoring {
  public:
   Restoring(const TensorSource& source, Peers& peers, std::span<const RestoreItem> items, WorkerPool& pool)
-      : source_(source), peers_(peers), items_(items), pool_(pool) {}
+      : source_(source), peers_(peers), items_(items), pool_(pool) {
+    for (const RestoreItem& item : items_) data_.push_back(item.data);
+  }
 
-  RestoreReport run(const RestoreRules& rules) {
+  RestoreReport run(const RestoreRules& rules, const RestoreGroups* groups) {
     together(peers_, [&] { match(rules); });
     plan();
-    together(peers_, [&] { read(); });
-    pass_on();
+    for (const int64_t group : groups_of_all(groups)) {
+      if (groups)
+        together(peers_, [&] {
+          for (size_t i = 0; i < items_.size(); ++i)
+            if (items_[i].group == group && stored_[share_.tensors[i]] >= 0) data_[i] = groups->memory(i);
+        });
+      together(peers_, [&] { read(group); });
+      pass_on(group);
+      if (groups) together(peers_, [&] { groups->arrived(group); });
+    }
     if (tiles_) compare();
     return std::move(report_);
   }
@@ -98,51 +109,74 @@ class Restoring {
     }
   }
 
-  void read() {
+  // Of all ranks, ascending.
+  std::vector<int64_t> groups_of_all(const RestoreGroups* groups) {
+    if (!groups) return {0};
+    std::set<int64_t> own;
+    for (const RestoreItem& item : items_) own.insert(item.group);
+    const std::vector<std::string> texts = peers_.gather(nlohmann::json(own).dump());
+    std::string merged;
+    if (peers_.leads()) {
+      std::set<int64_t> all;
+      for (const std::string& text : texts) all.merge(nlohmann::json::parse(text).get<std::set<int64_t>>());
+      merged = nlohmann::json(all).dump();
+    }
+    return nlohmann::json::parse(peers_.broadcast(merged)).get<std::vector<int64_t>>();
+  }
+
+  void read(int64_t group) {
     struct Task {
       size_t item;
       Rect piece;  // within the item's rectangle
     };
     std::vector<Task> tasks;
     for (size_t i = 0; i < items_.size(); ++i) {
-      if (!share_.writes[i] || stored_[share_.tensors[i]] < 0) continue;
+      if (items_[i].group != group || !share_.writes[i] || stored_[share_.tensors[i]] < 0) continue;
       report_.bytes_read += bytes_of(items_[i]);
       for (const Rect& piece : cut_rows(items_[i].rect.extent, size_of(items_[i].tensor.type), kTask))
         tasks.push_back({i, piece});
     }
-    digests_.resize(tasks.size());
-    task_items_.clear();
+    const size_t before = digests_.size();
+    digests_.resize(before + tasks.size());
     for (const Task& task : tasks) task_items_.push_back(task.item);
     pool_.for_each(std::ssize(tasks), [&](int64_t t, int) {
       const auto& [i, piece] = tasks[static_cast<size_t>(t)];
       const RestoreItem& item = items_[i];
       const int64_t size = size_of(item.tensor.type);
-      const StridedTarget all = row_major(item.data, item.rect.extent, size);
+      const StridedTarget all = row_major(data_[i], item.rect.extent, size);
       Rect rect = piece;  // of the whole tensor
-      std::byte* data = item.data;
+      std::byte* data = data_[i];
       for (int d = 0; d < rect.begin.rank(); ++d) {
         data += piece.begin[d] * all.strides[static_cast<size_t>(d)];
         rect.begin.set(d, piece.begin[d] + item.rect.begin[d]);
       }
       source_.read(static_cast<size_t>(stored_[share_.tensors[i]]), rect,
                    {.data = data, .strides = all.strides});
-      digests_[static_cast<size_t>(t)] =
+      digests_[before + static_cast<size_t>(t)] =
           digest_of(item.tensor.shape, rect, size, data);  // pieces are contiguous
     });
   }
 
-  void pass_on() {
+  void pass_on(int64_t group) {
     std::vector<Peers::Parcel> sends, receives;
-    for (const auto& [id, rectangle] : rectangles_)
+    for (const auto& [id, rectangle] : rectangles_) {
+      const int me = peers_.rank();
+      const auto of_group = [&](const Place& place) {
+        return place.rank != me || items_[place.item].group == group;
+      };
+      const bool mine =
+          rectangle.reader.rank == me || std::any_of(rectangle.others.begin(), rectangle.others.end(),
+                                                     [&](const Place& p) { return p.rank == me; });
+      if (!mine || !of_group(rectangle.reader) ||
+          !std::all_of(rectangle.others.begin(), rectangle.others.end(), of_group))
+        continue;
       for (const Place& other : rectangle.others) {
         const auto parcel = [&](const Place& mine, int peer) {
           const RestoreItem& item = items_[mine.item];
-          return Peers::Parcel{peer, {item.data, static_cast<size_t>(bytes_of(item))}};
+          return Peers::Parcel{peer, {data_[mine.item], static_cast<size_t>(bytes_of(item))}};
         };
-        const int me = peers_.rank();
         if (rectangle.reader.rank == me && other.rank == me) {  // held twice here
-          std::copy_n(items_[rectangle.reader.item].data, bytes_of(items_[other.item]),
-                      items_[other.item].data);
+          std::copy_n(data_[rectangle.reader.item], bytes_of(items_[other.item]), data_[other.item]);
         } else if (rectangle.reader.rank == me) {
           sends.push_back(parcel(rectangle.reader, other.rank));
         } else if (other.rank == me) {
@@ -150,6 +184,7 @@ class Restoring {
           report_.bytes_received += std::ssize(receives.back().bytes);
         }
       }
+    }
     peers_.exchange(sends, receives);
   }
 
@@ -193,6 +228,7 @@ class Restoring {
   const TensorSource& source_;
   Peers& peers_;
   std::span<const RestoreItem> items_;
+  std::vector<std::byte*> data_;  // of each item
   WorkerPool& pool_;
   RestoreReport report_;
   SavePlan plan_;  // on rank 0
@@ -209,7 +245,12 @@ class Restoring {
 
 RestoreReport restore(const TensorSource& source, Peers& peers, std::span<const RestoreItem> items,
                       WorkerPool& pool, const RestoreRules& rules) {
-  return Restoring(source, peers, items, pool).run(rules);
+  return Restoring(source, peers, items, pool).run(rules, nullptr);
+}
+
+RestoreReport restore(const TensorSource& source, Peers& peers, std::span<const RestoreItem> items,
+                      WorkerPool& pool, const RestoreRules& rules, const RestoreGroups& groups) {
+  return Restoring(source, peers, items, pool).run(rules, &groups);
 }
 
 }  // namespace strata

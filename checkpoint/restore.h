@@ -3,6 +3,7 @@
 // holds, and a rectangle that several hold is read by one of them and sent to the others.
 #pragma once
 
+#include <functional>
 #include <span>
 #include <string>
 #include <vector>
@@ -18,6 +19,14 @@ struct RestoreItem {
   TensorSpec tensor;
   Rect rect;
   std::byte* data = nullptr;
+  int64_t group = 0;  // with RestoreGroups; the same on all ranks that hold the rectangle
+};
+
+// Memory for one group of items at a time, in ascending order.
+struct RestoreGroups {
+  std::function<std::byte*(size_t item)>
+      memory;                                  // where the item's elements go, asked for when its group comes
+  std::function<void(int64_t group)> arrived;  // all of the group's items are there; their memory may go
 };
 
 struct RestoreReport {
@@ -33,5 +42,8 @@ struct RestoreReport {
 // whose parts, added over all ranks, do not have the digest it was saved with.
 RestoreReport restore(const TensorSource& source, Peers& peers, std::span<const RestoreItem> items,
                       WorkerPool& pool, const RestoreRules& rules = {});
+// The same for items whose memory comes and goes by group; a failure may come after groups have arrived.
+RestoreReport restore(const TensorSource& source, Peers& peers, std::span<const RestoreItem> items,
+                      WorkerPool& pool, const RestoreRules& rules, const RestoreGroups& groups);
 
 }  // namespace strata

@@ -6,6 +6,7 @@
 #include <cstring>
 #include <limits>
 #include <thread>
+#include <utility>
 
 #include "checkpoint/commit.h"
 #include "checkpoint/save_report.h"
@@ -100,7 +101,7 @@ void Saver::plan(std::span<const SaveItem> items) {
   for (size_t i = 0; i < items.size(); ++i) {
     if (!share_.writes[i]) continue;
     written_items_.push_back(i);
-    bytes += round_up(bytes_of(items[i]), kPage);
+    if (!items[i].read) bytes += round_up(bytes_of(items[i]), kPage);
   }
   pool_bytes_ = std::min(bytes, options_.pool_bytes / kPage * kPage);
   pool_ = page_memory(pool_bytes_);
@@ -171,24 +172,35 @@ SaveResult Saver::begin(SaveRequest request) {
   phase_ = Phase::writing;
   began_s_ = start;
   std::vector<size_t> beyond;
-  std::vector<std::span<std::byte>> pooled = places_in_pool(request, beyond);
+  std::vector<Late> late;
+  const std::vector<std::span<std::byte>> pooled = places_in_pool(request, beyond, late);
+  replica_digests_.assign(request.items.size(), {});
   snapshot_bytes_ = 0;
   snapshot_failure_.clear();
-  background_ = std::async(std::launch::async, [this, pooled] { return write(pooled); });
+  background_ = std::async(std::launch::async, [this, pooled, late = std::move(late)]() mutable {
+    return write(pooled, std::exchange(late, {}));  // whatever happens, nothing is held beyond this
+  });
   snapshot_failure_ = outcome([&] { snapshot(request, pooled, beyond); });
   snapshot_reached(kSnapshotEnded);
   result.stall_s = stall_s_ = now_s() - start;
   return result;
 }
 
-// Where in the pool entries of the shard go, in their order; empty, and `beyond`, for those that do not fit.
+// Where in the pool entries of the shard go, in their order; empty, and `beyond`, for those that do not fit,
+// and `late` for what is read in the background.
 std::vector<std::span<std::byte>> Saver::places_in_pool(const SaveRequest& request,
-                                                        std::vector<size_t>& beyond) const {
+                                                        std::vector<size_t>& beyond,
+                                                        std::vector<Late>& late) const {
   std::vector<std::span<std::byte>> places;
   int64_t filled = 0;
   for (size_t entry = 0; entry < written_items_.size(); ++entry) {
-    const int64_t bytes = bytes_of(request.items[written_items_[entry]]);
+    const SaveItem& item = request.items[written_items_[entry]];
+    const int64_t bytes = bytes_of(item);
     places.emplace_back();
+    if (item.read) {
+      late.push_back({entry, written_items_[entry], true, item.tensor, item.rect, item.read});
+      continue;
+    }
     if (filled + round_up(bytes, kPage) > pool_bytes_) {
       beyond.push_back(entry);
       continue;
@@ -196,6 +208,10 @@ std::vector<std::span<std::byte>> Saver::places_in_pool(const SaveRequest& reque
     places.back() = {pool_.get() + filled, static_cast<size_t>(bytes)};
     filled += round_up(bytes, kPage);
   }
+  if (options_.compare_replicas)
+    for (size_t i = 0; i < request.items.size(); ++i)
+      if (const SaveItem& item = request.items[i]; item.read && !share_.writes[i] && item.rect.numel() > 0)
+        late.push_back({0, i, false, item.tensor, item.rect, item.read});
   return places;
 }
 
@@ -215,10 +231,9 @@ void Saver::snapshot(const SaveRequest& request, std::span<const std::span<std::
     const SaveItem& item = request.items[written_items_[entry]];
     shard_->write(entry, {item.data, static_cast<size_t>(bytes_of(item))});
   }
-  replica_digests_.assign(request.items.size(), {});
   if (!options_.compare_replicas) return;
   for (size_t i = 0; i < request.items.size(); ++i)
-    if (const SaveItem& item = request.items[i]; !share_.writes[i] && item.rect.numel() > 0)
+    if (const SaveItem& item = request.items[i]; !item.read && !share_.writes[i] && item.rect.numel() > 0)
       replica_digests_[i] = digest_of(item.tensor.shape, item.rect, size_of(item.tensor.type), item.data);
 }
 
@@ -232,10 +247,22 @@ void Saver::await_snapshot(int64_t bytes) const {
     snapshot_bytes_.wait(reached, std::memory_order_acquire);
 }
 
-std::string Saver::write(std::span<const std::span<std::byte>> pooled) {
+// What comes late goes first, once the snapshot is whole: others may wait for what it holds.
+std::string Saver::write(std::span<const std::span<std::byte>> pooled, std::vector<Late> late) {
   int64_t pooled_bytes = 0;
   for (const auto place : pooled) pooled_bytes += std::ssize(place);
   const std::string failure = outcome([&] {
+    if (!late.empty()) {
+      await_snapshot(kSnapshotEnded);
+      int64_t most = 0;
+      for (const Late& item : late) most = std::max(most, item.rect.numel() * size_of(item.tensor.type));
+      const PageMemory memory = page_memory(round_up(most, kPage));
+      for (Late& item : late) {
+        write_late(item, {memory.get(), static_cast<size_t>(item.rect.numel() * size_of(item.tensor.type))});
+        item.read = nullptr;
+      }
+    }
+    late.clear();
     if (!shard_) return;
     const auto engine = files_.make_async_io({.depth = options_.io_depth});
     // Sums and transfers want the memory's bandwidth, too: with a start at half, the job stands still little
@@ -254,6 +281,15 @@ std::string Saver::write(std::span<const std::span<std::byte>> pooled) {
   return outcome([&] {
     if (shard_) shard_->sync();
   });
+}
+
+void Saver::write_late(const Late& late, std::span<std::byte> memory) {
+  late.read(memory);
+  if (late.written)
+    shard_->write(late.entry, memory);
+  else
+    replica_digests_[late.item] =
+        digest_of(late.tensor.shape, late.rect, size_of(late.tensor.type), memory.data());
 }
 
 std::string Saver::report() const {

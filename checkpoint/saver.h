@@ -13,6 +13,7 @@
 #pragma once
 
 #include <atomic>
+#include <functional>
 #include <future>
 #include <memory>
 #include <optional>
@@ -36,6 +37,10 @@ struct SaveItem {
   TensorSpec tensor;
   Rect rect;
   const std::byte* data = nullptr;
+  // Instead of data, for what lies elsewhere and stays as it is: puts the elements into memory that begins at
+  // a page. Called in the background after begin(), by one thread, at most once; destroyed when the last of a
+  // save's have been called or the save has failed. What it throws fails the save.
+  std::function<void(std::span<std::byte> into)> read = {};
 };
 
 struct SaveRequest {
@@ -102,13 +107,21 @@ class Saver {
   struct Commit;
 
   void plan(std::span<const SaveItem> items);
-  std::vector<std::span<std::byte>> places_in_pool(const SaveRequest& request,
-                                                   std::vector<size_t>& beyond) const;
+  struct Late {
+    size_t entry = 0, item = 0;  // entry: of the shard, if this rank writes it
+    bool written = false;
+    TensorSpec tensor;
+    Rect rect;
+    std::function<void(std::span<std::byte>)> read;
+  };
+  std::vector<std::span<std::byte>> places_in_pool(const SaveRequest& request, std::vector<size_t>& beyond,
+                                                   std::vector<Late>& late) const;
   void snapshot(const SaveRequest& request, std::span<const std::span<std::byte>> pooled,
                 std::span<const size_t> beyond);
   void snapshot_reached(int64_t bytes);
   void await_snapshot(int64_t bytes) const;
-  std::string write(std::span<const std::span<std::byte>> pooled);
+  std::string write(std::span<const std::span<std::byte>> pooled, std::vector<Late> late);
+  void write_late(const Late& late, std::span<std::byte> memory);
   std::string report() const;
   void start_commit(std::span<const std::string> reports);
   SaveResult fail_together(const std::string& own);

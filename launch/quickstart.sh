@@ -24,7 +24,8 @@ threads=$(($(nproc) > 1 ? $(nproc) / 2 : 1))
 say "training $out on $(wc -c <runs/kjv.txt) bytes of English, on 2 ranks of $threads threads"
 mpirun $([ "$(id -u)" -eq 0 ] && echo --allow-run-as-root) --oversubscribe --bind-to none -n 2 \
   --mca btl self,vader --mca btl_vader_single_copy_mechanism none \
-  "$strata" train runs/tiny.toml run.out="$out" 'data.train=["runs/kjv.txt"]' run.threads="$threads"
+  "$strata" train runs/tiny.toml run.out="$out" 'data.train=["runs/kjv.txt"]' run.threads="$threads" \
+  offload.moments=nvme offload.any_volume=true # the optimizer's state waits on the drive: the bits are the same
 
 bytes=$(wc -c <runs/kjv.txt)
 packed=$(xz -9 -c runs/kjv.txt | wc -c)

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
 
 namespace strata {
@@ -52,6 +53,27 @@ StreamRoofline roofline(const StreamBytes& format, const StreamLoad& load, const
   return result;
 }
 
+StreamRoofline roofline(const StepLoad& load, const StreamRates& rates) {
+  StreamRoofline result;
+  const double drive_s = over(load.drive_read, rates.drive_read) + over(load.drive_write, rates.drive_write);
+  const double of_tokens_s =
+      over(load.read_of_tokens, rates.drive_read) + over(load.written_of_tokens, rates.drive_write);
+  result.seconds[static_cast<size_t>(StepPart::device)] = load.device_s;
+  result.seconds[static_cast<size_t>(StepPart::h2d)] = over(load.h2d, rates.h2d);
+  result.seconds[static_cast<size_t>(StepPart::d2h)] = over(load.d2h, rates.d2h);
+  result.seconds[static_cast<size_t>(StepPart::drive)] = drive_s;
+  const auto slowest = std::max_element(result.seconds.begin(), result.seconds.end());
+  result.binds = static_cast<StepPart>(slowest - result.seconds.begin());
+  result.step_s = *slowest;
+  result.tax = load.device_s > 0 ? result.step_s / load.device_s - 1 : 0;
+  const double hidden_s = load.device_s - of_tokens_s;  // per step of so many tokens
+  if (drive_s > 0)
+    result.free_tokens = hidden_s > 0 ? load.tokens * (drive_s - of_tokens_s) / hidden_s
+                                      : std::numeric_limits<double>::infinity();
+  result.bytes_written = load.drive_write;
+  return result;
+}
+
 DriveWear drive_wear(double bytes_per_step, double step_s, double endurance_bytes) {
   constexpr double kDay = 86400;
   DriveWear wear{.bytes_per_day = over(bytes_per_step * kDay, step_s),
@@ -60,17 +82,20 @@ DriveWear drive_wear(double bytes_per_step, double step_s, double endurance_byte
   return wear;
 }
 
-std::string to_text(const StreamRoofline& roofline) {
+std::string to_text(const StreamRoofline& roofline, double endurance_bytes) {
   std::string text = fmt::format("{} decides: {:.3g} s a step", name(roofline.binds), roofline.step_s);
   for (int p = 0; p < kNumParts; ++p)
     if (roofline.seconds[p] > 0)
       text += fmt::format("{}{} {:.3g}", p == 0 ? " (" : ", ", name(static_cast<StepPart>(p)),
                           roofline.seconds[p]);
   text += ")";
-  if (roofline.at(StepPart::drive) > 0)
-    text += fmt::format("; the drive is free from {:.0f} tokens a step; {:.3g} TB written a day",
-                        roofline.free_tokens,
-                        1e-12 * drive_wear(roofline.bytes_written, roofline.step_s, 0).bytes_per_day);
+  if (roofline.at(StepPart::drive) == 0) return text;
+  text += std::isfinite(roofline.free_tokens)
+              ? fmt::format("; the drive is free from {:.0f} tokens a step", roofline.free_tokens)
+              : "; activations alone keep the drive busier than the device";
+  const DriveWear wear = drive_wear(roofline.bytes_written, roofline.step_s, endurance_bytes);
+  text += fmt::format("; {:.3g} TB written a day", 1e-12 * wear.bytes_per_day);
+  if (endurance_bytes > 0) text += fmt::format(", drives last {:.3g} days", wear.days);
   return text;
 }
 

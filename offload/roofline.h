@@ -62,6 +62,18 @@ struct StreamRoofline {
 
 StreamRoofline roofline(const StreamBytes& format, const StreamLoad& load, const StreamRates& rates);
 
+// A step as a plan has it, to the byte; `device_s` as the device takes alone.
+struct StepLoad {
+  double tokens = 0;
+  double device_s = 0;
+  double h2d = 0, d2h = 0, drive_read = 0, drive_write = 0;  // bytes
+  // Of the drive's, what grows with the number of tokens: activations.
+  double read_of_tokens = 0, written_of_tokens = 0;
+};
+// `rates`: of links and drives alone. Infinite free_tokens: activations alone keep the drive busier than the
+// device.
+StreamRoofline roofline(const StepLoad& load, const StreamRates& rates);
+
 struct DriveWear {
   double bytes_per_day = 0;
   double days =
@@ -70,6 +82,7 @@ struct DriveWear {
 DriveWear drive_wear(double bytes_per_step, double step_s, double endurance_bytes);
 
 // "NVMe decides: 61.9 s a step (GPU 40.2, ...); free from 50 k tokens a step; 0.78 PB written a day".
-std::string to_text(const StreamRoofline& roofline);
+// With `endurance_bytes`, how long the drives last.
+std::string to_text(const StreamRoofline& roofline, double endurance_bytes = 0);
 
 }  // namespace strata

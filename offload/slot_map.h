@@ -5,6 +5,7 @@
 #pragma once
 
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "core/io/file_system.h"
@@ -20,12 +21,15 @@ struct SlotMap {
   };
   int64_t step = -1;           // optimizer steps done
   std::vector<Entry> entries;  // of the tiles that are not scratch, in the plan's order
+  std::string note;            // of whoever commits: what else a restart must know; at most kMostNote bytes
 
   friend bool operator==(const SlotMap&, const SlotMap&) = default;
 };
 
 class SlotMapFile {
  public:
+  static constexpr int64_t kMostNote = 16 * 1024;
+
   static int64_t file_bytes(int64_t num_entries);
 
   // Makes the file, durably and without a record; one that is there is replaced.
@@ -37,6 +41,11 @@ class SlotMapFile {
   // The newest record that checks out; nothing when there was no commit. Records of another identity do not
   // count.
   const std::optional<SlotMap>& newest() const { return newest_; }
+  // The one before it, if it is still there.
+  const std::optional<SlotMap>& before() const { return before_; }
+
+  // Durably forgets the newest record: the one before is the newest then. Needs before().
+  void go_back();
 
   // Durable on return: a restart finds this record. When it throws, a restart finds this one or the one
   // before.
@@ -54,7 +63,7 @@ class SlotMapFile {
   uint64_t identity_;
   int64_t num_entries_;
   uint64_t sequence_ = 0;
-  std::optional<SlotMap> newest_;
+  std::optional<SlotMap> newest_, before_;
 };
 
 }  // namespace strata

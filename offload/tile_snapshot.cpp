@@ -18,6 +18,10 @@ TileSnapshot::~TileSnapshot() {
   release_tiles(0, std::ssize(versions_));
 }
 
+int64_t TileSnapshot::bytes(const Value& value) const {
+  return store_.plan().values[static_cast<size_t>(store_.plan().find(value))].bytes;
+}
+
 void TileSnapshot::read(const Value& value, int64_t offset, std::span<std::byte> into) {
   const auto [begin, end] = store_.tiles_of(value, offset, into);
   const uint64_t ticket = lane_->open_ticket();
@@ -41,7 +45,7 @@ void TileSnapshot::release_tiles(int64_t begin, int64_t end) {
     for (int64_t t = begin; t < end; ++t) {
       const uint32_t slot = std::exchange(versions_[t].slot, SlotTable::kNone);
       if (slot == SlotTable::kNone) continue;
-      store_.slots_.unpin(slot);
+      store_.slots_->unpin(slot);
       --store_.num_pinned_;
     }
   }

@@ -17,6 +17,7 @@ class TileSnapshot {
   TileSnapshot& operator=(const TileSnapshot&) = delete;
 
   int64_t step() const { return step_; }
+  int64_t bytes(const Value& value) const;  // of a value of the store
   // A range as BackingStore::read takes it; blocks until it is there. Called by one thread at a time. Throws
   // what BackingStore::wait throws. ContractError for a value that was released.
   void read(const Value& value, int64_t offset, std::span<std::byte> into);

@@ -46,7 +46,7 @@ TileStore::TileStore(FileSystem& files, const TileStoreOptions& options, StoreFi
       files_(std::move(opened)),
       reads_(make_lane(options.read_credits)),
       writes_(make_lane(options.write_credits)),
-      slots_(files_.plan, files_.map->newest()),
+      slots_(std::in_place, files_.plan, files_.map->newest()),
       file_written_(files_.tiles.size(), 0) {
   if (files_.map->newest()) committed_step_ = files_.map->newest()->step;
   if (!reads_->io().note().empty()) files_.notes.push_back(reads_->io().note());
@@ -94,7 +94,7 @@ BackingStore::Ticket TileStore::read(const Value& value, int64_t offset, std::sp
     std::optional<SlotTable::Version> version;
     {
       const std::lock_guard lock(mutex_);
-      version = slots_.newest(t);
+      version = slots_->newest(t);
     }
     check(version.has_value(), "[tile store] {} is read before it was written", describe(t));
     const auto at = static_cast<size_t>((t - begin) * tile_bytes());
@@ -114,7 +114,7 @@ BackingStore::Ticket TileStore::write(const Value& value, int64_t offset, std::s
     const SlotTable::Version version = {take_slot(t), crc32c(memory)};
     {
       const std::lock_guard lock(mutex_);
-      slots_.set_crc(t, version.crc);
+      slots_->set_crc(t, version.crc);
       file_written_[plan().tiles[t].path] = 1;
       written_since_commit_ |= plan().values[plan().tiles[t].value].lifetime != Lifetime::scratch;
     }
@@ -126,13 +126,13 @@ BackingStore::Ticket TileStore::write(const Value& value, int64_t offset, std::s
 
 uint32_t TileStore::take_slot(int64_t tile) {
   std::unique_lock lock(mutex_);
-  std::optional<uint32_t> slot = slots_.slot_for_write(tile);
+  std::optional<uint32_t> slot = slots_->slot_for_write(tile);
   if (slot) return *slot;
   const auto begin = std::chrono::steady_clock::now();
   while (!slot) {
     check(num_pinned_ > 0, "[tile store] no slot is free for {}, and no snapshot holds one", describe(tile));
     slot_freed_.wait(lock);
-    slot = slots_.slot_for_write(tile);
+    slot = slots_->slot_for_write(tile);
   }
   back_pressure_s_ += std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
   return *slot;
@@ -148,7 +148,7 @@ void TileStore::wait(Ticket ticket) {
   }
 }
 
-void TileStore::commit(int64_t step) {
+void TileStore::commit(int64_t step, std::string_view note) {
   require_whole();
   check(writes_->idle(), "[tile store] commit of step {} with writes that were not waited for", step);
   check(step > committed_step_, "[tile store] commit of step {} after that of step {}", step,
@@ -157,7 +157,8 @@ void TileStore::commit(int64_t step) {
   std::vector<File*> written;
   {
     const std::lock_guard lock(mutex_);
-    map = slots_.map_of_newest(step);
+    map = slots_->map_of_newest(step);
+    map.note = note;
     for (size_t p = 0; p < files_.tiles.size(); ++p)
       if (file_written_[p]) written.push_back(files_.tiles[p].get());
   }
@@ -172,7 +173,7 @@ void TileStore::commit(int64_t step) {
   }
   {
     const std::lock_guard lock(mutex_);
-    slots_.commit_newest();
+    slots_->commit_newest();
     committed_step_ = step;
     written_since_commit_ = false;
     std::fill(file_written_.begin(), file_written_.end(), 0);
@@ -183,6 +184,19 @@ void TileStore::commit(int64_t step) {
 int64_t TileStore::committed_step() const {
   const std::lock_guard lock(mutex_);
   return committed_step_;
+}
+
+const std::string& TileStore::committed_note() const {
+  check(files_.map->newest().has_value(), "[tile store] a note before the first commit");
+  return files_.map->newest()->note;
+}
+
+void TileStore::go_back() {
+  const std::lock_guard lock(mutex_);
+  check(!written_since_commit_ && num_pinned_ == 0, "[tile store] going back after it was used");
+  files_.map->go_back();
+  slots_.emplace(files_.plan, files_.map->newest());
+  committed_step_ = files_.map->newest()->step;
 }
 
 double TileStore::back_pressure_s() const {
@@ -200,10 +214,10 @@ std::unique_ptr<TileSnapshot> TileStore::pin() {
           "[tile store] one slot: a snapshot of step {} after more was written", committed_step_);
     step = committed_step_;
     for (size_t t = 0; t < versions.size(); ++t) {
-      const auto version = slots_.committed(static_cast<int64_t>(t));
+      const auto version = slots_->committed(static_cast<int64_t>(t));
       if (!version) continue;
       versions[t] = *version;
-      slots_.pin(version->slot);
+      slots_->pin(version->slot);
       ++num_pinned_;
     }
   }

@@ -12,6 +12,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -58,8 +59,15 @@ class TileStore : public BackingStore {
   Ticket read(const Value& value, int64_t offset, std::span<std::byte> into) override;
   Ticket write(const Value& value, int64_t offset, std::span<const std::byte> from) override;
   void wait(Ticket ticket) override;
-  void commit(int64_t step) override;
+  void commit(int64_t step, std::string_view note = {}) override;
   int64_t committed_step() const override;
+
+  // Of an opened store, before anything is read or written: the note of the last commit, the step of the
+  // commit before it (-1: none), and making that one the last, durably, because another rank has not come so
+  // far.
+  const std::string& committed_note() const;
+  int64_t step_before() const { return files_.map->before() ? files_.map->before()->step : -1; }
+  void go_back();
 
   // Pins all versioned and fixed tiles of the last commit. Called at a commit: with slots = 1 before anything
   // more is written. The snapshot may then be read by another thread while training goes on; it does not
@@ -100,7 +108,7 @@ class TileStore : public BackingStore {
 
   mutable std::mutex mutex_;  // of what follows
   std::condition_variable slot_freed_;
-  SlotTable slots_;
+  std::optional<SlotTable> slots_;  // always there; made anew by go_back()
   int64_t committed_step_ = -1;
   int64_t num_pinned_ = 0;
   bool written_since_commit_ = false;

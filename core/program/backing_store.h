@@ -11,6 +11,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <string_view>
 #include <vector>
 
 #include "core/program/value.h"
@@ -68,8 +69,9 @@ class BackingStore {
 
   // Makes all tiles written since the last commit the ones that a restart finds: all or none, whatever
   // happens while it runs. Blocks until durable. Called on the write lane with no write outstanding; reads
-  // may go on meanwhile. `step`: optimizer steps done, larger than at the last commit.
-  virtual void commit(int64_t step) = 0;
+  // may go on meanwhile. `step`: optimizer steps done, larger than at the last commit. `note`: a few KiB that
+  // the caller wants back with it.
+  virtual void commit(int64_t step, std::string_view note = {}) = 0;
   // Of the last commit, in this run or before; -1: none, all content is still to be written.
   virtual int64_t committed_step() const = 0;
 };

@@ -33,6 +33,7 @@ struct BlockInfo {
   // Where they live between their uses; blocks compute on the device with copies that loads make and stores
   // bring home.
   Tier weight_home = Tier::device;
+  Tier grad_home = Tier::device;  // of its sums over micro-batches
   Tier master_home = Tier::device;
   Tier moments_home = Tier::device;
   Tier x_home = Tier::device;  // of its input, from forward to what comes back to it
@@ -44,10 +45,19 @@ struct BlockInfo {
   // Of values that may travel; everything else is at home on the device.
   Tier home(ValueClass cls) const {
     return cls == ValueClass::weight    ? weight_home
+           : cls == ValueClass::grad    ? grad_home
            : cls == ValueClass::master  ? master_home
            : cls == ValueClass::moments ? moments_home
            : cls == ValueClass::x       ? x_home
                                         : Tier::device;
+  }
+  // Whether a value of a level is one that travels between tiers, if its home is not the device.
+  bool travels(const Value& value) const {
+    if (home(value.cls) == Tier::device) return false;
+    if (value.cls == ValueClass::grad) return value.level == grad_level || value.level == state_level;
+    return value.level == (value.cls == ValueClass::x        ? 0
+                           : value.cls == ValueClass::weight ? weight_level
+                                                             : state_level);
   }
   // Packed weights last as long as what they are made from.
   bool keeps_packed() const {

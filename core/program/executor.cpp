@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/program/executor.h"
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <exception>
 #include <mutex>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "core/base/check.h"
@@ -62,6 +64,7 @@ class Counters {
     values_[counter].value.fetch_add(1);
     wake();
   }
+  bool reached(size_t counter, int64_t target) const { return values_[counter].value.load() >= target; }
   // Makes every wait, now and later, throw Stopped.
   void stop() {
     stopped_.store(true);
@@ -110,6 +113,7 @@ struct Executor::Impl {
     for (const Action& action : linked.program.list)
       check(action.kind == Kind::free || handlers[static_cast<size_t>(action.kind)],
             "[executor] no handler for `{}`", action);
+    check(options.most_begun > 0, "[executor] {} actions begun at most", options.most_begun);
     points.resize(linked.program.list.size());
     awaited.resize(linked.program.list.size());
     for (const std::vector<int32_t>& list : linked.lanes)
@@ -132,7 +136,9 @@ struct Executor::Impl {
   void start() {
     for (size_t lane = 0; lane < kNumLanes; ++lane)
       if (static_cast<Lane>(lane) != Lane::compute && !linked.lanes[lane].empty())
-        threads.emplace_back([this, lane] { run_lane(lane); });
+        threads.emplace_back([this, lane] {
+          options.end&& overlaps(static_cast<Lane>(lane)) ? run_overlapping(lane) : run_lane(lane);
+        });
   }
 
   ~Impl() {
@@ -150,6 +156,43 @@ struct Executor::Impl {
     });
   }
 
+  struct Begun {
+    int64_t step = 0;
+    int32_t position = -1;
+    int64_t wait_ns = 0, begin_ns = 0;
+    Lane waited_for = Lane::compute;
+  };
+
+  // The same of a lane whose actions overlap. Before the lane stands still for anything, what it has begun
+  // ends: others may wait for it.
+  void run_overlapping(size_t lane) noexcept {
+    std::vector<Begun> ring(static_cast<size_t>(options.most_begun));
+    size_t first = 0, count = 0;
+    int64_t last_end_ns = 0;
+    const auto end_first = [&] {
+      Begun begun = ring[first];
+      begun.begin_ns = std::max(begun.begin_ns, last_end_ns);
+      first = (first + 1) % ring.size();
+      --count;
+      options.end(invocation(lane, begun.step, begun.position));
+      ended(lane, begun);
+      if (options.trace) last_end_ns = now_ns();
+    };
+    guarded([&] {
+      for (int64_t step = 0;; ++step) {
+        while (count > 0 && !counters.reached(Counters::kRequested, step + 1)) end_first();
+        counters.wait(Counters::kRequested, step + 1);
+        for (const int32_t position : linked.lanes[lane]) {
+          while (count > 0 && (count == ring.size() || !waits_are_over(step, position))) end_first();
+          ring[(first + count) % ring.size()] = begin(lane, step, position);
+          ++count;
+        }
+      }
+    });
+    // Memory that is still on its way may go only then.
+    while (count > 0) guarded(end_first);
+  }
+
   void run_list(size_t lane, int64_t step) {
     const std::vector<int32_t>& list = linked.lanes[lane];
     for (size_t i = 0; i < list.size(); ++i) {
@@ -160,35 +203,69 @@ struct Executor::Impl {
   }
 
   void run_action(size_t lane, int64_t step, int32_t position) {
+    const Begun begun = begin(lane, step, position);
+    ended(lane, begun);
+  }
+
+  int64_t target(int64_t step, const Wait& wait) const {
+    const int64_t of_step = step - (wait.previous_step ? 1 : 0);
+    return of_step * static_cast<int64_t>(linked.lanes[static_cast<size_t>(wait.lane)].size()) +
+           wait.sequence + 1;
+  }
+
+  bool waits_are_over(int64_t step, int32_t position) {
+    const auto waits = linked.waits_of(position);
+    return std::all_of(waits.begin(), waits.end(), [&](const Wait& wait) {
+      return counters.reached(static_cast<size_t>(wait.lane), target(step, wait)) &&
+             (!options.follow || point(wait).done());
+    });
+  }
+
+  Invocation invocation(size_t lane, int64_t step, int32_t position) const {
+    const ScratchRegion& region = linked.scratch[lane];
+    std::byte* scratch = bases[static_cast<size_t>(region.tier)];
+    return {linked.program.list[static_cast<size_t>(position)],
+            position,
+            static_cast<Lane>(lane),
+            step,
+            linked.operands_of(position),
+            bases,
+            {scratch ? scratch + region.offset : nullptr, region.bytes}};
+  }
+
+  Begun begin(size_t lane, int64_t step, int32_t position) {
     const int64_t ready_ns = options.trace ? now_ns() : 0;
+    int64_t waited_until = ready_ns, longest = -1;
+    auto waited_for = static_cast<Lane>(lane);
     for (const Wait& wait : linked.waits_of(position)) {
-      const auto other = static_cast<size_t>(wait.lane);
-      const int64_t of_step = step - (wait.previous_step ? 1 : 0);
-      counters.wait(other, of_step * static_cast<int64_t>(linked.lanes[other].size()) + wait.sequence + 1);
+      counters.wait(static_cast<size_t>(wait.lane), target(step, wait));
       if (options.follow) options.follow(static_cast<Lane>(lane), point(wait));
+      if (!options.trace) continue;
+      const int64_t since = std::exchange(waited_until, now_ns());
+      if (waited_until - since > longest) longest = waited_until - since, waited_for = wait.lane;
     }
     if (counters.stopped()) throw Stopped{};
     if (options.max_delay_us > 0) delay(step, position);
-
-    const Action& action = linked.program.list[static_cast<size_t>(position)];
-    const ScratchRegion& region = linked.scratch[lane];
-    std::byte* scratch = bases[static_cast<size_t>(region.tier)];
-    const Invocation invocation(action, position, static_cast<Lane>(lane), step, linked.operands_of(position),
-                                bases, {scratch ? scratch + region.offset : nullptr, region.bytes});
     const int64_t begin_ns = options.trace ? now_ns() : 0;
-    handlers[static_cast<size_t>(action.kind)](invocation);
-    if (options.inspect) options.inspect(invocation);
-    if (options.mark && awaited[static_cast<size_t>(position)]) {
+    const Kind kind = linked.program.list[static_cast<size_t>(position)].kind;
+    handlers[static_cast<size_t>(kind)](invocation(lane, step, position));
+    return {step, position, begin_ns - ready_ns, begin_ns, waited_for};
+  }
+
+  void ended(size_t lane, const Begun& begun) {
+    if (options.inspect) options.inspect(invocation(lane, begun.step, begun.position));
+    if (options.mark && awaited[static_cast<size_t>(begun.position)]) {
       Event reached = options.mark(static_cast<Lane>(lane));
       const std::lock_guard lock(points_mutex);
-      points[static_cast<size_t>(position)] = std::move(reached);
+      points[static_cast<size_t>(begun.position)] = std::move(reached);
     }
     if (options.trace)
-      options.trace({.step = step,
-                     .position = position,
+      options.trace({.step = begun.step,
+                     .position = begun.position,
                      .lane = static_cast<Lane>(lane),
-                     .wait_ns = begin_ns - ready_ns,
-                     .begin_ns = begin_ns,
+                     .wait_ns = begun.wait_ns,
+                     .waited_for = begun.waited_for,
+                     .begin_ns = begun.begin_ns,
                      .end_ns = now_ns()});
     counters.add(lane);
   }

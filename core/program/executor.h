@@ -66,17 +66,20 @@ class Invocation {
   OperandBytes scratch_;
 };
 
-// Returns when the action is done, or is enqueued where ExecutorOptions::mark and follow keep the order.
-// Called on the lane's thread, one at a time per lane, several lanes at once. An exception ends the run: no
-// lane starts another action.
+// Returns when the action is done, or is enqueued where ExecutorOptions::mark and follow keep the order, or,
+// on a lane whose actions overlap, has begun and is ended by ExecutorOptions::end. Called on the lane's
+// thread, one at a time per lane, several lanes at once. An exception ends the run: no lane starts another
+// action.
 using Handler = std::function<void(const Invocation&)>;
 
 struct ActionEvent {
   int64_t step = 0;
   int32_t position = 0;  // in the list
   Lane lane = Lane::compute;
-  int64_t wait_ns = 0;  // from when the lane was ready for the action to when its waits were over
-  int64_t begin_ns = 0, end_ns = 0;  // steady clock
+  int64_t wait_ns = 0;              // from when the lane was ready for the action to when its waits were over
+  Lane waited_for = Lane::compute;  // the lane that took most of it; its own where nothing was waited for
+  // Steady clock. Where actions of a lane overlap, from when the one before had ended.
+  int64_t begin_ns = 0, end_ns = 0;
 };
 
 struct ExecutorOptions {
@@ -90,6 +93,11 @@ struct ExecutorOptions {
   // lane's stream is done.
   std::function<void(const Invocation&)> inspect;
   std::function<void(int64_t done, int64_t total)> progress;  // after each action of the compute lane
+  // Of lanes whose actions overlap: returns when the action that a handler began is done. Called in the order
+  // of the lane, for everything that was begun, also when the run has failed elsewhere. Empty: handlers
+  // return when it is done.
+  Handler end;
+  int most_begun = 16;  // of such a lane: actions begun and not ended
   // Tests: every action first sleeps for up to this long, by a keyed random number.
   int64_t max_delay_us = 0;
   uint64_t delay_seed = 0;

@@ -35,6 +35,11 @@ struct Operand {
   int64_t bytes = 0;
 };
 
+// Stores count into the map in any order: those of one lane need not wait for each other.
+inline bool commutes(const Operand& operand) {
+  return operand.value.cls == ValueClass::map && operand.access == Access::accumulate;
+}
+
 // Until the action with this sequence number on this lane is done, in this step or in the one before.
 struct Wait {
   Lane lane = Lane::compute;

@@ -43,7 +43,8 @@ struct Home {
   std::string_view name;
   Tier BlockInfo::*field;
 };
-constexpr std::array<Home, 4> kHomes{{{"weight_home", &BlockInfo::weight_home},
+constexpr std::array<Home, 5> kHomes{{{"weight_home", &BlockInfo::weight_home},
+                                      {"grad_home", &BlockInfo::grad_home},
                                       {"master_home", &BlockInfo::master_home},
                                       {"moments_home", &BlockInfo::moments_home},
                                       {"x_home", &BlockInfo::x_home}}};

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Moves of the values that are not at home on the device, around runs of their uses. Weights are wanted by
 // whatever computes with them, optimizer state by its update, inputs of blocks by forward and, much later, by
-// what comes back.
+// what comes back; gradients by each addition, the norm and the update.
 #include <algorithm>
 #include <map>
 
@@ -56,13 +56,7 @@ class Travels {
   };
 
   const BlockInfo& block(int b) const { return program_.blocks[static_cast<size_t>(b)]; }
-  bool travels(const Value& value) const {
-    const BlockInfo& owner = block(value.block);
-    const uint8_t level = value.cls == ValueClass::x        ? 0
-                          : value.cls == ValueClass::weight ? owner.weight_level
-                                                            : owner.state_level;
-    return value.level == level && owner.home(value.cls) != Tier::device;
-  }
+  bool travels(const Value& value) const { return value.block >= 0 && block(value.block).travels(value); }
   int hops(const Value& value) const {
     return static_cast<int>(way_up(block(value.block).home(value.cls), options_).size()) - 1;
   }
@@ -141,6 +135,7 @@ Pass tier_pass(TierOptions options) {
     Travels of_blocks(program, options, std::min<size_t>(1, program.list.size()), edits);
     of_blocks.of(ValueClass::weight);
     of_blocks.of(ValueClass::x);
+    of_blocks.of(ValueClass::grad);
     Travels of_state(program, options, first_norm, edits);
     of_state.of(ValueClass::master);
     of_state.of(ValueClass::moments);

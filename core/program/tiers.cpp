@@ -37,6 +37,7 @@ void settle_class(const TierHome& home, ValueClass cls, Tier BlockInfo::*field,
 void settle(const TierOptions& options, const std::function<int64_t(ValueClass, int)>& bytes,
             std::span<BlockInfo> blocks) {
   settle_class(options.weights, ValueClass::weight, &BlockInfo::weight_home, bytes, blocks);
+  settle_class(options.gradients, ValueClass::grad, &BlockInfo::grad_home, bytes, blocks);
   settle_class(options.master, ValueClass::master, &BlockInfo::master_home, bytes, blocks);
   settle_class(options.activations, ValueClass::x, &BlockInfo::x_home, bytes, blocks);
   settle_class(options.moments, ValueClass::moments, &BlockInfo::moments_home, bytes, blocks);

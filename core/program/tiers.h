@@ -22,15 +22,17 @@ struct TierHome {
 };
 
 struct TierOptions {
-  TierHome weights, master, moments;
+  TierHome weights;
+  TierHome gradients;  // sums over micro-batches, between their additions and until the update
+  TierHome master, moments;
   TierHome activations;  // what travels between blocks, between its forward and its backward use
   int prefetch = 2;      // a value is loaded this many uses of others ahead of its own, for each hop
   bool through_host =
       false;  // nvme and device meet in host memory: two hops. A CPU reads to where it computes
 
   bool offloads() const {
-    return weights.tier != Tier::device || master.tier != Tier::device || moments.tier != Tier::device ||
-           activations.tier != Tier::device;
+    return weights.tier != Tier::device || gradients.tier != Tier::device || master.tier != Tier::device ||
+           moments.tier != Tier::device || activations.tier != Tier::device;
   }
 };
 

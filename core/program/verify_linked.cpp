@@ -185,7 +185,8 @@ class LinkedChecker {
         clock[other] = std::max(clock[other], place(of_step, target) + 1);
       }
       before(step, position) = clock;
-      clock[static_cast<size_t>(action.lane)] = place(step, position) + 1;
+      // An action that ends tells of all before it on its lane; one that begins does so where none overlap.
+      if (!overlaps(action.lane)) clock[static_cast<size_t>(action.lane)] = place(step, position) + 1;
     });
     if (!deadlock.empty()) report(-1, "the lanes wait for each other for ever: {}", deadlock);
   }
@@ -211,6 +212,7 @@ class LinkedChecker {
     int64_t end = 0;
     Touch writer;
     std::array<Touch, kNumLanes> readers;  // the newest of each lane
+    std::array<Touch, kNumLanes> sharers;  // that add to it in any order; the newest of each lane
   };
   using Memory = std::map<int64_t, Shadow>;
 
@@ -218,6 +220,7 @@ class LinkedChecker {
   // order is enforced between every two accesses of which one writes.
   void races() {
     std::array<Memory, kNumTiers> memory;
+    std::map<int32_t, Shadow> without_bytes;  // by buffer: a name alone is waited for too
     for (size_t tier = 0; tier < kNumTiers; ++tier)
       memory[tier][0] = {.end = std::max<int64_t>(linked_.memory[static_cast<Tier>(tier)].arena, 1)};
     for (size_t i = 0; i < program_.initial.size(); ++i) {
@@ -228,11 +231,17 @@ class LinkedChecker {
     for (int step = 0; step < kSteps; ++step)
       for (int32_t i = 0; i < length() && problems_.empty(); ++i)
         if (linked_.actions[static_cast<size_t>(i)].runs)
-          for (const Operand& operand : linked_.operands_of(i))
+          for (const Operand& operand : linked_.operands_of(i)) {
+            const Touch access{step, i, operand.buffer};
+            if (operand.bytes == 0) {
+              Shadow& shadow = without_bytes[operand.buffer];
+              shadow.writer.buffer = operand.buffer;
+              touch(shadow, access, operand);
+              continue;
+            }
             each_shadow(memory[static_cast<size_t>(operand.value.tier)], operand.offset, operand.bytes,
-                        [&](Shadow& shadow) {
-                          touch(shadow, {step, i, operand.buffer}, operand);
-                        });
+                        [&](Shadow& shadow) { touch(shadow, access, operand); });
+          }
   }
 
   void touch(Shadow& shadow, const Touch& access, const Operand& operand) {
@@ -241,15 +250,22 @@ class LinkedChecker {
              name(operand.access), operand.value,
              shadow.writer.position < 0 ? "something" : line(shadow.writer.position));
     require_order(shadow.writer, access, operand);
+    const auto lane = static_cast<size_t>(linked_.actions[static_cast<size_t>(access.position)].lane);
+    for (size_t other = 0; other < kNumLanes; ++other)
+      if (!commutes(operand) || other != lane) require_order(shadow.sharers[other], access, operand);
+    if (commutes(operand)) {
+      shadow.sharers[lane] = access;
+      return;
+    }
     if (!writes(operand.access)) {
-      const Lane lane = linked_.actions[static_cast<size_t>(access.position)].lane;
-      shadow.readers[static_cast<size_t>(lane)] = access;
+      shadow.readers[lane] = access;
       return;
     }
     for (Touch& reader : shadow.readers) {
       require_order(reader, access, operand);
       reader = {};
     }
+    shadow.sharers = {};
     shadow.writer = access;
   }
 

@@ -223,6 +223,10 @@ class SumWalk : ListWalk {
           if (sum.tied) report(i, "adds the part of the twin twice");
           sum.tied = true;
           break;
+        case Kind::load:
+        case Kind::store:
+          if (writes(effect.access)) sum = source;
+          break;
         case Kind::norm:
         case Kind::update:
           require_final(i, action.kind, b, effect.value, sum);

@@ -20,7 +20,12 @@ void merge(Clock& into, const Clock& from) {
 struct Users {
   Clock writers{};
   Clock readers{};  // since the last write
+  Clock sharers{};  // that add to it in any order, since the last other access
 };
+
+void merge_all(Clock& into, const Users& users) {
+  for (const Clock* clock : {&users.writers, &users.readers, &users.sharers}) merge(into, *clock);
+}
 
 // Which buffer last lay where. Only the newest occupant of a byte matters: it waited for the ones before.
 class Occupancy {
@@ -75,12 +80,17 @@ class Derivation {
       if (operand.access == Access::create) {
         if (operand.bytes > 0) take_memory(operand, wanted);
         // A value of no bytes has no memory to wait for, but its name has: an initial value may be made anew.
-        merge(wanted, users.writers);
-        merge(wanted, users.readers);
-        users = {};
+        merge_all(wanted, users);
       } else {
         merge(wanted, users.writers);
+        Clock sharers = users.sharers;
+        if (commutes(operand)) sharers[lane] = 0;
+        merge(wanted, sharers);
         if (writes(operand.access)) merge(wanted, users.readers);
+      }
+      if (commutes(operand)) {
+        users.sharers[lane] = place + 1;
+        continue;
       }
       if (writes(operand.access)) users = {};
       (writes(operand.access) ? users.writers : users.readers)[lane] = place + 1;
@@ -95,10 +105,8 @@ class Derivation {
 
   void take_memory(const Operand& operand, Clock& wanted) {
     occupancy_[static_cast<size_t>(operand.value.tier)].replace(
-        operand.offset, operand.offset + operand.bytes, operand.buffer, [&](int32_t before) {
-          merge(wanted, users_[static_cast<size_t>(before)].writers);
-          merge(wanted, users_[static_cast<size_t>(before)].readers);
-        });
+        operand.offset, operand.offset + operand.bytes, operand.buffer,
+        [&](int32_t before) { merge_all(wanted, users_[static_cast<size_t>(before)]); });
   }
 
   // The waits that establish `wanted` beyond what the lane knows already. What an awaited action knew is
@@ -106,7 +114,8 @@ class Derivation {
   // need no wait of their own.
   std::vector<Wait> reduce(size_t lane, int32_t place, const Clock& wanted) {
     Clock& known = known_[lane];
-    known[lane] = place;
+    // Where actions overlap, the one before has begun, no more.
+    if (!overlaps(static_cast<Lane>(lane))) known[lane] = place;
     std::vector<Wait> waits;
     for (;;) {
       int64_t latest = -1;

@@ -63,6 +63,7 @@ ModelCosts::ModelCosts(const Model& model, const Geometry& geometry, const State
       [&](ValueClass cls, int block) {
         if (cls == ValueClass::x)
           return block == 0 ? int64_t{0} : sizes_[static_cast<size_t>(block) - 1].output;
+        if (cls == ValueClass::grad && !layout.trains()) return int64_t{0};
         return layout.bytes(
             cls, block,
             cls == ValueClass::weight ? layout.partition().weight_level() : layout.partition().state_level());
@@ -169,10 +170,7 @@ void ModelCosts::measure_head(const Geometry& geometry, Device target) {
 bool ModelCosts::streams(const Value& value) const {
   if (value.block < 0 || value.block >= static_cast<int>(infos_.size())) return false;
   const BlockInfo& info = infos_.at(static_cast<size_t>(value.block));
-  const int level = value.cls == ValueClass::x        ? 0
-                    : value.cls == ValueClass::weight ? info.weight_level
-                                                      : info.state_level;
-  return info.home(value.cls) == Tier::nvme && value.level == level;
+  return info.home(value.cls) == Tier::nvme && info.travels(value);
 }
 
 int64_t ModelCosts::alignment(const Value& value) const {
@@ -384,6 +382,7 @@ std::vector<BlockInfo> ModelCosts::block_infos(bool train) const {
   std::vector<BlockInfo> infos = describe(train);
   for (size_t b = 0; b < infos.size(); ++b) {
     infos[b].weight_home = infos_[b].weight_home;
+    infos[b].grad_home = infos_[b].grad_home;
     infos[b].master_home = infos_[b].master_home;
     infos[b].moments_home = infos_[b].moments_home;
     infos[b].x_home = infos_[b].x_home;

@@ -111,13 +111,20 @@ void StepRunner::loss(const Invocation& invocation) {
   model_.head->loss(ctx, weights, {views_->gradients(invocation.position()), write}, x, &scalars().loss);
 }
 
+Tensor StepRunner::gradient(const Invocation& invocation, int block, size_t parameter) const {
+  const auto level = static_cast<uint8_t>(plan_.layout().partition().state_level());
+  const OperandBytes bytes = invocation.bytes_of(
+      Value{.cls = ValueClass::grad, .block = static_cast<int16_t>(block), .level = level});
+  return gradient_shard(plan_.layout(), block, parameter, level, stream_.device(), bytes.data);
+}
+
 void StepRunner::norm(const Invocation& invocation) {
   // What another rank or block holds too is counted once. (A tied table's gradient is its owner's.)
   Stream& stream = stream_of(invocation);
   const int block = invocation.action().block;
-  const OwnShard& own = own_[static_cast<size_t>(block)];
-  for (size_t i = 0; i < own.gradient.size(); ++i)
-    if (own.gradient[i] && speaks(block, i)) sum_of_squares(stream, own.gradient[i], &scalars().squares);
+  for (size_t i = 0; i < model_.parameters(block).size(); ++i)
+    if (const Tensor sum = gradient(invocation, block, i); sum && speaks(block, i))
+      sum_of_squares(stream, sum, &scalars().squares);
 }
 
 void StepRunner::update(const Invocation& invocation) {
@@ -130,7 +137,7 @@ void StepRunner::update(const Invocation& invocation) {
   for (size_t i = 0; i < parameters.size(); ++i) {
     if (!parameters[i].trainable) continue;
     UpdateSpan span{.weight = own.weight[i],
-                    .grad = own.gradient[i],
+                    .grad = gradient(invocation, block, i),
                     .state = own.state[i],
                     .scalars = (*update_)(parameters[i]),
                     .matrices = own.matrices[i]};
@@ -197,7 +204,7 @@ Executor::Handlers StepRunner::handlers() {
     handlers[static_cast<size_t>(kind)] = [this, handler](const Invocation& i) {
       if (!clock_) return handler(i);
       const ProfilerRange range(to_string(i.action()).c_str());
-      clock_->begin(i.lane());
+      if (!overlaps(i.lane())) clock_->begin(i.lane());
       handler(i);
     };
   };
@@ -224,7 +231,10 @@ Executor::Handlers StepRunner::handlers() {
     handle(kind, [this](const Invocation& i) { exchange(i); });
   handle(Kind::load, [this](const Invocation& i) { move(i); });
   handle(Kind::store, [this](const Invocation& i) { move(i); });
-  handle(Kind::commit, [this](const Invocation& i) { store_->commit(first_step_ + i.step() + 1); });
+  handle(Kind::commit, [this](const Invocation& i) {
+    const int64_t step = first_step_ + i.step() + 1;
+    store_->commit(step, commit_note_ ? commit_note_(step, scalars()) : std::string());
+  });
   return handlers;
 }
 

@@ -69,21 +69,23 @@ StepRunner::~StepRunner() = default;
 
 // Handlers only enqueue: where a lane waits for another one's action, its stream waits for that stream.
 ExecutorOptions StepRunner::with_order(ExecutorOptions options) {
-  // What drives do is done when its handler returns, and begins when memory is ready.
-  const auto of_drives = [](Lane lane) { return lane == Lane::disk_read || lane == Lane::disk_write; };
-  options.mark = [this, of_drives](Lane lane) {
-    return of_drives(lane) ? Event() : stream_of(lane).record();
-  };
-  options.follow = [this, of_drives](Lane lane, const Event& event) {
-    if (of_drives(lane))
+  // What drives do is done when the executor calls it ended, and begins when memory is ready.
+  options.end = [this](const Invocation& invocation) { end_move(invocation); };
+  for (OnTheirWay* lane : {&reads_, &writes_})
+    lane->ring.resize(std::max(lane->ring.size(), static_cast<size_t>(options.most_begun)));
+  options.mark = [this](Lane lane) { return overlaps(lane) ? Event() : stream_of(lane).record(); };
+  options.follow = [this](Lane lane, const Event& event) {
+    if (overlaps(lane))
       event.wait();
     else
       stream_of(lane).wait(event);
   };
   if (options.trace && stream_.device().kind == DeviceKind::cuda) {
-    clock_ = std::make_unique<ActionClock>(std::move(options.trace),
+    clock_ = std::make_unique<ActionClock>(options.trace,
                                            [this](Lane lane) -> Stream& { return stream_of(lane); });
-    options.trace = [this](const ActionEvent& enqueued) { clock_->end(enqueued); };
+    options.trace = [this, of_drives = options.trace](const ActionEvent& event) {
+      overlaps(event.lane) ? of_drives(event) : clock_->end(event);
+    };
   }
   return options;
 }
@@ -115,14 +117,15 @@ void StepRunner::bind_shards() {
     std::byte* const weights = place(ValueClass::weight, block);
     const StateBytes state{place(ValueClass::master, block), place(ValueClass::moments, block)};
     const bool trains = plan_.trains() && plan_.train().program.blocks[static_cast<size_t>(block)].trains();
-    std::byte* const gradients = trains ? final_gradients(block) : nullptr;
+    const bool gradients_here = trains && info.grad_home == Tier::device;
+    std::byte* const gradients = gradients_here ? final_gradients(block) : nullptr;
     for (size_t i = 0; i < model_.parameters(block).size(); ++i) {
       const Tensor held = weight_shard(layout, block, i, weight_level, device, weights);
       const int64_t ways = partition.shards(state_level) / partition.shards(weight_level),
                     count = held.numel() / ways;
       own.weight.push_back(held.slice(0, partition.shard(data_rank, state_level) % ways * count, count));
-      own.gradient.push_back(trains ? gradient_shard(layout, block, i, state_level, device, gradients)
-                                    : Tensor());
+      own.gradient.push_back(gradients_here ? gradient_shard(layout, block, i, state_level, device, gradients)
+                                            : Tensor());
       own.matrices.push_back(trains && !plan_.rule()->element_wise() ? matrices_of(model_, block, i)
                                                                      : std::vector<MatrixSpan>{});
       if (!own.matrices.back().empty())
@@ -132,6 +135,15 @@ void StepRunner::bind_shards() {
       own.state.push_back(trains ? bind_state(layout, block, i, device, state) : std::vector<Tensor>{});
     }
   }
+}
+
+std::vector<std::span<std::byte>> StepRunner::memory_of_drives() const {
+  std::vector<std::span<std::byte>> memory;
+  if (host_arena_)
+    memory.emplace_back(host_arena_->data(), static_cast<size_t>(plan_.arena_bytes(Tier::host)));
+  if (stream_.device().kind == DeviceKind::cpu)
+    memory.emplace_back(arena_->data(), static_cast<size_t>(plan_.arena_bytes()));
+  return memory;
 }
 
 void StepRunner::initialize(uint64_t seed) {

@@ -5,6 +5,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -33,7 +34,8 @@ struct LogicalState {
   bool speaks = true;  // false: another rank (or the twin of a tied table) holds the same
   Tensor weight;       // as the model computes with it; u8 [bytes] of one that is kept in blocks
   WeightFormat format = WeightFormat::none;
-  Tensor gradient;  // f32; absent when frozen or without a rule. Holds it only while the clip rule runs
+  // f32; absent when frozen, without a rule or away from the device. Holds it only while the clip rule runs.
+  Tensor gradient;
   std::vector<Tensor> state;  // in the order of the rule's slots; empty without a rule
   int block = 0;              // it belongs to
 };
@@ -70,8 +72,24 @@ class StepRunner {
   bool is_away(int block) const { return is_away_[static_cast<size_t>(block)]; }
   void fetch(int block) const;
   void put_back(int block) const;
+  // Where on nvme a tensor of logical_states() lies between steps; nothing: at home elsewhere.
+  struct StoredRange {
+    Value value;
+    int64_t offset = 0, bytes = 0;  // of the value's
+  };
+  std::optional<StoredRange> stored_range(const Tensor& tensor, int block) const;
+  // Whether all of a block's values that are away are on nvme.
+  bool is_away_on_nvme(int block) const;
   // Optimizer steps that the state has behind it, when it did not begin here: commits are numbered so.
   void resume_after(int64_t steps) { first_step_ = steps; }
+  // What commits keep beside a step's state: asked for when all of the step's state is on its way, from the
+  // lane's thread; sums are final.
+  using CommitNote = std::function<std::string(int64_t step, const StepScalars& sums)>;
+  void keep_with_commits(CommitNote note) { commit_note_ = std::move(note); }
+  // Whether all that outlives a step is on nvme, so that a store alone can give it back.
+  bool lives_in_store() const;
+  // Instead of initialize(): what the store has is the state after its last commit. Needs lives_in_store().
+  void take_from_store();
   void weights_changed();  // brings the weights of every shard together again, and packs them
 
   // One optimizer step over this rank's geometry.micro_batches batches. Waits for the device. Returns the
@@ -87,6 +105,8 @@ class StepRunner {
   const StepPlan& plan() const { return plan_; }
   const RopeTable& rope() const { return rope_; }
   Allocator& memory() const { return allocator_; }  // of the device
+  // What drives read into and write from: the arena of the host tier, on a CPU also that of the device.
+  std::vector<std::span<std::byte>> memory_of_drives() const;
   // Views for running blocks outside a program (sampling), where weights are kept whole.
   std::span<const LinearWeight> weights(int block) const;
 
@@ -94,7 +114,7 @@ class StepRunner {
   // A block's own shard of everything the optimizer works on, flat, by parameter.
   struct OwnShard {
     std::vector<Tensor> weight;
-    std::vector<Tensor> gradient;                   // absent when frozen
+    std::vector<Tensor> gradient;                   // absent when frozen, or away
     std::vector<std::vector<Tensor>> state;         // by slot
     std::vector<std::vector<MatrixSpan>> matrices;  // of rules that see them whole
   };
@@ -110,6 +130,8 @@ class StepRunner {
   std::byte* bytes_at(const PlannedBuffer& buffer) const;
   std::vector<Value> values_away(int block) const;  // as they are named on the device
   std::byte* final_gradients(int block) const;
+  // Of a parameter, as an action of the optimizer finds it.
+  Tensor gradient(const Invocation& invocation, int block, size_t parameter) const;
   enum class Packed { all, trained };  // frozen weights stay packed from step to step
   void pack_block(std::span<const LinearWeight> weights, int block, Packed which) const;
   bool speaks(int block, size_t parameter) const;
@@ -129,6 +151,7 @@ class StepRunner {
   void update(const Invocation& invocation);
   void exchange(const Invocation& invocation);
   void move(const Invocation& invocation);
+  void end_move(const Invocation& invocation);
   void read_stored(const Value& value, OperandBytes into) const;
   void write_stored(const Value& value, OperandBytes from) const;
   Executor::Handlers handlers();
@@ -143,12 +166,19 @@ class StepRunner {
   Stream* host_to_device_;
   Stream* device_to_host_;
   BackingStore* store_;
+  // What a lane of a drive has begun and not ended, in its order. Its thread alone uses it.
+  struct OnTheirWay {
+    std::vector<BackingStore::Ticket> ring;
+    size_t first = 0, count = 0;
+  };
+  OnTheirWay reads_, writes_;
   BufferRef arena_;
   BufferRef host_arena_;       // of Tier::host; null when nothing is there
   std::vector<char> is_away_;  // by block
   mutable std::vector<char>
       was_put_back_;  // by block; before that a store has nothing, which stands for zeros
   int64_t first_step_ = 0;
+  CommitNote commit_note_;
   // StepScalars, where host and device both reach them: for the program their place in the arena is one to
   // wait for.
   BufferRef scalars_;

@@ -59,13 +59,31 @@ void StepRunner::write_stored(const Value& value, OperandBytes from) const {
   if (from.bytes > 0) store_->wait(store_->write(value, 0, {from.data, static_cast<size_t>(from.bytes)}));
 }
 
+// What drives move has begun when this returns; end_move() waits for it.
 void StepRunner::move(const Invocation& invocation) {
   const Action& action = invocation.action();
   const Value from = moved_from(action), to = moved_to(action);
-  if (from.tier == Tier::nvme) return read_stored(from, invocation.bytes_of(to));
-  if (to.tier == Tier::nvme) return write_stored(to, invocation.bytes_of(from));
   const OperandBytes source = invocation.bytes_of(from);
-  stream_of(invocation.lane()).copy_bytes(source.data, invocation.bytes_of(to).data, source.bytes);
+  std::byte* const target = invocation.bytes_of(to).data;
+  if (from.tier != Tier::nvme && to.tier != Tier::nvme)
+    return stream_of(invocation.lane()).copy_bytes(source.data, target, source.bytes);
+  if (source.bytes == 0) return;
+  const auto bytes = static_cast<size_t>(source.bytes);
+  OnTheirWay& lane = from.tier == Tier::nvme ? reads_ : writes_;
+  lane.ring[(lane.first + lane.count) % lane.ring.size()] = from.tier == Tier::nvme
+                                                                ? store_->read(from, 0, {target, bytes})
+                                                                : store_->write(to, 0, {source.data, bytes});
+  ++lane.count;
+}
+
+void StepRunner::end_move(const Invocation& invocation) {
+  const Action& action = invocation.action();
+  if (!is_move(action) || invocation.bytes_of(moved_from(action)).bytes == 0) return;
+  OnTheirWay& lane = moved_from(action).tier == Tier::nvme ? reads_ : writes_;
+  const BackingStore::Ticket ticket = lane.ring[lane.first];
+  lane.first = (lane.first + 1) % lane.ring.size();
+  --lane.count;
+  store_->wait(ticket);
 }
 
 // What is on nvme passes through the host's copy of it where a step makes one.
@@ -85,6 +103,39 @@ void StepRunner::fetch(int block) const {
     if (in_host_memory) stream_.copy_bytes(bytes_at(*in_host_memory), bytes_at(here), here.bytes);
     stream_.synchronize();
   }
+}
+
+std::optional<StepRunner::StoredRange> StepRunner::stored_range(const Tensor& tensor, int block) const {
+  for (const Value& value : values_away(block)) {
+    if (plan_.main().program.blocks[static_cast<size_t>(block)].home(value.cls) != Tier::nvme) continue;
+    const PlannedBuffer& here = *working_buffer(value);
+    const int64_t offset = tensor.raw() - bytes_at(here);
+    if (offset >= 0 && offset < here.bytes)
+      return StoredRange{on(Tier::nvme, value), offset, tensor.numel() * size_of(tensor.dtype())};
+  }
+  return std::nullopt;
+}
+
+bool StepRunner::is_away_on_nvme(int block) const {
+  const std::vector<Value> away = values_away(block);
+  return !away.empty() && std::all_of(away.begin(), away.end(), [&](const Value& value) {
+    return plan_.main().program.blocks[static_cast<size_t>(block)].home(value.cls) == Tier::nvme;
+  });
+}
+
+bool StepRunner::lives_in_store() const {
+  const auto& initial = plan_.main().program.initial;
+  return store_ && std::all_of(initial.begin(), initial.end(), [&](const Value& value) {
+           const bool outlives = value.cls == ValueClass::weight || value.cls == ValueClass::master ||
+                                 value.cls == ValueClass::moments;
+           return !outlives || value.tier == Tier::nvme || plan_.costs().bytes(value) == 0;
+         });
+}
+
+void StepRunner::take_from_store() {
+  check(lives_in_store() && store_->committed_step() >= 0, "[step] the store does not have all of the state");
+  std::fill(was_put_back_.begin(), was_put_back_.end(), true);
+  resume_after(store_->committed_step());
 }
 
 void StepRunner::put_back(int block) const {

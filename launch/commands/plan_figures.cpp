@@ -11,8 +11,11 @@
 #include "launch/metrics/humanize.h"
 #include "launch/metrics/text_table.h"
 #include "launch/train/build.h"
+#include "launch/train/memory_advice.h"
+#include "launch/train/offload.h"
 #include "launch/train/place.h"
 #include "launch/train/run_device.h"
+#include "launch/train/step_load.h"
 #include "parallel/comm/plan_world.h"
 #include "parallel/schedules/schedule_timeline.h"
 
@@ -37,17 +40,32 @@ struct Planned {
         place(*world, options, config.model.tied),
         model(build_model(config, tokenizer_vocab, place.split())),
         rule(build_update_rule(config)),
-        plan(model, with_rates(plan_options(config, *rule, place, model, {device, 0}), rates)) {}
+        prefetch(find_prefetch(config, device, rates)),
+        plan(plan_within_limits(config, model, planning(device, rates))) {}
 
-  static StepPlanOptions with_rates(StepPlanOptions options, const Rates& rates) {
+  StepPlanOptions options(const Config& config, DeviceKind device, const Rates& rates) const {
+    StepPlanOptions options = plan_options(config, *rule, place, model, {device, 0});
     options.rates = rates;
     return options;
+  }
+  PlanOptionsOf planning(DeviceKind device, const Rates& rates) const {
+    return [this, device, rates](const Config& config) {
+      StepPlanOptions wanted = options(config, device, rates);
+      if (config.offload.prefetch < 0) wanted.tiers.prefetch = prefetch;
+      return wanted;
+    };
+  }
+  int find_prefetch(const Config& config, DeviceKind device, const Rates& rates) const {
+    if (config.offload.prefetch >= 0) return narrow<int>(config.offload.prefetch);
+    const StepPlanOptions wanted = options(config, device, rates);
+    return wanted.tiers.offloads() && wanted.given.empty() ? choose_prefetch(model, wanted) : 0;
   }
 
   std::unique_ptr<World> world;
   RankPlace place;
   Model model;
   std::unique_ptr<UpdateRule> rule;
+  int prefetch;
   StepPlan plan;
 };
 
@@ -95,9 +113,15 @@ PlanFigures plan_figures(const Config& config, int ranks, const Rates& rates) {
     const Planned planned(config, options, figures.device, tokenizer_vocab, stage * (ranks / options.mesh.pp),
                           ranks, rates);
     figures.pipeline.push_back(figures_of(planned));
+    if (planned.plan.offloads()) {
+      const StreamRoofline own = roofline(step_load(planned.plan), stream_rates(rates));
+      if (!figures.roofline || own.step_s > figures.roofline->step_s) figures.roofline = own;
+    }
     if (stage > 0) continue;
     figures.parameters = planned.model.num_parameters();
     figures.trained = planned.model.num_trained();
+    figures.prefetch = planned.prefetch;
+    figures.endurance_bytes = drive_endurance(config.offload);
     figures.flops = static_cast<double>(planned.plan.costs().model_flops()) * (ranks / options.mesh.pp);
     for (const LinkedProgram& linked : planned.plan.train_job()) figures.programs.push_back(linked.program);
     // The second step begins as the first ends: its time is the steady one.
@@ -206,6 +230,10 @@ std::string to_string(const PlanFigures& f) {
   line("work", fmt::format("{:.2f} GFLOP", f.flops * 1e-9));
   line("time", fmt::format("about {} at assumed rates, of which compute idles {:.1f}%",
                            human_duration(f.step_seconds), 100 * f.bubble));
+  if (f.roofline) {
+    line("prefetch", fmt::format("{} blocks", f.prefetch));
+    line("roofline", to_text(*f.roofline, f.endurance_bytes));
+  }
   if (!f.picture.empty()) text += fmt::format("\nschedule {}\n{}", f.schedule, f.picture);
   text += fmt::format("\n{}", memory_table(f));
   text += moves_table(f);
@@ -238,24 +266,40 @@ nlohmann::json to_json(const PlanFigures& f) {
                         {"received", received},
                         {"moved", moved}});
   }
-  return {{"ranks", f.ranks},
-          {"device", f.device == DeviceKind::cuda ? "cuda" : "cpu"},
-          {"mesh", {{"pp", f.mesh.pp}, {"dp", f.mesh.dp}, {"cp", f.mesh.cp}, {"tp", f.mesh.tp}}},
-          {"sequence_parallel", f.sequence},
-          {"partition",
-           {{"weights", f.partition.weights},
-            {"gradients", f.partition.gradients},
-            {"state", f.partition.state}}},
-          {"schedule", f.schedule},
-          {"micro_batches", f.micro_batches},
-          {"micro_batch", f.micro_batch},
-          {"seq_len", f.seq_len},
-          {"parameters", f.parameters},
-          {"trained", f.trained},
-          {"flops", f.flops},
-          {"step_seconds", f.step_seconds},
-          {"bubble", f.bubble},
-          {"pipeline", pipeline}};
+  nlohmann::json roofline;
+  if (f.roofline) {
+    const DriveWear wear = drive_wear(f.roofline->bytes_written, f.roofline->step_s, f.endurance_bytes);
+    roofline = {{"binds", name(f.roofline->binds)},
+                {"step_seconds", f.roofline->step_s},
+                {"free_tokens", f.roofline->free_tokens},
+                {"bytes_written_per_day", wear.bytes_per_day},
+                {"prefetch", f.prefetch}};
+    for (int part = 0; part < kNumParts; ++part)
+      roofline["seconds"][std::string(name(static_cast<StepPart>(part)))] =
+          f.roofline->seconds[static_cast<size_t>(part)];
+    if (f.endurance_bytes > 0) roofline["drives_last_days"] = wear.days;
+  }
+  nlohmann::json json = {
+      {"ranks", f.ranks},
+      {"device", f.device == DeviceKind::cuda ? "cuda" : "cpu"},
+      {"mesh", {{"pp", f.mesh.pp}, {"dp", f.mesh.dp}, {"cp", f.mesh.cp}, {"tp", f.mesh.tp}}},
+      {"sequence_parallel", f.sequence},
+      {"partition",
+       {{"weights", f.partition.weights},
+        {"gradients", f.partition.gradients},
+        {"state", f.partition.state}}},
+      {"schedule", f.schedule},
+      {"micro_batches", f.micro_batches},
+      {"micro_batch", f.micro_batch},
+      {"seq_len", f.seq_len},
+      {"parameters", f.parameters},
+      {"trained", f.trained},
+      {"flops", f.flops},
+      {"step_seconds", f.step_seconds},
+      {"bubble", f.bubble},
+      {"pipeline", pipeline}};
+  if (f.roofline) json["roofline"] = roofline;
+  return json;
 }
 
 }  // namespace strata

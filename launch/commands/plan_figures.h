@@ -5,6 +5,7 @@
 #include <array>
 #include <cstdint>
 #include <nlohmann/json_fwd.hpp>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -14,6 +15,7 @@
 #include "core/step/model_costs.h"
 #include "core/step/partition.h"
 #include "launch/config/load.h"
+#include "offload/roofline.h"
 
 namespace strata {
 
@@ -41,7 +43,11 @@ struct PlanFigures {
   int64_t trained = 0;     // of them
   double flops = 0;        // of the model's step, all ranks
   double step_seconds = 0;
-  double bubble = 0;                     // share of the step that compute idles, mean over pipeline ranks
+  // Of the rank whose moves take longest; absent when nothing is away from the device. At the same rates.
+  std::optional<StreamRoofline> roofline;
+  double endurance_bytes = 0;  // of the drives; 0: not known
+  int prefetch = 0;            // blocks that state is loaded ahead
+  double bubble = 0;           // share of the step that compute idles, mean over pipeline ranks
   std::array<double, kNumLanes> busy{};  // seconds a step, of the first pipeline rank
   std::vector<PipelineRankFigures> pipeline;
   std::vector<Program> programs;  // of training, by pipeline rank

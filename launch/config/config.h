@@ -138,14 +138,17 @@ struct ParallelConfig {
 };
 
 struct OffloadConfig {
-  Tier weights = Tier::device, master = Tier::device, moments = Tier::device, activations = Tier::device;
+  Tier weights = Tier::device, gradients = Tier::device, master = Tier::device, moments = Tier::device,
+       activations = Tier::device;
   // On the next faster tier, of the bytes.
-  double weights_kept = 0, master_kept = 0, moments_kept = 0, activations_kept = 0;
-  int64_t prefetch = 2;
+  double weights_kept = 0, gradients_kept = 0, master_kept = 0, moments_kept = 0, activations_kept = 0;
+  int64_t prefetch = -1;                 // blocks; -1: as rates suggest
   int64_t group = 1;                     // micro-batches; 0: all of a step
   std::string device_limit, host_limit;  // sizes; empty: none
-  std::vector<std::string> paths;        // empty: the folder "offload" of run.out
+  int64_t slots = 1;
+  std::vector<std::string> paths;  // empty: the folder "offload" of run.out
   bool any_volume = false;
+  double endurance = 0;  // of all drives, TB; 0: not known
 };
 
 struct CheckpointConfig {

@@ -447,6 +447,8 @@ void execution_keys(KeyRows& rows) {
               "State away from where it is computed with: in memory of the host or on drives. The bits of a "
               "run do not depend on it, but for what group says.")
       .key("weights", &OffloadConfig::weights, home("Where weights live between their uses."))
+      .key("gradients", &OffloadConfig::gradients,
+           home("Where the sums of gradients wait between micro-batches and for the update."))
       .key("master", &OffloadConfig::master,
            home("Where masters live: what an optimizer keeps of the weights beyond their own bits."))
       .key("moments", &OffloadConfig::moments, home("Where the optimizer's moments live."))
@@ -454,6 +456,7 @@ void execution_keys(KeyRows& rows) {
            home("Where the inputs of layers wait from their forward to their backward pass."))
       .key("weights_kept", &OffloadConfig::weights_kept,
            kept("Share of the weights that stays on the next faster tier, in whole layers."))
+      .key("gradients_kept", &OffloadConfig::gradients_kept, kept("The same of gradients."))
       .key("master_kept", &OffloadConfig::master_kept, kept("The same of masters."))
       .key("moments_kept", &OffloadConfig::moments_kept, kept("The same of moments."))
       .key("activations_kept", &OffloadConfig::activations_kept, kept("The same of activations."))
@@ -468,9 +471,9 @@ void execution_keys(KeyRows& rows) {
       .key("prefetch", &OffloadConfig::prefetch,
            {.doc =
                 "State is loaded this many blocks before its use: more hides slower drives, and takes memory "
-                "for as many blocks.",
+                "for as many blocks; -1: as few as cost no time, by the rates of links and drives.",
             .unit = "blocks",
-            .range = between(0, 1000),
+            .range = between(-1, 1000),
             .effect = KeyEffect::execution})
       .key("device_limit", &OffloadConfig::device_limit,
            {.doc = "Memory of the device for a step, as \"64GiB\"; \"\": as much as it takes.",
@@ -482,10 +485,25 @@ void execution_keys(KeyRows& rows) {
            {.doc = "Folders on the drives for state on nvme, one per drive; []: the folder \"offload\" of "
                    "run.out.",
             .effect = KeyEffect::execution})
+      .key(
+          "slots", &OffloadConfig::slots,
+          {.doc =
+               "Versions of state that drives keep: with 2 a run that was killed goes on from its last step, "
+               "which takes twice the space and needs weights, master and moments on nvme as a whole; with 1 "
+               "from its last checkpoint.",
+           .range = between(1, 2),
+           .effect = KeyEffect::execution})
       .key("any_volume", &OffloadConfig::any_volume,
            {.doc = "Also use folders in memory, in container layers and on networks, which are refused "
                    "otherwise.",
-            .effect = KeyEffect::execution});
+            .effect = KeyEffect::execution})
+      .key(
+          "endurance", &OffloadConfig::endurance,
+          {.doc = "What may be written to the drives of paths together before they wear out, as their makers "
+                  "say (TBW): how long they last is told; 0: not known.",
+           .unit = "TB",
+           .range = between(0, 1e9),
+           .effect = KeyEffect::execution});
   SectionRows(rows, &Config::checkpoint, "checkpoint", "Saving and resuming.")
       .key("every", &CheckpointConfig::every,
            {.doc = "Save this often; 0 is only at the end.",

@@ -9,11 +9,9 @@ namespace {
 
 // A row leaves this table when its feature enters key_table.cpp.
 constexpr RefusedKey kRefused[] = {
-    {"offload.gradients", "", "gradients stay on the device in this version", "remove it"},
     {"offload.order", "", "it has another form here",
      "offload.group = 0 for all micro-batches of a layer at once"},
     {"offload.update", "", "the device updates its state in this version", "remove it"},
-    {"offload.slots", "", "a restart begins with the last checkpoint in this version", "remove it"},
     {"precision.recipe", "", "8-bit recipes are not available in this version", "remove it"},
     {"precision.compute", "fp8", "8-bit matrix products are not available in this version",
      "precision.compute = \"bf16\""},

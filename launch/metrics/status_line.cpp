@@ -9,6 +9,7 @@
 #include <chrono>
 #include <cmath>
 #include <cstdlib>
+#include <initializer_list>
 #include <limits>
 #include <ostream>
 #include <vector>
@@ -147,12 +148,20 @@ std::string StatusLine::text(size_t columns) const {
       const double left = static_cast<double>(r.steps_total - r.step) * mean_step_seconds_ / mean_weight_;
       fields.push_back({3, "ETA " + human_duration(left)});
     }
-    auto tier = [&](int rank, const char* name, const TierUse& use) {
-      if (use.bytes > 0) fields.push_back({rank, fmt::format("{} {}", name, human_bytes(use.bytes))});
+    // With the share of the step that computing stood still for moves from or to it.
+    auto tier = [&](int rank, const char* name, const TierUse& use,
+                    std::initializer_list<const char*> lanes) {
+      if (use.bytes == 0) return;
+      double waited_ms = 0;
+      for (const char* lane : lanes)
+        if (const auto at = r.waits_ms.find(lane); at != r.waits_ms.end()) waited_ms += at->second;
+      const double share = r.step_seconds > 0 ? waited_ms / (10 * r.step_seconds) : 0;  // percent
+      fields.push_back({rank, fmt::format("{} {}{}", name, human_bytes(use.bytes),
+                                          share >= 0.5 ? fmt::format(" (wait {:.0f}%)", share) : "")});
     };
-    tier(9, "device", r.memory.device);
-    tier(10, "host", r.memory.host);
-    tier(11, "nvme", r.memory.nvme);
+    tier(9, "device", r.memory.device, {});
+    tier(10, "host", r.memory.host, {"h2d", "d2h"});
+    tier(11, "nvme", r.memory.nvme, {"disk_read", "disk_write"});
     if (!r.phase.empty()) fields.push_back({12, printable(r.phase)});
   } else {
     fields.push_back({0, "first step"});  // of this process: a resumed run begins anywhere

@@ -171,13 +171,14 @@ PlaceOptions place_options(const Config& config, int ranks, int64_t vocab) {
 }
 
 StepPlanOptions plan_options(const Config& config, const UpdateRule& rule, const RankPlace& place,
-                             const Model& model, Device target) {
+                             const Model& model, Device target, const Rates& rates) {
   return {.geometry = {.rows = config.batch.micro_batch,
                        .seq_len = place.local_seq_len(config.data.seq_len),
                        .micro_batches = place.options().micro_batches},
           .rule = &rule,
           .recompute = config.parallel.recompute == Recompute::full,
           .target = target,
+          .rates = rates,
           .rank = place.rank_options(model),
           .tiers = tier_options(config.offload),
           .group = narrow<int>(config.offload.group),

@@ -26,6 +26,6 @@ FittedJob fit_layout(const Config& config, int slots, int64_t vocab);
 // What a step of the run looks like for the rank at `place`. `rule`, `place` and the model must outlive the
 // plan made of it.
 StepPlanOptions plan_options(const Config& config, const UpdateRule& rule, const RankPlace& place,
-                             const Model& model, Device target = {});
+                             const Model& model, Device target = {}, const Rates& rates = {});
 
 }  // namespace strata

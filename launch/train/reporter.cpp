@@ -54,6 +54,11 @@ void Reporter::step(const StepRecord& record) {
     status_.step(record);
 }
 
+void Reporter::complete(const StepRecord& record) {
+  const std::vector<StepRecord> written = read_metrics(files_, folder_.metrics());
+  if (written.empty() ? record.step == 1 : written.back().step == record.step - 1) step(record);
+}
+
 // Each record once into each file: what fails of one leaves nothing in it.
 void Reporter::write_waiting() {
   for (; !waiting_.empty(); waiting_.pop_front()) {

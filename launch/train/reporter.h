@@ -29,6 +29,8 @@ class Reporter {
 
   // A full disk stops no training: records wait in memory until a later one finds room, which is told once.
   void step(const StepRecord& record);
+  // The last step before this start, if it was not written down.
+  void complete(const StepRecord& record);
   void progress(std::string_view phase, double fraction) { status_.progress(phase, fraction); }
   // A line of its own, between those of the steps.
   void message(const std::string& text);

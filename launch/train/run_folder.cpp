@@ -36,6 +36,8 @@ RunFolder::RunFolder(FileSystem& files, const LoadedConfig& loaded, bool leads)
     : path_(loaded.config.run.out) {
   const std::string& resume = loaded.config.checkpoint.resume;
   if (leads) take(files, loaded);
+  const auto log = files.info(metrics());
+  has_begun_ = (log && log->bytes > 0) || !list_steps(files, checkpoints()).empty();
   if (resume == "auto") {
     choice_ = choose_step(files, checkpoints());
     if (choice_.folder) resume_from_ = choice_.folder->path;

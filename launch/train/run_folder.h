@@ -30,6 +30,8 @@ class RunFolder {
 
   // The checkpoint to continue from; nothing: from the beginning.
   const std::optional<std::string>& resume_from() const { return resume_from_; }
+  // Whether a run has come far enough here to have written a step down.
+  bool has_begun() const { return has_begun_; }
   // Why that one, and which newer ones are not whole; nothing when it was named.
   const StepChoice& choice() const { return choice_; }
 
@@ -38,6 +40,7 @@ class RunFolder {
   void refuse_other_run(FileSystem& files, const LoadedConfig& loaded) const;
 
   std::string path_;
+  bool has_begun_ = false;
   std::optional<std::string> resume_from_;
   StepChoice choice_;
 };

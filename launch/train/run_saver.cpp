@@ -12,8 +12,13 @@
 namespace strata {
 
 RunSaver::RunSaver(FileSystem& files, Peers& peers, const SaverOptions& options, const StepRunner& runner,
-                   const UpdateRule& rule, Stream& stream, int replicas)
-    : peers_(peers), directory_(options.directory), runner_(runner), rule_(rule), stream_(stream) {
+                   const UpdateRule& rule, Stream& stream, int replicas, TileStore* store)
+    : peers_(peers),
+      directory_(options.directory),
+      runner_(runner),
+      rule_(rule),
+      stream_(stream),
+      store_(store) {
   RunTensors tensors(runner_, rule_, stream_);
   int64_t all_bytes = 0;
   for (const int64_t bytes : peers_.all(tensors.saved_bytes())) all_bytes += bytes;
@@ -35,10 +40,14 @@ void RunSaver::poll(int64_t step) {
 
 SaveResult RunSaver::begin(const RunSnapshot& snapshot) {
   RunTensors tensors(runner_, rule_, stream_);
-  return saver_->begin({.step = snapshot.step,
-                        .meta = snapshot.meta,
-                        .items = tensors.save_items(),
-                        .assets = snapshot.assets});
+  std::shared_ptr<SnapshotReader> drives;
+  // Before the first step there is no commit.
+  if (store_ && store_->committed_step() == snapshot.step)
+    drives = std::make_shared<SnapshotReader>(*store_, rule_);
+  std::vector<SaveItem> items = tensors.save_items(drives);
+  drives = nullptr;  // the items hold it
+  return saver_->begin(
+      {.step = snapshot.step, .meta = snapshot.meta, .items = std::move(items), .assets = snapshot.assets});
 }
 
 SaveResult RunSaver::take(SaveResult result, int64_t step) {

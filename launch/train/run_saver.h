@@ -10,6 +10,7 @@
 #include "checkpoint/saver.h"
 #include "core/program/update_rule.h"
 #include "core/step/step_runner.h"
+#include "offload/tile_store.h"
 
 namespace strata {
 
@@ -24,10 +25,10 @@ struct RunSnapshot {
 class RunSaver {
  public:
   // All references outlive this. Saves a small checkpoint, reads it back and looks for room for a whole one,
-  // which `replicas` ranks hold each part of. Throws Error(environment) on all ranks when saving does not
-  // work.
+  // which `replicas` ranks hold each part of. State in `store` is saved from its commits, beside the steps
+  // that follow. Throws Error(environment) on all ranks when saving does not work.
   RunSaver(FileSystem& files, Peers& peers, const SaverOptions& options, const StepRunner& runner,
-           const UpdateRule& rule, Stream& stream, int replicas);
+           const UpdateRule& rule, Stream& stream, int replicas, TileStore* store = nullptr);
 
   // Waits for the snapshot alone, and a while for a save before it; when that does not end, this one is left
   // out. A failure costs a checkpoint and not the run: it is told, and retry_due() says when to try again.
@@ -53,6 +54,7 @@ class RunSaver {
   const StepRunner& runner_;
   const UpdateRule& rule_;
   Stream& stream_;
+  TileStore* store_;
   std::unique_ptr<Saver> saver_;
   int64_t saved_step_ = -1;  // the last one that is committed
   std::string failure_;      // of the last save that failed

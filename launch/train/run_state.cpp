@@ -25,15 +25,14 @@ nlohmann::json run_meta(const RunPosition& position, const UpdateRule& rule, con
           {"config", config_toml}};
 }
 
-RunPosition load_run(const StrataSource& checkpoint, StepRunner& runner, const UpdateRule& rule,
-                     uint64_t data_fingerprint, const Loading& loading) {
-  const nlohmann::json& meta = checkpoint.metadata();
+RunPosition position_of(const nlohmann::json& meta, const UpdateRule& rule, uint64_t data_fingerprint,
+                        const std::string& where) {
   RunPosition position;
   try {
     if (meta.at("data") != data_fingerprint)
       throw Error(Fault::data,
                   {.what = "the data is not what this run was trained on so far",
-                   .where = checkpoint.path(),
+                   .where = where,
                    .found = fmt::format("data fingerprint {:016x}", data_fingerprint),
                    .expected = fmt::format("{:016x}", meta.at("data").get<uint64_t>()),
                    .fix = "restore data.train, data.valid and data.tokenizer, or start a new run.out"});
@@ -41,7 +40,7 @@ RunPosition load_run(const StrataSource& checkpoint, StepRunner& runner, const U
       throw Error(
           Fault::model,
           {.what = "the checkpoint holds the state of another optimizer or state format",
-           .where = checkpoint.path(),
+           .where = where,
            .found = meta.at("update_rule").get<std::string>(),
            .expected = rule.name(),
            .fix = "keep optimizer.type and precision.state, or begin with its weights alone: model.from in a "
@@ -53,10 +52,16 @@ RunPosition load_run(const StrataSource& checkpoint, StepRunner& runner, const U
     position.guard.losses = meta.at("guard").at("losses").get<std::vector<double>>();
     position.guard.gradient_norms = meta.at("guard").at("gradient_norms").get<std::vector<double>>();
   } catch (const nlohmann::json::exception& e) {
-    throw Error(Fault::model, {.what = "the checkpoint does not say where its run stood",
-                               .where = checkpoint.path(),
-                               .found = e.what()});
+    throw Error(
+        Fault::model,
+        {.what = "the checkpoint does not say where its run stood", .where = where, .found = e.what()});
   }
+  return position;
+}
+
+RunPosition load_run(const StrataSource& checkpoint, StepRunner& runner, const UpdateRule& rule,
+                     uint64_t data_fingerprint, const Loading& loading) {
+  const RunPosition position = position_of(checkpoint.metadata(), rule, data_fingerprint, checkpoint.path());
   RestoreReport report = RunTensors(runner, rule, loading.stream)
                              .restore(checkpoint, loading.peers, loading.pool, loading.rules);
   if (loading.report) *loading.report = std::move(report);

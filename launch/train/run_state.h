@@ -25,6 +25,11 @@ struct RunPosition {
 nlohmann::json run_meta(const RunPosition& position, const UpdateRule& rule, const std::string& config_toml,
                         uint64_t data_fingerprint, const std::string& layout);
 
+// The inverse. Throws Error(model) or Error(data) naming `where` when it is of another optimizer, of other
+// data, or does not say where the run stood.
+RunPosition position_of(const nlohmann::json& meta, const UpdateRule& rule, uint64_t data_fingerprint,
+                        const std::string& where);
+
 // Who fills a run from a checkpoint: the ranks that share the reading, and what works for them.
 struct Loading {
   Peers& peers;

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "launch/train/run_tensors.h"
 
+#include <algorithm>
+#include <cstring>
 #include <utility>
 
 #include "core/base/check.h"
@@ -56,7 +58,7 @@ RunTensors::RunTensors(const StepRunner& runner, const UpdateRule& rule, Stream&
       stream_(stream),
       memory_(runner.memory()),
       adapters_(runner.plan().model().spec.lora.rank > 0),
-      states_(runner.logical_states()) {}
+      states_(in_pieces(runner.logical_states(), runner)) {}
 
 // Frozen weights have no state and are what they are; f32 weights without a master are the values.
 bool RunTensors::keeps_values_apart(const LogicalState& state) const {
@@ -92,11 +94,48 @@ int64_t RunTensors::saved_bytes() const {
   return bytes;
 }
 
-std::vector<SaveItem> RunTensors::save_items() {
+// What of it is not on nvme is copied now: the next step changes it.
+SaveItem RunTensors::late_item(const Part& part, const std::shared_ptr<SnapshotReader>& drives) {
+  const LogicalState& state = *part.state;
+  const auto source = [&](const Tensor& tensor) {
+    SnapshotReader::Source from{.stored = runner_.stored_range(tensor, state.block), .dtype = tensor.dtype()};
+    if (from.stored) {
+      drives->expect(from.stored->value);
+      return from;
+    }
+    from.here = make_tensor(*make_cpu_allocator(), tensor.dtype(), tensor.shape(), "checkpoint");
+    transfer(stream_, tensor, from.here);
+    return from;
+  };
+  SaveItem item{.tensor = part.spec, .rect = state.held};
+  if (part.tensor) {
+    item.read = [drives, from = source(part.tensor)](std::span<std::byte> into) {
+      if (from.stored) return drives->read(*from.stored, into);
+      std::memcpy(into.data(), from.here.raw(), into.size());
+    };
+    return item;
+  }
+  std::vector<SnapshotReader::Source> slots;
+  for (size_t slot = 0; slot < state.state.size(); ++slot)
+    slots.push_back(holds_value(rule_.slots()[slot])
+                        ? source(state.state[slot])
+                        : SnapshotReader::Source{.dtype = state.state[slot].dtype()});
+  item.read = [drives, weight = source(state.weight), slots = std::move(slots)](std::span<std::byte> into) {
+    drives->export_values(weight, slots, into);
+  };
+  return item;
+}
+
+std::vector<SaveItem> RunTensors::save_items(const std::shared_ptr<SnapshotReader>& drives) {
   copies_.clear();
   fetched_ = -1;
   std::vector<SaveItem> items;
   for (Part& part : parts(Wanted::everything)) {
+    // (A frozen weight that is kept in blocks is put together as before.)
+    if (drives && runner_.is_away_on_nvme(part.state->block) && part.state->format == WeightFormat::none) {
+      items.push_back(late_item(part, drives));
+      continue;
+    }
     fetch(part.state->block);
     Tensor host = part.tensor;
     if (!part.tensor) {
@@ -137,62 +176,85 @@ RestoreReport RunTensors::restore(const TensorSource& source, Peers& peers, Work
         return stored.type == element_type(state.weight.dtype());
     return true;
   };
-  std::vector<RestoreItem> items;
-  struct Spoken {
-    const LogicalState* state;
-    Tensor host;
-    size_t item;
-  };
-  std::vector<Spoken> spoken;
+  // What arrives, and how it gets where it belongs.
   struct Arrival {
-    const LogicalState* state;
-    Tensor host, tensor;  // absent tensor: values
-    size_t item;
+    const LogicalState* state = nullptr;
+    Tensor target;  // absent: the rule makes the state of values
+    DType dtype = DType::f32;
+    bool direct = false;  // into the target itself
+    bool spoken = false;  // into the model's digest
+    Tensor host;          // while its group is there
   };
+  std::vector<RestoreItem> items;
   std::vector<Arrival> arrivals;
   for (Part& part : parts(wanted)) {
     const LogicalState& state = *part.state;
-    Tensor host = part.tensor;
+    Arrival arrival{.state = &state, .target = part.tensor};
     if (part.spec.state == "param" && part.tensor && state.state.empty() &&
         state.weight.dtype() != DType::f32 && !stored_as_is(state)) {
       part.spec.type = ElementType::f32;
-      part.tensor = {};
+      arrival.target = {};
     }
-    if (!part.tensor) {
-      host = in_host_memory(DType::f32, state.held.extent);
-      arrivals.push_back({&state, host, {}, items.size()});
-    } else if (!on_the_host(part.tensor) || runner_.is_away(state.block)) {
-      host = in_host_memory(part.tensor.dtype(), part.tensor.shape());
-      arrivals.push_back({&state, host, part.tensor, items.size()});
-    }
-    if (wanted == Wanted::model && state.speaks && host.dtype() == DType::f32)
-      spoken.push_back({&state, host, items.size()});
-    items.push_back({std::move(part.spec), state.held, host.raw()});
+    if (arrival.target) arrival.dtype = arrival.target.dtype();
+    arrival.direct = arrival.target && on_the_host(arrival.target) && !runner_.is_away(state.block);
+    arrival.spoken = wanted == Wanted::model && state.speaks && arrival.dtype == DType::f32;
+    items.push_back({std::move(part.spec), state.held, nullptr, group_of(state)});
+    arrivals.push_back(std::move(arrival));
   }
-  RestoreReport report = strata::restore(source, peers, items, pool, rules);
   model_digest_ = 0;
-  for (const auto& [state, host, item] : spoken)
-    if (!report.kept[item])
-      model_digest_ += (hash_name(state->name) | 1) *
-                       digest_of(state->shape, state->held, size_of(ElementType::f32), host.raw()).low;
-  // By block: whoever is away comes once.
   fetched_ = -1;
-  for (const auto& [state, host, tensor, item] : arrivals) {
-    if (report.kept[item]) continue;
-    if (fetched_ >= 0 && fetched_ != state->block) {
+  const auto memory = [&](size_t i) {
+    Arrival& arrival = arrivals[i];
+    arrival.host = arrival.direct ? arrival.target
+                                  : make_tensor(*make_cpu_allocator(), arrival.dtype,
+                                                arrival.state->held.extent, "checkpoint");
+    return arrival.host.raw();
+  };
+  // By block: whoever is away comes once.
+  const auto leave = [&] {
+    if (fetched_ < 0) return;
+    stream_.synchronize();
+    runner_.put_back(std::exchange(fetched_, -1));
+  };
+  const auto arrived = [&](int64_t group) {
+    for (size_t i = 0; i < items.size(); ++i) {
+      auto& [state, target, dtype, direct, spoken, host] = arrivals[i];
+      if (items[i].group != group || !host) continue;
+      if (spoken)
+        model_digest_ += (hash_name(state->name) | 1) *
+                         digest_of(state->shape, state->held, size_of(ElementType::f32), host.raw()).low;
+      if (!direct) {
+        if (fetched_ != state->block) leave();
+        fetch(state->block);
+        if (target)
+          transfer(stream_, host, target);
+        else
+          take_values(*state, host);
+      }
       stream_.synchronize();
-      runner_.put_back(std::exchange(fetched_, -1));
+      host = {};
     }
-    fetch(state->block);
-    if (tensor)
-      transfer(stream_, host, tensor);
-    else
-      take_values(*state, host);
-  }
-  stream_.synchronize();
-  if (fetched_ >= 0) runner_.put_back(std::exchange(fetched_, -1));
-  copies_.clear();
+  };
+  RestoreReport report =
+      strata::restore(source, peers, items, pool, rules, {.memory = memory, .arrived = arrived});
+  leave();
   return report;
+}
+
+// By block, then by piece. A twin of the table comes with the table.
+int64_t RunTensors::group_of(const LogicalState& state) const {
+  constexpr int64_t kMostPieces = 1024;  // beyond, several come together
+  const Model& model = runner_.plan().model();
+  int64_t block = state.block;
+  if (model.twin_table() && block + 1 == model.num_blocks()) {
+    const auto& pieces = model.parameters(state.block).back().pieces;
+    if (std::any_of(pieces.begin(), pieces.end(),
+                    [&](const auto& piece) { return piece.name == state.name; }))
+      block = 0;
+  }
+  const int64_t rows = state.held.extent.rank() > 0 ? state.held.extent[0] : 1;
+  const int64_t piece = state.held.begin.rank() > 0 && rows > 0 ? state.held.begin[0] / rows : 0;
+  return block * kMostPieces + std::min(piece, kMostPieces - 1);
 }
 
 // The rule makes weight and masters of the values as it did at the start of training; it also clears the

@@ -11,6 +11,7 @@
 #include "checkpoint/restore.h"
 #include "checkpoint/saver.h"
 #include "core/step/step_runner.h"
+#include "launch/train/snapshot_reader.h"
 
 namespace strata {
 
@@ -21,8 +22,9 @@ class RunTensors {
   RunTensors(const StepRunner& runner, const UpdateRule& rule, Stream& stream);
 
   // This rank's state. What is not in the host's memory as it is saved, or is away, is put together there, in
-  // memory of this object, which must live until Saver::begin returns.
-  std::vector<SaveItem> save_items();
+  // memory of this object, which must live until Saver::begin returns. With a `drives`, state on nvme is read
+  // from there instead, later and piece by piece: its step must be the one that is saved.
+  std::vector<SaveItem> save_items(const std::shared_ptr<SnapshotReader>& drives = nullptr);
   int64_t saved_bytes() const;
 
   // Fills this rank's state, or weights, from `source`. Collective over `peers`. The caller then calls
@@ -46,9 +48,12 @@ class RunTensors {
   };
   std::vector<Part> parts(Wanted wanted) const;
   bool keeps_values_apart(const LogicalState& state) const;
+  SaveItem late_item(const Part& part, const std::shared_ptr<SnapshotReader>& drives);
   Tensor in_host_memory(DType dtype, const Shape& shape);
   void export_values(const LogicalState& state, const Tensor& host);
   void take_values(const LogicalState& state, const Tensor& values);
+  // Which of a restore's groups it comes with.
+  int64_t group_of(const LogicalState& state) const;
   // Before a block's tensors are touched: what is away comes where they point, and what was fetched before
   // may go. As often as one likes.
   void fetch(int block);

@@ -24,19 +24,24 @@
 #include "launch/train/due.h"
 #include "launch/train/evaluate.h"
 #include "launch/train/initial_weights.h"
+#include "launch/train/lane_tally.h"
 #include "launch/train/loading_rules.h"
+#include "launch/train/memory_advice.h"
 #include "launch/train/offload.h"
 #include "launch/train/place.h"
 #include "launch/train/preference_reference.h"
 #include "launch/train/process_memory.h"
 #include "launch/train/reporter.h"
+#include "launch/train/roofline_watch.h"
 #include "launch/train/run_data.h"
 #include "launch/train/run_device.h"
 #include "launch/train/run_folder.h"
 #include "launch/train/run_saver.h"
 #include "launch/train/run_state.h"
+#include "launch/train/step_load.h"
 #include "launch/train/stop_request.h"
 #include "launch/train/tokenizer_files.h"
+#include "offload/pinned_memory.h"
 #include "optim/schedule.h"
 #include "parallel/watchdog.h"
 
@@ -68,12 +73,18 @@ class Trainer {
         guard_({.non_finite = config_.guard.nan == NanAction::skip ? OnNonFinite::skip : OnNonFinite::stop,
                 .spike = config_.guard.spike}),
         schedule_(build_learning_rate(config_)),
-        plan_(model_, plan_options(config_, *rule_, place_, model_, device_.device())),
+        drives_(probe_drives(*files_, config_, 8 * model_.num_parameters())),
+        rates_(find_rates()),
+        prefetch_(find_prefetch()),
+        plan_(plan_within_limits(config_, model_, planning())),
         record_(config_.log.record.empty()
                     ? nullptr
                     : std::make_unique<RecordWriter>(*files_, config_, place_, plan_, *everyone_)),
-        store_(open_store(*files_, config_, plan_, job.world.rank())),
-        runner_(plan_, device_.streams(), device_.memory(), clip_rule(), hooks(), store_.get()) {}
+        host_memory_(check_and_open_memory()),
+        store_(open_run_store()),
+        runner_(plan_, streams(), host_memory_ && !device_.is_gpu() ? *host_memory_ : device_.memory(),
+                clip_rule(), hooks(), store_.get()),
+        watch_(step_load(plan_), stream_rates(rates_)) {}
 
   int run();
 
@@ -87,6 +98,16 @@ class Trainer {
   bool leads() const { return job_.world.rank() == 0; }
   int local_rank();
   std::vector<int64_t> of_all_ranks(int64_t own);
+  int ranks_here();
+  PlanOptionsOf planning() const;
+  Rates find_rates();
+  int find_prefetch();
+  std::shared_ptr<PinnedAllocator> check_and_open_memory();
+  std::unique_ptr<TileStore> open_run_store();
+  void go_on_from_store();
+  StepStreams streams();
+  MemoryUse memory_use() const;
+  void print_tiers();
   int stop_signal(const StopRequest& stop);
   void watch();
   ClipRule clip_rule();
@@ -104,6 +125,9 @@ class Trainer {
   }
   std::span<const Batch> batches_of(std::span<const Batch> samples);
   std::optional<double> joules_since(const std::optional<double>& before) const;
+  RunPosition position_after(const StepScalars& sums) const;
+  StepRecord record_of(const StepScalars& sums) const;
+  std::string note_of(const StepScalars& sums);
   StepRecord train_one_step(std::span<const Batch> batches);
   double evaluate();
   bool is_due(Due& due);
@@ -134,10 +158,20 @@ class Trainer {
   BaseModel base_;            // of adapters
   std::vector<Batch> parts_;  // of the step that runs
   int64_t step_ = 0;          // the one that runs, for messages
+  int64_t next_cursor_ = 0;   // behind it
+  std::chrono::steady_clock::time_point step_begin_;
+  std::vector<DriveProbe> drives_;  // that this rank's state lies on
+  Rates rates_;                     // as found here, the same on every rank
+  int prefetch_ = 0;
   StepPlan plan_;
-  std::unique_ptr<RecordWriter> record_;  // null: nothing is recorded
-  std::unique_ptr<BackingStore> store_;   // null: nothing lives on nvme
+  std::unique_ptr<RecordWriter> record_;          // null: nothing is recorded
+  std::shared_ptr<PinnedAllocator> host_memory_;  // of runs with state away; null: memory as others have it
+  bool from_store_ = false;                       // the run goes on from what the store has
+  std::unique_ptr<TileStore> store_;              // null: nothing lives on nvme
+  LaneTally lanes_;                               // of this rank's steps
   StepRunner runner_;
+  std::string registered_;  // why drives copy, if they do
+  RooflineWatch watch_;
   std::unique_ptr<Reporter> reporter_;  // of the rank that leads
   double peak_flops_ = 0;               // of all ranks
   Progress progress_;
@@ -178,6 +212,124 @@ int Trainer::local_rank() {
   return static_cast<int>(std::count(hosts.begin(), own, *own));
 }
 
+// On this machine.
+int Trainer::ranks_here() {
+  const std::vector<std::string> hosts = gather_text(*everyone_, job_.world.host());
+  return static_cast<int>(std::count(hosts.begin(), hosts.end(), job_.world.host()));
+}
+
+// What the run's plan and its variants are made of.
+PlanOptionsOf Trainer::planning() const {
+  return [this](const Config& config) {
+    StepPlanOptions options = plan_options(config, *rule_, place_, model_, device_.device(), rates_);
+    if (config.offload.prefetch < 0) options.tiers.prefetch = prefetch_;
+    return options;
+  };
+}
+
+// Ranks plan apart from each other: of every rate the slowest rank's.
+Rates Trainer::find_rates() {
+  Rates rates;
+  if (!tier_options(config_.offload).offloads()) return rates;
+  rates = with_drives(rates, drives_);
+  // Of what products cannot exceed, a step of a small model reaches about so much.
+  if (const double peak = device_.peak_flops(model_.compute); peak > 0)
+    rates.matmul_flops = 0.6 * peak, rates.attention_flops = 0.3 * peak;
+  for (double* rate : {&rates.matmul_flops, &rates.attention_flops, &rates.disk_read, &rates.disk_write}) {
+    const std::vector<int64_t> all = of_all_ranks(static_cast<int64_t>(*rate));
+    *rate = static_cast<double>(*std::min_element(all.begin(), all.end()));
+  }
+  return rates;
+}
+
+int Trainer::find_prefetch() {
+  if (config_.offload.prefetch >= 0) return narrow<int>(config_.offload.prefetch);
+  int chosen = 0;
+  if (tier_options(config_.offload).offloads() && config_.run.program.empty())
+    chosen = choose_prefetch(model_, planning()(config_));
+  const std::vector<int64_t> all = of_all_ranks(chosen);
+  return static_cast<int>(*std::max_element(all.begin(), all.end()));
+}
+
+// Memory that drives read into and write from without copies, of exact size. Everything is resident from the
+// start: what does not fit is said here.
+std::shared_ptr<PinnedAllocator> Trainer::check_and_open_memory() {
+  if (!plan_.offloads()) return nullptr;
+  require_fits(look_at_host_memory(), plan_, ranks_here(), config_, planning());
+  return device_.is_gpu() ? nullptr : make_pinned_allocator();
+}
+
+// Resumes what a killed run has committed there, when that is further than the newest checkpoint and common
+// to all ranks. They are apart by one commit at most: no rank writes over what another still needs, since a
+// step ends in sums over all.
+std::unique_ptr<TileStore> Trainer::open_run_store() {
+  const auto open = [&](ExistingFiles existing) {
+    return open_store(*files_, config_, plan_, job_.world.rank(), drives_, existing);
+  };
+  if (config_.offload.slots < 2 || config_.checkpoint.resume != "auto" || !folder_.has_begun())
+    return open(ExistingFiles::discard);
+  std::unique_ptr<TileStore> store;
+  try {
+    store = open(ExistingFiles::resume);
+  } catch (const Error& error) {
+    // Of another layout, or damaged: with a checkpoint the run goes on all the same.
+    if (error.fault() != Fault::data || !folder_.resume_from()) throw;
+    if (leads()) fmt::print("the state on drives is not gone on with\n{}\n", error.what());
+  }
+  const int64_t own = store ? store->committed_step() : -1;
+  const std::vector<int64_t> all = of_all_ranks(own);
+  const int64_t common = *std::min_element(all.begin(), all.end());
+  const int64_t saved = folder_.choice().folder ? folder_.choice().folder->step : -1;
+  const std::vector<int64_t> able = of_all_ranks(store && (own == common || store->step_before() == common));
+  if (common < 0 || common < saved || std::count(able.begin(), able.end(), 0) > 0) {
+    store.reset();
+    return open(ExistingFiles::discard);
+  }
+  if (own > common) store->go_back();
+  from_store_ = true;
+  return store;
+}
+
+void Trainer::go_on_from_store() {
+  const nlohmann::json meta = nlohmann::json::parse(store_->committed_note());
+  position_ = position_of(meta, *rule_, data_.fingerprint, "the last commit of the state on drives");
+  runner_.take_from_store();
+  guard_.restore(position_.guard);
+  if (leads()) fmt::print("resuming after step {}, the last one committed to the drives\n", position_.step);
+}
+
+StepStreams Trainer::streams() {
+  StepStreams streams = device_.streams();
+  if (host_memory_) streams.host_memory = host_memory_.get();
+  return streams;
+}
+
+MemoryUse Trainer::memory_use() const {
+  MemoryUse use{.device = device_.memory_use(), .host = process_memory()};
+  if (store_) use.nvme = {store_->plan().disk_bytes(), store_->plan().disk_bytes()};
+  return use;
+}
+
+// Of a run with state away: drives as found, memory, and the roofline.
+void Trainer::print_tiers() {
+  if (!plan_.offloads()) return;
+  for (size_t i = 0; i < drives_.size(); ++i)
+    fmt::print("drive      {}: {}{}, reads {:.2f} GB/s, writes {:.2f}, both at once {:.2f}\n", i,
+               drives_[i].engine, drives_[i].direct ? "" : " through the page cache",
+               drives_[i].read_gb_per_s, drives_[i].write_gb_per_s, drives_[i].mixed_gb_per_s);
+  if (config_.offload.prefetch < 0) fmt::print("prefetch   {} blocks, as rates suggest\n", prefetch_);
+  std::vector<std::string> notes =
+      memory_notes(look_at_host_memory(), {.arena_bytes = plan_.arena_bytes(Tier::host)});
+  if (host_memory_)
+    for (const std::string& note : host_memory_->report().notes) notes.push_back(note);
+  if (store_) notes.insert(notes.end(), store_->notes().begin(), store_->notes().end());
+  if (!registered_.empty()) notes.push_back(registered_);
+  for (const std::string& note : notes) fmt::print("note       {}\n", note);
+  fmt::print("roofline   {}\n\n",
+             to_text(roofline(step_load(plan_), stream_rates(rates_)), drive_endurance(config_.offload)));
+  std::fflush(stdout);
+}
+
 // Every rank's value.
 std::vector<int64_t> Trainer::of_all_ranks(int64_t own) {
   std::vector<int64_t> all(static_cast<size_t>(everyone_->size()), own);
@@ -207,9 +359,12 @@ ExecutorOptions Trainer::hooks() {
     progress_.tick();
     if (reporter_) reporter_->progress("step", static_cast<double>(done) / static_cast<double>(total));
   };
-  if (leads() && config_.log.trace_steps > 0)
-    options.trace = [this](const ActionEvent& event) {
-      reporter_->action(event, to_string(plan_.train().program.list[static_cast<size_t>(event.position)]));
+  const bool traced = leads() && config_.log.trace_steps > 0;
+  if (traced || (leads() && plan_.offloads()))
+    options.trace = [this, traced](const ActionEvent& event) {
+      lanes_.add(event);
+      if (traced)
+        reporter_->action(event, to_string(plan_.train().program.list[static_cast<size_t>(event.position)]));
     };
   if (record_) options.inspect = [this](const Invocation& i) { record_->recorder().inspect(i); };
   return options;
@@ -267,15 +422,28 @@ void Trainer::start() {
                                .where = "optimizer.type",
                                .found = rule_->name() + " on " + device_.describe(),
                                .fix = "optimizer.type = \"adamw\", or run.device = \"cpu\""});
+  if (store_) registered_ = store_->register_memory(runner_.memory_of_drives());
   RestoreReport report;
   const Loading loading{.peers = *peers_,
                         .stream = device_.stream(),
                         .pool = device_.pool(),
                         .rules = loading_rules(config_.checkpoint),
                         .report = &report};
+  if (config_.offload.slots > 1 && !runner_.lives_in_store())
+    throw Error(Fault::usage, {.what = "drives give back a run only when they have all of its state",
+                               .where = "offload.slots",
+                               .found = "2, with state elsewhere too",
+                               .expected = "weights, master and moments on nvme as a whole",
+                               .fix = "offload.weights=nvme offload.master=nvme offload.moments=nvme without "
+                                      "*_kept; or offload.slots=1"});
+  if (config_.offload.slots > 1)
+    runner_.keep_with_commits([this](int64_t, const StepScalars& sums) { return note_of(sums); });
   if (config_.loss.kind == LossKind::dpo) know_reference(loading);
   std::optional<int64_t> resumed_after;
-  if (const auto& path = folder_.resume_from()) {
+  if (from_store_) {
+    go_on_from_store();
+    resumed_after = position_.step;
+  } else if (const auto& path = folder_.resume_from()) {
     const StrataSource checkpoint(*files_, *path);
     Loading resuming = loading;
     if (applied_before(config_.checkpoint, checkpoint)) resuming.rules = {};
@@ -300,8 +468,13 @@ void Trainer::start() {
   peak_flops_ = device_.peak_flops(model_.compute) * job_.world.size();
   if (!leads()) return;
   announce(facts());
+  print_tiers();
   reporter_ = std::make_unique<Reporter>(*files_, folder_, loaded_, summary_of(facts()), resumed_after,
                                          job_.world.size() > 1);
+  // A run that was killed between the commit of a step and its line.
+  if (from_store_)
+    reporter_->complete(
+        parse_record(nlohmann::json::parse(store_->committed_note()).at("record").get<std::string>()));
 }
 
 RunFacts Trainer::facts() const {
@@ -343,9 +516,43 @@ std::optional<double> Trainer::joules_since(const std::optional<double>& before)
   return (*now - *before) * job_.world.size();
 }
 
+RunPosition Trainer::position_after(const StepScalars& sums) const {
+  return {.step = step_,
+          .updates = position_.updates + (sums.skip ? 0 : 1),
+          .cursor = next_cursor_,
+          .tokens_seen = position_.tokens_seen + sums.loss.targets,
+          .guard = guard_.state()};
+}
+
+StepRecord Trainer::record_of(const StepScalars& sums) const {
+  const double seconds =
+      std::chrono::duration<double>(std::chrono::steady_clock::now() - step_begin_).count();
+  const double flops = job_flops();
+  return {.step = step_,
+          .steps_total = config_.run.steps,
+          .loss = sums.loss.mean(),
+          .grad_norm = sums.grad_norm,
+          .lr = schedule_.rate(step_),
+          .tokens = config_.loss.kind == LossKind::dpo ? config_.batch.tokens_per_step : sums.loss.targets,
+          .tokens_seen = position_.tokens_seen + sums.loss.targets,
+          .step_seconds = seconds,
+          .mfu = flops / seconds / peak_flops_,
+          .flops = flops,
+          .memory = memory_use(),
+          .skipped = sums.skip,
+          .phase = step_ <= config_.schedule.warmup ? "warmup" : ""};
+}
+
+// What a restart from the drives must know besides the state.
+std::string Trainer::note_of(const StepScalars& sums) {
+  nlohmann::json meta = run_meta(position_after(sums), *rule_, "", data_.fingerprint, "");
+  meta["record"] = to_json(record_of(sums));
+  return meta.dump();
+}
+
 StepRecord Trainer::train_one_step(std::span<const Batch> batches) {
   progress_.enter(step_, "step");
-  const auto begin = std::chrono::steady_clock::now();
+  step_begin_ = std::chrono::steady_clock::now();
   if (record_) record_->recorder().begin_step(step_, batches);
   const std::optional<double> joules = device_.joules();
   const StepScalars sums = runner_.train_step(batches, [&](const Parameter& parameter) {
@@ -355,25 +562,15 @@ StepRecord Trainer::train_one_step(std::span<const Batch> batches) {
     record_->recorder().end_step(runner_, sums);
     record_->write();
   }
-  position_.step = step_;
-  if (!sums.skip) ++position_.updates;
-  position_.tokens_seen += sums.loss.targets;
-  const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-  const double flops = job_flops();
-  return {.step = step_,
-          .steps_total = config_.run.steps,
-          .loss = sums.loss.mean(),
-          .grad_norm = sums.grad_norm,
-          .lr = schedule_.rate(step_),
-          .tokens = config_.loss.kind == LossKind::dpo ? config_.batch.tokens_per_step : sums.loss.targets,
-          .tokens_seen = position_.tokens_seen,
-          .step_seconds = seconds,
-          .mfu = flops / seconds / peak_flops_,
-          .flops = flops,
-          .joules = joules_since(joules),
-          .memory = {.device = device_.memory_use(), .host = process_memory()},
-          .skipped = sums.skip,
-          .phase = step_ <= config_.schedule.warmup ? "warmup" : ""};
+  StepRecord record = record_of(sums);
+  record.joules = joules_since(joules);
+  const LaneTimes lanes = lanes_.take();
+  record.waits_ms = waits_ms(lanes);
+  if (reporter_ && plan_.offloads())
+    if (const auto slow = watch_.step(record.step_seconds, lanes))
+      reporter_->message(fmt::format("step {}: {}", step_, *slow));
+  position_ = position_after(sums);
+  return record;
 }
 
 double Trainer::evaluate() {
@@ -412,8 +609,9 @@ void Trainer::open_saver() {
                                                    .keep = config_.checkpoint.keep,
                                                    .pool_bytes = kPool,
                                                    .writer = "strata train"},
-                                      runner_, *rule_, device_.stream(), place_.mesh().size(Axis::dp));
-  if (folder_.resume_from()) saver_->resumed_after(position_.step);
+                                      runner_, *rule_, device_.stream(), place_.mesh().size(Axis::dp),
+                                      store_.get());
+  if (folder_.resume_from() && !from_store_) saver_->resumed_after(position_.step);
 }
 
 void Trainer::save(bool last) {
@@ -443,8 +641,9 @@ int Trainer::run() {
   int signal = 0;
   while (position_.step < config_.run.steps && (signal = stop_signal(stop)) == 0) {
     step_ = position_.step + 1;
-    StepRecord record = train_one_step(batches_of(prefetch.next()));
-    position_.cursor = prefetch.cursor();
+    const std::span<const Batch> samples = prefetch.next();
+    next_cursor_ = prefetch.cursor();
+    StepRecord record = train_one_step(batches_of(samples));
     const bool last = step_ == config_.run.steps;
     const bool eval = !data_.valid.empty() && (is_due(eval_due) || last);
     if (eval) record.valid_loss = valid_loss = evaluate();

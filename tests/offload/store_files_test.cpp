@@ -72,17 +72,19 @@ TEST(StoreFiles, NoPermission) {
 }
 
 TEST(StoreFiles, AFullDiskIsToldBeforeTheFirstStepAndLeavesNothing) {
-  MemoryFileSystem files({.capacity_bytes = 100'000});
+  MemoryFileSystem files({.capacity_bytes = 250'000});
   TileStoreOptions options = sample_options(drives(files, "", 2));
+  std::vector<StoredValue> values = sample_values();
+  values.push_back({nvme(ValueClass::master, 0), 10 * kTile, Lifetime::versioned});
   EXPECT_THAT(
-      open_message(files, options),
+      open_message(files, options, values),
       AllOf(HasSubstr("do not fit"), HasSubstr("/drive"), HasSubstr("bytes free"), HasSubstr("ENOSPC"),
             HasSubstr("offload.slots=1"),
-            HasSubstr(std::to_string(plan_store(sample_values(), options).file_bytes[1]) + " bytes")));
+            HasSubstr(std::to_string(plan_store(values, options).file_bytes[1]) + " bytes")));
   // The first drive's file was made and stays; the next start finds it.
   EXPECT_TRUE(names_in(files, "/drive1").empty());
   options.slots = 1;
-  EXPECT_EQ(open_message(files, options), "no exception");
+  EXPECT_EQ(open_message(files, options, values), "no exception");
 }
 
 TEST(StoreFiles, AnotherRunsFilesAreRefusedAndNotTouched) {

@@ -138,7 +138,7 @@ TEST(TileStore, DiskBytesAreThePlans) {
         for (const StoredValue& stored : sample_values())
           content += stored.bytes * (stored.lifetime == Lifetime::versioned ? slots : 1);
         const int64_t spares = spare == 0 ? 0 : 3 + 2 + 1;  // 5 and a bit tiles in shares of 4, 2 and 1
-        EXPECT_EQ(plan.disk_bytes(), 3 * 4096 + content + spares * kTile + 2 * 4096);
+        EXPECT_EQ(plan.disk_bytes(), 3 * 4096 + content + spares * kTile + 2 * 5 * 4096);
         remove_store_files(*place.files, options.folders, options.run, 0);
       }
 }

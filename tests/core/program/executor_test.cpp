@@ -14,6 +14,7 @@
 #include <thread>
 
 #include "core/base/check.h"
+#include "core/base/hash.h"
 #include "core/program/passes.h"
 #include "core/program/simulate.h"
 #include "tests/core/program/allocation_count.h"
@@ -126,6 +127,74 @@ TEST(Executor, RandomProgramsOnRandomLanesComeOutRight) {
     executor.drain();
     memory.expect(linked, judge::reference(program, kSteps, {}));
   }
+}
+
+// On the lanes of drives several actions are at work at once. Some do their work when they begin, some when
+// they end: what waits do not keep apart comes out wrong.
+TEST(Executor, ActionsOfADriveOverlapAndComeOutRight) {
+  Random random(11);
+  const random_programs::Costs costs;
+  size_t most_at_once = 0;
+  for (int i = 0; i < 60; ++i) {
+    const Program program = random_programs::training(random);
+    const LaneMap lanes = i % 2 == 0 ? LaneMap(default_lane) : random_programs::lanes(random, kNumLanes);
+    const LinkedProgram linked = link(program, costs, {.lane_of = lanes});
+    Memory memory(linked);
+    const Handler work = judging(linked)[0];
+    std::array<std::vector<int32_t>, kNumLanes> begun;  // of each lane, by its thread alone
+    std::array<size_t, kNumLanes> most{};
+    const auto late = [](const Invocation& at) {
+      return hash_combine(7, at.position() + at.step()) % 2 == 0;
+    };
+    const Handler begin = [&](const Invocation& at) {
+      const auto lane = static_cast<size_t>(at.lane());
+      if (!overlaps(at.lane())) return work(at);
+      begun[lane].push_back(at.position());
+      most[lane] = std::max(most[lane], begun[lane].size());
+      if (!late(at)) work(at);
+    };
+    const Handler end = [&](const Invocation& at) {
+      auto& mine = begun[static_cast<size_t>(at.lane())];
+      EXPECT_EQ(mine.front(), at.position()) << "not in the lane's order";
+      mine.erase(mine.begin());
+      if (late(at)) work(at);
+    };
+    {
+      Executor executor(linked, all_kinds(begin), memory.bases,
+                        {.end = end, .most_begun = 1 + i % 5, .max_delay_us = i % 3 == 0 ? 60 : 0});
+      for (int step = 0; step < 4; ++step) executor.run_step();
+      executor.drain();
+    }
+    memory.expect(linked, judge::reference(program, 4, {}));
+    for (const size_t count : most) {
+      EXPECT_LE(count, static_cast<size_t>(1 + i % 5));
+      most_at_once = std::max(most_at_once, count);
+    }
+  }
+  EXPECT_GE(most_at_once, 3u);
+}
+
+// Memory on its way must not go before it has arrived.
+TEST(Executor, WhatADriveHasBegunEndsAlsoAfterAFailure) {
+  const random_programs::Costs costs;
+  auto blocks = model(4);
+  for (BlockInfo& block : blocks) block.moments_home = Tier::nvme;
+  const LinkedProgram linked =
+      link(make_step(blocks, 1, {.tiers = {.moments = {Tier::nvme}, .prefetch = 3}}), costs);
+  std::atomic<int> begun{0}, ended{0};
+  {
+    Memory memory(linked);
+    Executor executor(linked, all_kinds([&](const Invocation& at) {
+                        begun += overlaps(at.lane());
+                        if (at.action().kind != Kind::update) return;
+                        while (begun < 2) std::this_thread::yield();
+                        throw std::runtime_error("update on fire");
+                      }),
+                      memory.bases, {.end = [&](const Invocation&) { ++ended; }});
+    EXPECT_THROW(executor.run_step(), std::runtime_error);
+  }
+  EXPECT_GE(begun, 2);
+  EXPECT_EQ(begun, ended);
 }
 
 // The order of each lane is the simulator's, and no action starts before those the simulator put before it by

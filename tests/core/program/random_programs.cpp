@@ -101,12 +101,13 @@ void partition(Random& random, std::vector<BlockInfo>& blocks) {
 TierOptions tiers(Random& random, std::vector<BlockInfo>& blocks) {
   const bool uneven = chance(random, 50);
   const auto tier = [&] { return static_cast<Tier>(draw(random, 0, kNumTiers - 1)); };
-  const Tier weight = tier(), master = tier(), moments = tier();
+  const Tier weight = tier(), grad = tier(), master = tier(), moments = tier();
   for (BlockInfo& block : blocks) {
     block.has_master = chance(random, 60);
     block.has_moments = chance(random, 80);
     if (&block != &blocks.front()) block.x_home = tier();
     if (block.has_parameters) block.weight_home = uneven ? tier() : weight;
+    if (block.trainable) block.grad_home = uneven ? tier() : grad;
     if (block.trainable && block.has_master) block.master_home = uneven ? tier() : master;
     if (block.trainable && block.has_moments) block.moments_home = uneven ? tier() : moments;
   }

@@ -2,6 +2,7 @@
 #include "tests/core/program/schedules.h"
 
 #include <algorithm>
+#include <deque>
 #include <functional>
 #include <map>
 
@@ -44,18 +45,17 @@ class Machine {
   std::vector<Move> moves() const {
     std::vector<Move> out;
     for (size_t lane = 0; lane < kNumLanes; ++lane) {
-      if (running_[lane].position >= 0)
-        out.push_back({lane, false});
-      else if (may_start(lane))
-        out.push_back({lane, true});
+      const size_t most = overlaps(static_cast<Lane>(lane)) ? kMostBegun : 1;
+      if (!running_[lane].empty()) out.push_back({lane, false});
+      if (running_[lane].size() < most && may_start(lane)) out.push_back({lane, true});
     }
     return out;
   }
 
   void make(const Move& move) { move.start ? start(move.lane) : end(move.lane); }
 
-  // Of the action that runs on the lane.
-  int32_t position(size_t lane) const { return running_[lane].position; }
+  // Of the action that ends next on the lane.
+  int32_t position(size_t lane) const { return running_[lane].front().position; }
   int64_t step(size_t lane) const { return done_[lane] / length(lane); }
 
   bool finished() const {
@@ -78,6 +78,7 @@ class Machine {
  private:
   struct Running : Values {
     int32_t position = -1;
+    int64_t number = 0;      // on its lane, over all steps
     bool disturbed = false;  // by what it found at its start
     std::map<uint64_t, Content> inputs, outputs;
 
@@ -98,12 +99,14 @@ class Machine {
   }
   Content garbage() { return {mix64(++garbage_), ~0ull, garbage_, 0}; }
 
+  int64_t begun(size_t lane) const { return done_[lane] + static_cast<int64_t>(running_[lane].size()); }
   bool may_start(size_t lane) const {
-    if (done_[lane] == kScheduleSteps * length(lane)) return false;
-    const int32_t next = linked_.lanes[lane][static_cast<size_t>(done_[lane] % length(lane))];
+    if (begun(lane) == kScheduleSteps * length(lane)) return false;
+    const int64_t step = begun(lane) / length(lane);
+    const int32_t next = linked_.lanes[lane][static_cast<size_t>(begun(lane) % length(lane))];
     for (const Wait& wait : linked_.waits_of(next)) {
       const auto other = static_cast<size_t>(wait.lane);
-      if (done_[other] < (step(lane) - (wait.previous_step ? 1 : 0)) * length(other) + wait.sequence + 1)
+      if (done_[other] < (step - (wait.previous_step ? 1 : 0)) * length(other) + wait.sequence + 1)
         return false;
     }
     return true;
@@ -125,24 +128,36 @@ class Machine {
       cell = {content, key(operand.value)};
   }
 
+  // What counts into the map does so when it ends, in any order with others of its lane.
   void start(size_t lane) {
-    Running& run = running_[lane];
-    run.inputs.clear();
-    run.outputs.clear();
-    run.position = linked_.lanes[lane][static_cast<size_t>(done_[lane] % length(lane))];
-    run.disturbed = false;
+    Running run;
+    run.number = begun(lane);
+    run.position = linked_.lanes[lane][static_cast<size_t>(run.number % length(lane))];
+    for (const Operand& operand : linked_.operands_of(run.position)) {
+      if (operand.access == Access::create) continue;
+      Content& found = run.inputs[key(operand.value)];
+      run.disturbed |= !read(operand, found);
+      run.disturbed |= commutes(operand) && found[3] == kPoison;
+    }
+    apply(linked_.program.list[static_cast<size_t>(run.position)], linked_.program, run.number / length(lane),
+          {}, run);
     for (const Operand& operand : linked_.operands_of(run.position))
-      if (operand.access != Access::create) run.disturbed |= !read(operand, run.inputs[key(operand.value)]);
-    apply(linked_.program.list[static_cast<size_t>(run.position)], linked_.program, step(lane), {}, run);
-    for (const Operand& operand : linked_.operands_of(run.position))
-      if (writes(operand.access)) fill(operand, poison(lane));
+      if (writes(operand.access) && !commutes(operand)) fill(operand, poison(lane, run));
+    running_[lane].push_back(std::move(run));
   }
 
   void end(size_t lane) {
-    Running& run = running_[lane];
+    Running run = std::move(running_[lane].front());
+    running_[lane].pop_front();
     bool disturbed = run.disturbed;
-    for (const Operand& operand : linked_.operands_of(run.position))
-      disturbed |= !holds(operand, writes(operand.access) ? poison(lane) : run.inputs.at(key(operand.value)));
+    for (const Operand& operand : linked_.operands_of(run.position)) {
+      if (commutes(operand)) {
+        disturbed |= !add_to_map(operand, run);
+        continue;
+      }
+      disturbed |=
+          !holds(operand, writes(operand.access) ? poison(lane, run) : run.inputs.at(key(operand.value)));
+    }
     // Results that lie over each other are none.
     const auto write = [&](auto content_of) {
       for (const Operand& operand : linked_.operands_of(run.position))
@@ -157,14 +172,27 @@ class Machine {
     for (const Operand& operand : linked_.operands_of(run.position))
       disturbed |= writes(operand.access) && !disturbed && !holds(operand, output_for(operand));
     if (disturbed) write(garbage_for);
-    run.position = -1;
     ++done_[lane];
   }
-  Content poison(size_t lane) const { return {static_cast<uint64_t>(done_[lane]), lane, 7, ~0ull}; }
+  // What the action adds to the map goes onto what the map holds now. False when somebody is at work on it.
+  bool add_to_map(const Operand& operand, Running& run) {
+    const auto output = run.outputs.find(key(operand.value));
+    if (output == run.outputs.end()) return false;
+    Content now;
+    if (!read(operand, now) || now[3] == kPoison) return false;
+    const Content& before = run.inputs.at(key(operand.value));
+    for (size_t i = 0; i < now.size(); ++i) output->second[i] = now[i] + (output->second[i] - before[i]);
+    return true;
+  }
+  static constexpr uint64_t kPoison = ~0ull;
+  static constexpr size_t kMostBegun = 4;
+  static Content poison(size_t lane, const Running& run) {
+    return {static_cast<uint64_t>(run.number), lane, 7, kPoison};
+  }
 
   const LinkedProgram& linked_;
   std::array<std::vector<Cell>, kNumTiers> memory_;
-  std::array<Running, kNumLanes> running_;
+  std::array<std::deque<Running>, kNumLanes> running_;
   std::array<int64_t, kNumLanes> done_{};
   uint64_t garbage_ = 0;
 };

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Runs a linked program symbolically on its planned bytes, with the lanes interleaved as badly as the waits
 // allow. An action takes time: at its start it reads and its outputs turn to garbage, at its end it writes;
-// whatever another lane does to its bytes in between spoils the result.
+// whatever another action does to its bytes in between spoils the result. On lanes that overlap, actions
+// begin while earlier ones run, and end in order.
 #pragma once
 
 #include <cstdint>

@@ -12,7 +12,10 @@
 
 #include "checkpoint/step_folders.h"
 #include "checkpoint/strata_source.h"
+#include "core/base/check.h"
 #include "core/base/error.h"
+#include "launch/commands/plan_figures.h"
+#include "launch/train/process_memory.h"
 #include "tests/launch/train/tiny_run.h"
 
 namespace strata {
@@ -56,6 +59,9 @@ TEST_F(Offload, TheTierChangesNoBit) {
       {"offload.moments=host", "offload.prefetch=1"},
       {"offload.master=host", "offload.moments=nvme", "offload.prefetch=3"},
       all_on_nvme,
+      {"offload.gradients=nvme", "offload.moments=nvme"},
+      {"offload.gradients=host", "offload.gradients_kept=0.5", "offload.prefetch=1",
+       "parallel.recompute=full"},
       {"offload.weights=host", "offload.weights_kept=0.5", "offload.moments=nvme", "offload.moments_kept=0.5",
        "parallel.recompute=full"}};
   for (size_t i = 0; i < choices.size(); ++i) {
@@ -66,7 +72,15 @@ TEST_F(Offload, TheTierChangesNoBit) {
     EXPECT_EQ(losses(name), losses("device")) << i;
     EXPECT_EQ(tensors(name, 50), tensors("device", 50)) << i;
   }
-  EXPECT_TRUE(std::filesystem::exists(out("away2") / "offload"));
+  // What is on the drive is counted to the byte.
+  int64_t on_drive = 0;
+  for (const auto& file : std::filesystem::directory_iterator(out("away2") / "offload"))
+    on_drive += static_cast<int64_t>(file.file_size());
+  const auto files = make_posix_file_system();
+  const StepRecord last = read_metrics(*files, (out("away2") / "metrics.jsonl").string()).back();
+  EXPECT_GT(on_drive, 0);
+  EXPECT_EQ(last.memory.nvme.bytes, on_drive);
+  EXPECT_TRUE(last.waits_ms.contains("disk_read"));
 }
 
 TEST_F(Offload, ActivationsAndGroupsChangeNoBit) {
@@ -121,6 +135,119 @@ TEST_F(Offload, AKilledRunGoesOn) {
   EXPECT_EQ(tensors("killed", 100), tensors("device", 100));
 }
 
+// With two slots the drives alone give a killed run back, at any instant: nothing was saved.
+TEST_F(Offload, AKilledRunGoesOnFromItsLastStepOnDrives) {
+  ASSERT_EQ(train(config("device", {"guard.spike=30"})), 0);
+  auto overrides = all_on_nvme;
+  for (const char* more : {"offload.slots=2", "checkpoint.every=0", "guard.spike=30"})
+    overrides.emplace_back(more);
+  const LoadedConfig killed = offloaded("killed", overrides);
+  int kills = 0, went_on = 0;
+  for (int64_t wait_us = 60'000; kills < 12; wait_us = 60'000 + wait_us * 7919 % 90'000) {
+    int out_of_child[2];
+    ASSERT_EQ(pipe(out_of_child), 0);
+    const size_t before =
+        std::filesystem::exists(out("killed") / "metrics.jsonl") ? losses("killed").size() : 0;
+    const pid_t child = fork();
+    ASSERT_GE(child, 0);
+    if (child == 0) {
+      dup2(out_of_child[1], STDOUT_FILENO);
+      train(killed);
+      _exit(0);
+    }
+    close(out_of_child[1]);
+    // Behind the first step of this start, and then at any instant.
+    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+    while (std::chrono::steady_clock::now() < deadline && waitpid(child, nullptr, WNOHANG) == 0) {
+      const bool begun = std::filesystem::exists(out("killed") / "metrics.jsonl");
+      if (begun && losses("killed").size() > before) break;
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+    std::this_thread::sleep_for(std::chrono::microseconds(wait_us % 25'000));
+    if (kill(child, SIGKILL) != 0) break;  // it came to its end
+    waitpid(child, nullptr, 0);
+    ++kills;
+    std::string said;
+    char buffer[4096];
+    for (ssize_t n; (n = read(out_of_child[0], buffer, sizeof buffer)) > 0;)
+      said.append(buffer, static_cast<size_t>(n));
+    close(out_of_child[0]);
+    went_on += said.find("the last one committed to the drives") != std::string::npos;
+    EXPECT_TRUE(list_steps(*make_posix_file_system(), (out("killed") / "checkpoints").string()).empty());
+  }
+  EXPECT_GE(kills, 5);
+  EXPECT_GE(went_on, kills - 1) << "every start but the first";
+  ASSERT_EQ(train(killed), 0);
+  EXPECT_EQ(losses("killed"), losses("device"));
+  EXPECT_EQ(tensors("killed", 100), tensors("device", 100));
+}
+
+// Resident memory of a run in a process of its own, at most, steps, a save and all; and its planned arenas.
+struct Peak {
+  int64_t resident = 0, planned = 0;
+};
+
+Peak peak_of(const LoadedConfig& loaded) {
+  const PlanFigures figures = plan_figures(loaded.config, 0);
+  Peak peak{.planned = figures.pipeline[0].memory[Tier::device].arena +
+                       figures.pipeline[0].memory[Tier::host].arena};
+  int channel[2];
+  check(pipe(channel) == 0, "[offload test] no pipe");
+  const pid_t child = fork();
+  if (child == 0) {
+    static_cast<void>(freopen("/dev/null", "w", stdout));
+    const bool done = train(loaded) == 0;
+    const int64_t most = done ? process_memory().peak_bytes : 0;
+    const bool told = write(channel[1], &most, sizeof most) == sizeof most;
+    _exit(told ? 0 : 1);
+  }
+  waitpid(child, nullptr, 0);
+  check(read(channel[0], &peak.resident, sizeof peak.resident) == sizeof peak.resident,
+        "[offload test] no word");
+  close(channel[0]), close(channel[1]);
+  return peak;
+}
+
+// All of a model's state on the drive: a step takes what was planned, beyond what any process does, and a
+// save or a restore a fixed amount more, however large the model.
+TEST_F(Offload, MemoryIsWhatWasPlanned) {
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+  GTEST_SKIP() << "sanitizers keep memory of their own";
+#endif
+  struct Measured {
+    Peak peak;
+    int64_t of_steps = 0;
+  };
+  const auto run = [&](const std::string& name, const std::string& hidden, const std::string& layers,
+                       const std::string& steps) {
+    auto overrides = all_on_nvme;
+    for (const char* more : {"offload.gradients=nvme", "offload.activations=nvme", "offload.prefetch=1",
+                             "parallel.recompute=full", "model.heads=8", "run.threads=1",
+                             "schedule.type=constant", "schedule.warmup=0"})
+      overrides.emplace_back(more);
+    overrides.push_back("model.hidden=" + hidden);
+    overrides.push_back("model.ffn=" + std::to_string(3 * std::stoi(hidden)));
+    overrides.push_back("model.layers=" + layers);
+    overrides.push_back("run.steps=" + steps);
+    const Peak peak = peak_of(offloaded(name, overrides));
+    const auto files = make_posix_file_system();
+    return Measured{peak,
+                    read_metrics(*files, (out(name) / "metrics.jsonl").string()).back().memory.host.bytes};
+  };
+  constexpr double kMiB = 1 << 20;
+  const Measured base = run("base", "64", "2", "2");
+  for (const char* steps : {"2", "3"}) {  // the second goes on from the first one's checkpoint
+    const Measured large = run("large", "1024", "6", steps);
+    const auto planned = static_cast<double>(large.peak.planned - base.peak.planned) / kMiB;
+    const auto taken = static_cast<double>(large.of_steps - base.of_steps) / kMiB;
+    const auto most = static_cast<double>(large.peak.resident - base.peak.resident) / kMiB;
+    std::printf("MiB beyond a small run: planned %.1f, steps %.1f, with start and save %.1f\n", planned,
+                taken, most);
+    EXPECT_NEAR(taken, planned, 0.03 * planned) << steps;
+    EXPECT_LE(most, planned + 128) << steps;  // the state is 650 MiB
+  }
+}
+
 TEST_F(Offload, WhatDoesNotGoIsSaid) {
   EXPECT_THAT(error_of([&] {
                 train(offloaded("a", {"offload.moments=host", "log.record=r.bin"}));
@@ -136,8 +263,22 @@ TEST_F(Offload, WhatDoesNotGoIsSaid) {
                 train(offloaded("d", {"offload.master=host", "offload.host_limit=4KiB"}));
               }),
               HasSubstr("tier host has 4096 bytes"));
-  EXPECT_THAT(error_of([&] { config("e", {"offload.gradients=nvme"}); }),
-              HasSubstr("gradients stay on the device"));
+  EXPECT_THAT(error_of([&] {
+                train(offloaded("g", {"offload.master=host", "offload.host_limit=4KiB"}));
+              }),
+              HasSubstr("raise offload.host_limit to 1 MiB, the smallest that works as configured; or, the "
+                        "fastest first: "));
+  EXPECT_THAT(error_of([&] {
+                train(offloaded("i", {"offload.moments=nvme", "offload.slots=2"}));
+              }),
+              HasSubstr("drives give back a run only when they have all of its state"));
+  // Half a terabyte, before any of it is asked for.
+  EXPECT_THAT(error_of([&] {
+                train(offloaded("h", {"model.layers=160", "model.hidden=8192", "model.heads=64",
+                                      "model.ffn=28672", "offload.master=host", "offload.moments=host"}));
+              }),
+              testing::AllOf(HasSubstr("the plan does not fit in host memory"),
+                             HasSubstr("available, the smallest that works as configured")));
   EXPECT_THAT(error_of([&] {
                 train(offloaded("f", {"offload.group=2", "parallel.virtual_stages=2"}));
               }),

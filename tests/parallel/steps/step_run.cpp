@@ -20,6 +20,7 @@
 #include "parallel/comm/counting.h"
 #include "parallel/comm/thread_world.h"
 #include "parallel/schedules/schedule_table.h"
+#include "tests/parallel/steps/slow_store.h"
 
 namespace strata {
 namespace {
@@ -97,7 +98,7 @@ class RankRun {
                        .tiers = layout.tiers,
                        .group = layout.group,
                        .given = layout.given}),
-        store_(open_store(world.rank())),
+        store_(open_store(world.rank(), layout.drive_us)),
         pool_(layout.threads),
         stream_(pool_),
         alone_(1),
@@ -123,6 +124,11 @@ class RankRun {
       if (world_.rank() > 0) continue;
       outcome_.losses.push_back(sums.loss.mean());
       outcome_.norms.push_back(sums.grad_norm);
+    }
+    if (slow_) {
+      const std::lock_guard lock(mutex_);
+      StepOutcome::Rank& rank = outcome_.ranks[static_cast<size_t>(world_.rank())];
+      rank.most_reads = slow_->most_reads(), rank.most_writes = slow_->most_writes();
     }
     if (run_.evaluate) {
       LossSum all;
@@ -179,13 +185,17 @@ class RankRun {
     }
   }
 
-  std::unique_ptr<BackingStore> open_store(int rank) {
+  std::unique_ptr<BackingStore> open_store(int rank, int64_t drive_us) {
     const std::vector<StoredValue> values = plan_.stored_values();
     if (values.empty()) return nullptr;
     files_.make_directory("/drive");
-    return TileStore::open(
+    std::unique_ptr<BackingStore> store = TileStore::open(
         files_, {.folders = {"/drive"}, .run = "steps", .rank = rank, .tile_bytes = 2 * kStoreAlignment},
         values);
+    if (drive_us == 0) return store;
+    auto slow = std::make_unique<SlowStore>(std::move(store), std::chrono::microseconds(drive_us));
+    slow_ = slow.get();
+    return slow;
   }
 
   const StepRun& run_;
@@ -199,6 +209,7 @@ class RankRun {
   std::unique_ptr<UpdateRule> rule_;
   StepPlan plan_;
   MemoryFileSystem files_;
+  SlowStore* slow_ = nullptr;
   std::unique_ptr<BackingStore> store_;
   WorkerPool pool_;
   CpuStream stream_;

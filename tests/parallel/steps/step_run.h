@@ -31,6 +31,7 @@ struct StepLayout {
   std::vector<Program> given;  // run instead of the generated programs
   int group = 1;               // micro-batches that pass a block before the next
   TierOptions tiers = {};      // every rank's values on nvme lie on a store of its own, in memory
+  int64_t drive_us = 0;        // after which a store answers
 
   int ranks() const { return mesh.pp * mesh.dp * mesh.cp * mesh.tp; }
 };
@@ -60,6 +61,7 @@ struct StepOutcome {
   struct Rank {
     std::map<std::string, int64_t> received;  // by purpose; the cuts of a partition are all "shards"
     std::array<int64_t, kNumLinkLevels> received_by_level{}, planned_by_level{};
+    size_t most_reads = 0, most_writes = 0;  // on their way at once, of a store that is slow
   };
   std::vector<Rank> ranks;
   std::vector<Program> programs;  // of training, by pipeline rank
