@@ -25,6 +25,9 @@ struct Gradients {
 
 class Block {
  public:
+  Block() = default;
+  Block(const Block&) = delete;  // layers know their block's parameters by address
+  Block& operator=(const Block&) = delete;
   virtual ~Block() = default;
 
   virtual std::string name() const = 0;
