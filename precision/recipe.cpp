@@ -6,7 +6,6 @@
 
 #include <algorithm>
 
-#include "core/base/did_you_mean.h"
 #include "core/base/error.h"
 #include "core/nn/lora.h"
 

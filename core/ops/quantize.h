@@ -10,13 +10,13 @@
 #pragma once
 
 #include "core/device/stream.h"
+#include "core/format/fp8.h"
 #include "core/ops/matmul.h"
 #include "core/ops/write.h"
 #include "core/tensor/tensor.h"
 
 namespace strata {
 
-enum class Fp8Format : uint8_t { e4m3, e5m2 };
 constexpr DType dtype_of(Fp8Format format) {
   return format == Fp8Format::e4m3 ? DType::f8e4m3 : DType::f8e5m2;
 }
@@ -24,7 +24,6 @@ constexpr DType dtype_of(Fp8Format format) {
 // One factor for the whole, one a row, one for 128 elements of a row, one for 128 rows of 128 elements. Those
 // at the edges may be smaller.
 enum class ScaleShape : uint8_t { tensor, row, tile, block };
-enum class ScaleKind : uint8_t { f32, pow2 };
 inline constexpr int64_t kScaleTile = 128;
 
 struct Quantized {
