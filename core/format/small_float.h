@@ -20,25 +20,25 @@ struct SmallFloat {
   static constexpr uint32_t kLargest = (Format::kLargestCode + kRebias) << kShift;
 
   // Rounds to nearest, ties to even. Saturates: what is beyond the largest finite value, infinity too, becomes
-  // that one. NaN stays NaN, with its sign (as cvt.rn.satfinite does).
-  STRATA_HD static uint8_t encode(float x) {
-    const uint32_t pattern = std::bit_cast<uint32_t>(x), sign = pattern >> 24 & 0x80u;
-    uint32_t magnitude = pattern & 0x7FFFFFFFu;
-    if (magnitude > 0x7F800000u) return static_cast<uint8_t>(sign | Format::kNan);
-    if (magnitude > kLargest) magnitude = kLargest;
-    if (magnitude < kLeastNormal) {
-      // One unit in the last place of `magic` is the least subnormal: the addition rounds.
-      constexpr uint32_t kMagic = kLeastNormal + (static_cast<uint32_t>(kShift) << 23);
-      const float sum = std::bit_cast<float>(magnitude) + std::bit_cast<float>(kMagic);
-      return static_cast<uint8_t>(sign | (std::bit_cast<uint32_t>(sum) - kMagic));
-    }
+  // that one. NaN stays NaN, with its sign (as cvt.rn.satfinite does). Without branches: loops of it are vectorized.
+  STRATA_HD_INLINE static uint32_t encode_bits(float x) {
+    const uint32_t pattern = std::bit_cast<uint32_t>(x), all = pattern & 0x7FFFFFFFu;
+    const uint32_t magnitude = all < kLargest ? all : kLargest;
+    // One unit in the last place of `magic` is the least subnormal: the addition rounds.
+    constexpr uint32_t kMagic = kLeastNormal + (static_cast<uint32_t>(kShift) << 23);
+    const float sum = std::bit_cast<float>(magnitude) + std::bit_cast<float>(kMagic);
+    const uint32_t subnormal = std::bit_cast<uint32_t>(sum) - kMagic;
     const uint32_t half = (1u << (kShift - 1)) - 1 + (magnitude >> kShift & 1u);
-    return static_cast<uint8_t>(sign | (((magnitude + half) >> kShift) - kRebias));
+    const uint32_t normal = ((magnitude + half) >> kShift) - kRebias;
+    const uint32_t finite = magnitude < kLeastNormal ? subnormal : normal;
+    const uint32_t code = all > 0x7F800000u ? Format::kNan : finite;
+    return code | (pattern >> 24 & 0x80u);
   }
+  STRATA_HD_INLINE static uint8_t encode(float x) { return static_cast<uint8_t>(encode_bits(x)); }
 
   // Up or down to a neighbour with the chance that makes the mean the number itself; `bits` is uniform in [0,
   // 2^16). As exact as 16 bits are: a chance is off by at most 2^-16. Saturates; NaN stays NaN.
-  STRATA_HD static uint8_t stochastic_encode(float x, uint32_t bits) {
+  STRATA_HD_INLINE static uint8_t stochastic_encode(float x, uint32_t bits) {
     const uint32_t pattern = std::bit_cast<uint32_t>(x), sign = pattern >> 24 & 0x80u;
     uint32_t magnitude = pattern & 0x7FFFFFFFu;
     if (magnitude > 0x7F800000u) return static_cast<uint8_t>(sign | Format::kNan);
@@ -57,20 +57,17 @@ struct SmallFloat {
     return static_cast<uint8_t>(sign | (code < Format::kLargestCode ? code : Format::kLargestCode));
   }
 
-  // Exact, in bf16 as well.
-  STRATA_HD static float decode(uint8_t code) {
+  // Exact, in bf16 as well. Without branches.
+  STRATA_HD_INLINE static float decode(uint8_t code) {
     const uint32_t sign = static_cast<uint32_t>(code & 0x80u) << 24, magnitude = code & 0x7Fu;
-    if (magnitude > Format::kLargestCode)
-      return std::bit_cast<float>(sign | (Format::kHasInfinity && magnitude == Format::kLargestCode + 1
-                                              ? 0x7F800000u
-                                              : 0x7FC00000u));
-    constexpr uint32_t kMantissa = (1u << Format::kMantissaBits) - 1;
-    if (magnitude <= kMantissa) {
-      constexpr uint32_t kLeast = static_cast<uint32_t>(128 - Format::kBias - Format::kMantissaBits) << 23;
-      const float value = static_cast<float>(magnitude) * std::bit_cast<float>(kLeast);
-      return std::bit_cast<float>(sign | std::bit_cast<uint32_t>(value));
-    }
-    return std::bit_cast<float>(sign | ((magnitude + kRebias) << kShift));
+    constexpr uint32_t kLeast = static_cast<uint32_t>(128 - Format::kBias - Format::kMantissaBits) << 23;
+    const auto small = std::bit_cast<uint32_t>(static_cast<float>(static_cast<int32_t>(magnitude)) *
+                                               std::bit_cast<float>(kLeast));
+    const uint32_t large = (magnitude + kRebias) << kShift;
+    const uint32_t finite = magnitude < (1u << Format::kMantissaBits) ? small : large;
+    const uint32_t special =
+        Format::kHasInfinity && magnitude == Format::kLargestCode + 1 ? 0x7F800000u : 0x7FC00000u;
+    return std::bit_cast<float>(sign | (magnitude > Format::kLargestCode ? special : finite));
   }
 };
 
