@@ -26,8 +26,8 @@ DelayedScales::DelayedScales(const DelayedOptions& options, std::vector<Fp8Forma
   }
   const int64_t bytes = width() * kRow * size_of(DType::f32);
   buffer_ = memory.allocate(2 * bytes, "delayed scales");
-  factors_ = Tensor(buffer_, DType::f32, {width(), kRow});
-  amax_ = Tensor(buffer_, DType::f32, {width(), kRow}, bytes);
+  factors_ = Tensor(buffer_, 0, DType::f32, {width(), kRow});
+  amax_ = Tensor(buffer_, bytes, DType::f32, {width(), kRow});
   begin_step(stream);
 }
 

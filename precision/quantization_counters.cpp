@@ -17,7 +17,7 @@ std::vector<double> zeros(int64_t rows) { return std::vector<double>(static_cast
 
 QuantizationCounters::QuantizationCounters(int sites, Allocator& memory, Stream& stream)
     : buffer_(memory.allocate(2 * sites * kRow * size_of(DType::f64), "counters of quantized tensors")),
-      table_(buffer_, DType::f64, {2 * sites, kRow}) {
+      table_(buffer_, 0, DType::f64, {2 * sites, kRow}) {
   take(stream);
 }
 
