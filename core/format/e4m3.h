@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// E4M3 of OCP OFP8 ("FN"): 4 bits of exponent, 3 of mantissa, no infinity, one NaN a sign. Largest finite value 448,
-// least normal 2^-6, least subnormal 2^-9.
+// E4M3 of OCP OFP8 ("FN"): 4 bits of exponent, 3 of mantissa, no infinity, one NaN a sign. Largest finite
+// value 448, least normal 2^-6, least subnormal 2^-9.
 #pragma once
 
 #include "core/format/small_float.h"

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// E5M2 of OCP OFP8: the high byte of an IEEE half. 5 bits of exponent, 2 of mantissa, infinities and NaN as IEEE has
-// them. Largest finite value 57344, least normal 2^-14, least subnormal 2^-16.
+// E5M2 of OCP OFP8: the high byte of an IEEE half. 5 bits of exponent, 2 of mantissa, infinities and NaN as
+// IEEE has them. Largest finite value 57344, least normal 2^-14, least subnormal 2^-16.
 #pragma once
 
 #include "core/format/small_float.h"

@@ -19,8 +19,9 @@ struct SmallFloat {
   static constexpr uint32_t kRebias = static_cast<uint32_t>(127 - Format::kBias) << Format::kMantissaBits;
   static constexpr uint32_t kLargest = (Format::kLargestCode + kRebias) << kShift;
 
-  // Rounds to nearest, ties to even. Saturates: what is beyond the largest finite value, infinity too, becomes
-  // that one. NaN stays NaN, with its sign (as cvt.rn.satfinite does). Without branches: loops of it are vectorized.
+  // Rounds to nearest, ties to even. Saturates: what is beyond the largest finite value, infinity too,
+  // becomes that one. NaN stays NaN, with its sign (as cvt.rn.satfinite does). Without branches: loops of it
+  // are vectorized.
   STRATA_HD_INLINE static uint32_t encode_bits(float x) {
     const uint32_t pattern = std::bit_cast<uint32_t>(x), all = pattern & 0x7FFFFFFFu;
     const uint32_t magnitude = all < kLargest ? all : kLargest;

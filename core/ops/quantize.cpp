@@ -51,7 +51,8 @@ void quantize(Stream& stream, const Quantize& args) {
   if (args.rows) check_quantized("quantize", "rows", stream, args.rows, rows, columns);
   if (args.columns) check_quantized("quantize", "columns", stream, args.columns, columns, rows);
   for (const Quantized& to : {args.rows, args.columns})
-    check(!args.given || !to || to.shape == ScaleShape::tensor, "[quantize] a given factor is one of a tensor");
+    check(!args.given || !to || to.shape == ScaleShape::tensor,
+          "[quantize] a given factor is one of a tensor");
   if (args.given) operands.dense("given", args.given, {1}, {DType::f32});
   if (args.amax) operands.dense("amax", args.amax, {1}, {DType::f32});
   if (args.counts) operands.dense("counts", args.counts, {kQuantizeCounts}, {DType::f64});

@@ -4,9 +4,9 @@
 // A quantized matrix [rows, k] is codes with the dim that a product sums behind each other, and factors s in
 // f32: an element is code * s. Who shares a factor is a ScaleShape. All devices use one formula (core/format
 // has it), so codes and factors are the same bits everywhere:
-//   m = largest finite code / amax, rounded to f32; pow2: its mantissa cut off; 1 where amax is 0 or not finite; the
-//   largest f32 where that overflows
-//   code = round_to_nearest_even(saturate(x * m)), s = 1 / m;   NaN stays NaN
+//   m = largest finite code / amax, rounded to f32; pow2: its mantissa cut off; 1 where amax is 0 or not
+//   finite; the largest f32 where that overflows code = round_to_nearest_even(saturate(x * m)), s = 1 / m;
+//   NaN stays NaN
 #pragma once
 
 #include "core/device/stream.h"
@@ -65,12 +65,12 @@ void pack_codes(Stream& stream, const Quantized& b, const PackedMatrix& packed);
 // scaled on its own and added in f32 (promotion: DeepSeek-V3, arXiv:2412.19437, section 3.3.2); other factors
 // are applied to the finished sum. The bits do not depend on the number of threads.
 struct QuantizedMatmul {
-  Quantized a;            // [m, k], no `block` factors
-  Quantized b;            // [n, k]; its codes may be absent, with:
-  PackedMatrix packed_b;  // their values, packed
-  Tensor out;             // [m, n], unit stride in n; f32 or bf16
-  Tensor bias;            // [n], bf16 or f32; optional
-  Tensor add;             // [m, n], dtype of out, may be `out` itself; optional
+  Quantized a;                     // [m, k], no `block` factors
+  Quantized b;                     // [n, k]; its codes may be absent, with:
+  PackedMatrix packed_b;           // their values, packed
+  Tensor out;                      // [m, n], unit stride in n; f32 or bf16
+  Tensor bias;                     // [n], bf16 or f32; optional
+  Tensor add;                      // [m, n], dtype of out, may be `out` itself; optional
   Write write = Write::overwrite;  // accumulate: out (f32 only) += the finished product
 };
 void quantized_matmul(Stream& stream, const QuantizedMatmul& args);

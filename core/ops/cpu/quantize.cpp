@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Quantizing in bands of 128 rows, tile by tile: a tile is read once for both results. Factors that are shared
-// by more than a tile are known before: their magnitudes are gathered in a first pass.
+// Quantizing in bands of 128 rows, tile by tile: a tile is read once for both results. Factors that are
+// shared by more than a tile are known before: their magnitudes are gathered in a first pass.
 #include "core/ops/quantize.h"
 
 #include <algorithm>
@@ -96,9 +96,7 @@ void scales_of_tile(const Work& work, const Quantized& to, const Fp8Scale& whole
                     float* multipliers) {
   const float most = largest_finite(format_of(to.codes.dtype()));
   float* const scales = to.scales.data<float>();
-  const auto make = [&](uint32_t amax) {
-    return scale_of(most, std::bit_cast<float>(amax), work.args.kind);
-  };
+  const auto make = [&](uint32_t amax) { return scale_of(most, std::bit_cast<float>(amax), work.args.kind); };
   const Fp8Scale of_block = to.shape == ScaleShape::block ? make(block) : whole;
   if (to.shape == ScaleShape::block)
     scales[first / kScaleTile * to.scales.stride(0) + chunk * to.scales.stride(1)] = of_block.factor;
@@ -189,7 +187,9 @@ void quantize(Stream& stream, const Quantize& args) {
   cpu.enqueue([&pool = cpu.pool(), isa = cpu.isa(), args, space, scratch] {
     auto* const counts = reinterpret_cast<double*>(scratch);
     auto* next = reinterpret_cast<uint32_t*>(counts + space.counts);
-    const auto take = [&next](int64_t count) { return count > 0 ? std::exchange(next, next + count) : nullptr; };
+    const auto take = [&next](int64_t count) {
+      return count > 0 ? std::exchange(next, next + count) : nullptr;
+    };
     Work work{.args = args,
               .kernels = kernels_of(isa),
               .counts = space.counts > 0 ? counts : nullptr,

@@ -36,13 +36,14 @@ struct Space {
         k(args.a.codes.dim(1)),
         chunks(div_up(k, chunk_of(args))),
         columns(round_up(n, kernels.columns)) {
-    const auto values = [&](int64_t rows) { return round_up(rows * k * size_of(DType::bf16), kTensorAlignment); };
+    const auto values = [&](int64_t rows) {
+      return round_up(rows * k * size_of(DType::bf16), kTensorAlignment);
+    };
     const auto floats = [](int64_t count) { return round_up(count * size_of(DType::f32), kTensorAlignment); };
     a_values = values(m);
     a_panels = kernels.reads_a ? 0 : round_up(operand_bytes(kernels, kernels.rows, k, m), kTensorAlignment);
     b_values = args.packed_b ? 0 : values(n);
-    b_panels =
-        args.packed_b ? 0 : round_up(operand_bytes(kernels, kernels.columns, k, n), kTensorAlignment);
+    b_panels = args.packed_b ? 0 : round_up(operand_bytes(kernels, kernels.columns, k, n), kTensorAlignment);
     a_scales = floats(m * chunks);
     b_scales = floats(columns * chunks);
   }
@@ -103,14 +104,16 @@ void quantized_matmul(Stream& stream, const QuantizedMatmul& args) {
     const auto& [kernels, m, n, k, chunks, columns, s0, s1, s2, s3, s4, s5] = space;
     decode_rows(pool, isa, args.a.codes, reinterpret_cast<bf16*>(a_values));
     if (!kernels.reads_a)
-      run_packing(pool, Packing(kernels, kernels.pack_a, kernels.rows, values_of(a_values, m, k).t(), a_panels));
+      run_packing(pool,
+                  Packing(kernels, kernels.pack_a, kernels.rows, values_of(a_values, m, k).t(), a_panels));
     if (!args.packed_b) {
       decode_rows(pool, isa, args.b.codes, reinterpret_cast<bf16*>(b_values));
       run_packing(pool,
                   Packing(kernels, kernels.pack_b, kernels.columns, values_of(b_values, n, k).t(), b_panels));
     }
     for (int64_t row = 0; row < m; ++row)
-      for (int64_t chunk = 0; chunk < chunks; ++chunk) a_scales[row * chunks + chunk] = scale_at(args.a, row, chunk);
+      for (int64_t chunk = 0; chunk < chunks; ++chunk)
+        a_scales[row * chunks + chunk] = scale_at(args.a, row, chunk);
     for (int64_t chunk = 0; chunk < chunks; ++chunk)
       for (int64_t column = 0; column < columns; ++column)
         b_scales[chunk * columns + column] = column < n ? scale_at(args.b, column, chunk) : 0;

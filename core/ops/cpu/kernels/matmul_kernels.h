@@ -57,8 +57,8 @@ struct MatmulBlock {
 
 // A block whose operands have factors: out = sum over chunks of k of a_scale b_scale (sum over the chunk).
 struct ScaledBlock {
-  MatmulBlock block;  // k_step is a multiple of `chunk`, unless the chunk is all of k
-  int64_t chunk;      // elements of k that share factors: a multiple of 4, or k
+  MatmulBlock block;      // k_step is a multiple of `chunk`, unless the chunk is all of k
+  int64_t chunk;          // elements of k that share factors: a multiple of 4, or k
   const float* a_scales;  // of row 0: [rows, chunks]
   int64_t chunks;
   const float* b_scales;  // [chunks, lanes of whole panels]

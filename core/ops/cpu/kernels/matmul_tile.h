@@ -169,7 +169,8 @@ void multiply_block(const MatmulBlock& p) {
   } while (unit < units);
 }
 
-// Sums of whole chunks are scaled and added to the running sums; a single chunk's are scaled once, at the end.
+// Sums of whole chunks are scaled and added to the running sums; a single chunk's are scaled once, at the
+// end.
 template <typename Vector>
 void multiply_scaled_block(const ScaledBlock& s) {
   constexpr int kRows = Vector::kRows, kColumns = Vector::kColumns, kPerUnit = Vector::Unit::kPerUnit;

@@ -34,7 +34,8 @@ void row_amax(const CodeTile& tile, uint32_t* amax) {
 void column_amax(const CodeTile& tile, uint32_t* __restrict amax) {
   for (int r = 0; r < tile.rows; ++r) {
     const float* __restrict row = tile.values + r * kCodeTile;
-    for (int c = 0; c < tile.columns; ++c) amax[c] = magnitude(row[c]) > amax[c] ? magnitude(row[c]) : amax[c];
+    for (int c = 0; c < tile.columns; ++c)
+      amax[c] = magnitude(row[c]) > amax[c] ? magnitude(row[c]) : amax[c];
   }
 }
 
@@ -66,8 +67,7 @@ void encode_columns(const CodeTile& tile, const float* multipliers, uint8_t* cod
       const int count = tile.columns - c < kSide ? tile.columns - c : kSide;
       for (int i = 0; i < count; ++i) {
         uint64_t column = 0;
-        for (int j = 0; j < kSide; ++j)
-          column |= uint64_t{rows[(r + j) * kCodeTile + c + i]} << (8 * j);
+        for (int j = 0; j < kSide; ++j) column |= uint64_t{rows[(r + j) * kCodeTile + c + i]} << (8 * j);
         __builtin_memcpy(codes + (c + i) * stride + r, &column, sizeof column);
       }
     }
@@ -78,8 +78,7 @@ void encode_columns(const CodeTile& tile, const float* multipliers, uint8_t* cod
 template <typename Format>
 void decode(const uint8_t* __restrict codes, int64_t count, bf16* __restrict values) {
   for (int64_t i = 0; i < count; ++i)
-    values[i].bits =
-        static_cast<uint16_t>(__builtin_bit_cast(uint32_t, Format::decode(codes[i])) >> 16);
+    values[i].bits = static_cast<uint16_t>(__builtin_bit_cast(uint32_t, Format::decode(codes[i])) >> 16);
 }
 
 template <typename Format>
