@@ -177,4 +177,9 @@ void QuantizedLinearOp::backward_weight(Stream& stream, const LinearOperand& dy,
   quantized_matmul(stream, {.a = left, .b = right, .out = dweight, .write = write});
 }
 
+const LinearOp& quantized_linear_op() {
+  static const QuantizedLinearOp op;
+  return op;
+}
+
 }  // namespace strata

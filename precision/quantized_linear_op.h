@@ -45,4 +45,7 @@ class QuantizedLinearOp final : public LinearOp {
   const QuantizationCounters* counters_ = nullptr;
 };
 
+// Without tables: delayed factors are taken from the tensors themselves, nothing is counted.
+const LinearOp& quantized_linear_op();
+
 }  // namespace strata

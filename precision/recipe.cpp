@@ -72,9 +72,7 @@ LinearRecipe linear_recipe(const Recipe& recipe, const RecipeOptions& options) {
   return {.forward = {options.forward, x, weight},
           .backward_input = {options.backward_input, dy, weight},
           .backward_weight = {options.backward_weight, dy_columns, x_columns},
-          .kind = options.scales.empty()    ? recipe.kind
-                  : options.scales == "f32" ? ScaleKind::f32
-                                            : ScaleKind::pow2,
+          .kind = options.scales.value_or(recipe.kind),
           .delayed = recipe.delayed};
 }
 

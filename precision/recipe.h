@@ -3,6 +3,7 @@
 // A recipe is a name in a table; applied to a model it becomes data beside the layers' weights.
 #pragma once
 
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -31,7 +32,7 @@ const Recipe& recipe(std::string_view name);
 
 struct RecipeOptions {
   std::string name = "block";
-  std::string scales;  // "f32" or "pow2"; empty: the recipe's
+  std::optional<ScaleKind> scales;  // of factors; absent: the recipe's
   // Which products are quantized.
   bool forward = true, backward_input = true, backward_weight = true;
   // Linear layers left in bf16: those that a pattern means (as adapters' targets do), those of the first and

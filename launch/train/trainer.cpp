@@ -27,6 +27,7 @@
 #include "launch/train/offload.h"
 #include "launch/train/place.h"
 #include "launch/train/process_memory.h"
+#include "launch/train/precision.h"
 #include "launch/train/reporter.h"
 #include "launch/train/run_data.h"
 #include "launch/train/run_device.h"
@@ -66,7 +67,8 @@ class Trainer {
         guard_({.non_finite = config_.guard.nan == NanAction::skip ? OnNonFinite::skip : OnNonFinite::stop,
                 .spike = config_.guard.spike}),
         schedule_(build_learning_rate(config_)),
-        plan_(model_, plan_options(config_, *rule_, place_, model_, device_.device())),
+        precision_(config_.precision, model_, device_.memory(), device_.stream()),
+        plan_(model_, options_of_plan()),
         record_(config_.log.record.empty()
                     ? nullptr
                     : std::make_unique<RecordWriter>(*files_, config_, place_, plan_, *everyone_)),
@@ -76,6 +78,11 @@ class Trainer {
   int run();
 
  private:
+  StepPlanOptions options_of_plan() const {
+    StepPlanOptions options = plan_options(config_, *rule_, place_, model_, device_.device());
+    options.linear = precision_.linear();
+    return options;
+  }
   static std::unique_ptr<Communicator> make_everyone(World& world, const std::string& purpose);
   RunFolder open_folder();
   RunData open_data();
@@ -130,6 +137,7 @@ class Trainer {
   BaseModel base_;            // of adapters
   std::vector<Batch> parts_;  // of the step that runs
   int64_t step_ = 0;          // the one that runs, for messages
+  RunPrecision precision_;
   StepPlan plan_;
   std::unique_ptr<RecordWriter> record_;  // null: nothing is recorded
   std::unique_ptr<BackingStore> store_;   // null: nothing lives on nvme
@@ -296,6 +304,7 @@ StepRecord Trainer::train_one_step(std::span<const Batch> batches) {
   const auto begin = std::chrono::steady_clock::now();
   if (record_) record_->recorder().begin_step(step_, batches);
   const std::optional<double> joules = device_.joules();
+  precision_.begin_step(device_.stream());
   const StepScalars sums = runner_.train_step(batches, [&](const Parameter& parameter) {
     return update_scalars(config_, schedule_, parameter, step_, position_.updates + 1);
   });
@@ -303,6 +312,7 @@ StepRecord Trainer::train_one_step(std::span<const Batch> batches) {
     record_->recorder().end_step(runner_, sums);
     record_->write();
   }
+  precision_.end_step(device_.stream(), *everyone_, device_.host_stream());
   position_.step = step_;
   if (!sums.skip) ++position_.updates;
   position_.tokens_seen += sums.loss.targets;
