@@ -15,9 +15,9 @@ struct LinearLayer {
   int weight = kAbsent;
   int bias = kAbsent;
   LoraLayer lora;
-  const std::vector<Parameter>* list = nullptr;  // of the block
+  const std::vector<Parameter>* list = nullptr;  // of the block; null: a matrix that has no recipe
 
-  const LinearRecipe& recipe() const { return (*list)[static_cast<size_t>(weight)].recipe; }
+  LinearRecipe recipe() const { return list ? (*list)[static_cast<size_t>(weight)].recipe : LinearRecipe{}; }
   bool has_bias() const { return bias != kAbsent; }
 
   // Memory in `region` for columns of an operand of the weight gradient, x [rows, in] or dy [rows, out];
