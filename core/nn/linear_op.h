@@ -45,6 +45,8 @@ struct LinearWeight {
     WeightFormat format = WeightFormat::none;
     Shape shape;  // of the weight
   } blocks = {};
+
+  bool is_packed() const { return forward || backward || forward_codes || backward_codes; }
 };
 
 class LinearOp {
