@@ -41,12 +41,12 @@ void column_amax(const CodeTile& tile, uint32_t* __restrict amax) {
 
 template <typename Format>
 void encode_rows(const CodeTile& tile, const float* multipliers, uint8_t* codes, int64_t stride) {
+  const int columns = tile.columns;  // codes are bytes, which might be anything's: the loop keeps its bounds
   for (int r = 0; r < tile.rows; ++r) {
     const float* __restrict row = tile.values + r * kCodeTile;
     uint8_t* __restrict to = codes + r * stride;
     const float multiplier = multipliers[r];
-    for (int c = 0; c < tile.columns; ++c)
-      to[c] = static_cast<uint8_t>(Format::encode_bits(row[c] * multiplier));
+    for (int c = 0; c < columns; ++c) to[c] = static_cast<uint8_t>(Format::encode_bits(row[c] * multiplier));
   }
 }
 
@@ -77,11 +77,12 @@ STRATA_ALWAYS_INLINE void transpose_square(const uint8_t* from, int columns, uin
 
 template <typename Format>
 void encode_columns(const CodeTile& tile, const float* multipliers, uint8_t* codes, int64_t stride) {
+  const int columns = tile.columns;
   alignas(64) uint8_t rows[kCodeTile * kCodeTile];
   for (int r = 0; r < tile.rows; ++r) {
     const float* __restrict row = tile.values + r * kCodeTile;
     uint8_t* __restrict to = rows + r * kCodeTile;
-    for (int c = 0; c < tile.columns; ++c)
+    for (int c = 0; c < columns; ++c)
       to[c] = static_cast<uint8_t>(Format::encode_bits(row[c] * multipliers[c]));
   }
   int r = 0;
