@@ -19,6 +19,8 @@ struct SmallFloat {
   static constexpr uint32_t kRebias = static_cast<uint32_t>(127 - Format::kBias) << Format::kMantissaBits;
   static constexpr uint32_t kLargest = (Format::kLargestCode + kRebias) << kShift;
 
+  STRATA_HD_INLINE static uint32_t mask(bool condition) { return 0u - static_cast<uint32_t>(condition); }
+
   // Rounds to nearest, ties to even. Saturates: what is beyond the largest finite value, infinity too,
   // becomes that one. NaN stays NaN, with its sign (as cvt.rn.satfinite does). Without branches: loops of it
   // are vectorized.
@@ -65,10 +67,13 @@ struct SmallFloat {
     const auto small = std::bit_cast<uint32_t>(static_cast<float>(static_cast<int32_t>(magnitude)) *
                                                std::bit_cast<float>(kLeast));
     const uint32_t large = (magnitude + kRebias) << kShift;
-    const uint32_t finite = magnitude < (1u << Format::kMantissaBits) ? small : large;
-    const uint32_t special =
-        Format::kHasInfinity && magnitude == Format::kLargestCode + 1 ? 0x7F800000u : 0x7FC00000u;
-    return std::bit_cast<float>(sign | (magnitude > Format::kLargestCode ? special : finite));
+    // Masks, not choices: compilers move the product into a branch and do not vectorize that.
+    const uint32_t is_small = mask(magnitude < (1u << Format::kMantissaBits));
+    const uint32_t is_special = mask(magnitude > Format::kLargestCode);
+    const uint32_t is_nan = mask(!Format::kHasInfinity || magnitude > Format::kLargestCode + 1);
+    const uint32_t special = 0x7F800000u | (is_nan & 0x00400000u);
+    const uint32_t finite = (small & is_small) | (large & ~is_small);
+    return std::bit_cast<float>(sign | (special & is_special) | (finite & ~is_special));
   }
 };
 
