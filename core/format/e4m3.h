@@ -11,7 +11,7 @@ struct E4m3 : SmallFloat<E4m3> {
   static constexpr int kMantissaBits = 3, kBias = 7;
   static constexpr uint32_t kLargestCode = 0x7E, kNan = 0x7F;
   static constexpr bool kHasInfinity = false;
-  static constexpr float kLargestValue = 448;
+  static constexpr float kLargestValue = 448, kSaturatesFrom = 0x1.d00002p8f;  // half way, 464, goes down
 };
 
 }  // namespace strata

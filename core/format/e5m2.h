@@ -11,7 +11,7 @@ struct E5m2 : SmallFloat<E5m2> {
   static constexpr int kMantissaBits = 2, kBias = 15;
   static constexpr uint32_t kLargestCode = 0x7B, kNan = 0x7F;
   static constexpr bool kHasInfinity = true;
-  static constexpr float kLargestValue = 57344;
+  static constexpr float kLargestValue = 57344, kSaturatesFrom = 61440;  // half way goes up
 };
 
 }  // namespace strata

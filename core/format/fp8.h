@@ -14,6 +14,11 @@ enum class Fp8Format : uint8_t { e4m3, e5m2 };
 STRATA_HD constexpr float largest_finite(Fp8Format format) {
   return format == Fp8Format::e4m3 ? E4m3::kLargestValue : E5m2::kLargestValue;
 }
+// Whether rounding without a limit would go beyond the largest value. Not of NaN.
+STRATA_HD inline bool saturates(Fp8Format format, float x) {
+  const float from = format == Fp8Format::e4m3 ? E4m3::kSaturatesFrom : E5m2::kSaturatesFrom;
+  return x >= from || x <= -from;
+}
 STRATA_HD inline uint8_t encode(Fp8Format format, float x) {
   return format == Fp8Format::e4m3 ? E4m3::encode(x) : E5m2::encode(x);
 }

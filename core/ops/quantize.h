@@ -37,7 +37,8 @@ struct Quantized {
 // [1], [rows], [rows, ceil(k / 128)], [ceil(rows / 128), ceil(k / 128)]
 Shape scales_shape(ScaleShape shape, int64_t rows, int64_t k);
 
-// What became of the elements of one quantized tensor; f64 [kQuantizeCounts], added to.
+// What became of the elements of one quantized tensor; f64 [kQuantizeCounts], added to. Saturated: those that a
+// format with larger exponents would have made larger. The sums are those of finite elements.
 enum QuantizeCount : int { kCountElements, kCountSaturated, kCountUnderflow, kSumSquares, kSumSquaredError };
 inline constexpr int kQuantizeCounts = 5;
 

@@ -122,7 +122,7 @@ void count_tile(const CodeTile& tile, Fp8Format format, bool transposed, const f
       const float value = decode(format, encode(format, scaled));
       const double error = static_cast<double>(x) - static_cast<double>(value) / static_cast<double>(m);
       counts[kCountElements] += 1;
-      counts[kCountSaturated] += std::fabs(scaled) > largest_finite(format) ? 1 : 0;
+      counts[kCountSaturated] += saturates(format, scaled) ? 1 : 0;
       counts[kCountUnderflow] += x != 0 && value == 0 ? 1 : 0;
       if (!std::isfinite(x)) continue;
       counts[kSumSquares] += static_cast<double>(x) * static_cast<double>(x);
