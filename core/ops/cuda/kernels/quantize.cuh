@@ -61,7 +61,7 @@ struct QuantizeCounter {
   __device__ void take(Fp8Format format, float x, float multiplier, uint8_t code) {
     const float scaled = x * multiplier, value = decode(format, code);
     at[kCountElements] += 1;
-    at[kCountSaturated] += fabsf(scaled) > largest_finite(format) ? 1 : 0;
+    at[kCountSaturated] += saturates(format, scaled) ? 1 : 0;
     at[kCountUnderflow] += x != 0 && value == 0 ? 1 : 0;
     if ((__float_as_uint(x) & 0x7FFFFFFFu) >= 0x7F800000u) return;
     const double error =
