@@ -87,7 +87,7 @@ void quantize(Stream& stream, const Quantize& args) {
   with_type(args.x.dtype(), [&]<typename T>(Type<T>) {
     const QuantizeSource<T> x{rows_of<const T>(args.x), space.rows, space.columns, is_aligned(args.x)};
     if (space.magnitudes() > 0) launch(cuda, magnitudes_kernel<T>, grid, x, shared);
-    launch(cuda, quantize_kernel<T>, grid, x, job);
+    launch(cuda, args.counts ? quantize_kernel<T, true> : quantize_kernel<T, false>, grid, x, job);
   });
   if (args.counts)
     launch(cuda, sum_counts_kernel, {dim3(1), dim3(32 * kQuantizeCounts)}, counts, space.blocks,

@@ -69,15 +69,39 @@ struct QuantizeCounter {
     at[kSumSquares] += static_cast<double>(x) * static_cast<double>(x);
     at[kSumSquaredError] += error * error;
   }
+
+  // The sums of the block, in a fixed order.
+  __device__ void put(double* counts) {
+    STRATA_SHARED(double, of_warps, [kTileWarps][kQuantizeCounts]);
+#pragma unroll
+    for (int i = 0; i < kQuantizeCounts; ++i) {
+      for (int offset = 16; offset > 0; offset /= 2) at[i] += __shfl_xor_sync(0xFFFFFFFFu, at[i], offset);
+      if (threadIdx.x % 32 == 0) of_warps[threadIdx.x / 32][i] = at[i];
+    }
+    __syncthreads();
+    if (threadIdx.x >= kQuantizeCounts) return;
+    double sum = 0;
+    for (int w = 0; w < kTileWarps; ++w) sum += of_warps[w][threadIdx.x];
+    counts[threadIdx.x] = sum;
+  }
 };
 
-template <typename T>
-__global__ void quantize_kernel(QuantizeSource<T> x, QuantizeJob job) {
+// body(format as a constant): loops of encoding do not ask for it.
+template <typename Body>
+__device__ void with_format(Fp8Format format, const Body& body) {
+  if (format == Fp8Format::e4m3)
+    body(std::integral_constant<Fp8Format, Fp8Format::e4m3>());
+  else
+    body(std::integral_constant<Fp8Format, Fp8Format::e5m2>());
+}
+
+// Two blocks a processor, so that one loads while the other encodes.
+template <typename T, bool kCounts>
+__global__ void __launch_bounds__(kTileThreads, 2) quantize_kernel(QuantizeSource<T> x, QuantizeJob job) {
   STRATA_SHARED(uint32_t, column_most, [kTileWarps][kTileSide]);
   STRATA_SHARED(uint32_t, warp_most, [kTileWarps]);
   STRATA_SHARED(float, column_multiplier, [kTileSide]);
   STRATA_SHARED(CodeUnit, turned_codes, [kTileSide][kTileWarps]);
-  STRATA_SHARED(double, warp_counts, [kTileWarps][kQuantizeCounts]);
   const int lane = static_cast<int>(threadIdx.x) % 32, warp = static_cast<int>(threadIdx.x) / 32;
   const QuantizePlace place = x.place();
   QuantizeTile<T> tile;
@@ -101,7 +125,13 @@ __global__ void quantize_kernel(QuantizeSource<T> x, QuantizeJob job) {
     float multiplier = 1;
     if (lane < kTileRows && row < x.rows)
       multiplier = quantize_factor(job, job.straight, row, place.column / kTileSide, own_row, of_block);
-    tile.put_rows(x, place, job.straight, multiplier, job.counts != nullptr ? &counter : nullptr);
+    with_format(job.straight.format, [&](auto format) {
+      tile.template put_rows<format()>(x, place, job.straight, multiplier,
+                                       [&](float value, float of_row, uint8_t code) {
+                                         if constexpr (kCounts)
+                                           counter.take(job.straight.format, value, of_row, code);
+                                       });
+    });
   }
   if (job.turned) {
     if (threadIdx.x < kTileSide && place.column + threadIdx.x < x.columns) {
@@ -112,23 +142,18 @@ __global__ void quantize_kernel(QuantizeSource<T> x, QuantizeJob job) {
           quantize_factor(job, job.turned, place.column + threadIdx.x, place.row / kTileSide, most, of_block);
     }
     __syncthreads();
-    const bool counts = job.counts != nullptr && !job.straight;
-    tile.encode_columns(x, place, job.turned.format, column_multiplier, turned_codes,
-                        counts ? &counter : nullptr);
+    with_format(job.turned.format, [&](auto format) {
+      tile.template encode_columns<format()>(x, place, column_multiplier, turned_codes,
+                                             [&](float value, float of_column, uint8_t code) {
+                                               if constexpr (kCounts)
+                                                 if (!job.straight)
+                                                   counter.take(job.turned.format, value, of_column, code);
+                                             });
+    });
     __syncthreads();
     put_turned(x, place, job.turned, turned_codes);
   }
-  if (job.counts == nullptr) return;
-  for (int i = 0; i < kQuantizeCounts; ++i) {
-    for (int offset = 16; offset > 0; offset /= 2)
-      counter.at[i] += __shfl_xor_sync(0xFFFFFFFFu, counter.at[i], offset);
-    if (lane == 0) warp_counts[warp][i] = counter.at[i];
-  }
-  __syncthreads();
-  if (threadIdx.x >= kQuantizeCounts) return;
-  double sum = 0;
-  for (int w = 0; w < kTileWarps; ++w) sum += warp_counts[w][threadIdx.x];
-  job.counts[int64_t{blockIdx.x} * kQuantizeCounts + threadIdx.x] = sum;
+  if constexpr (kCounts) counter.put(job.counts + int64_t{blockIdx.x} * kQuantizeCounts);
 }
 
 // counts += the blocks' counts, in a fixed order. A warp for each.

@@ -35,10 +35,19 @@ struct QuantizeSource {
 
 __device__ inline uint32_t magnitude_bits(float x) { return __float_as_uint(x) & 0x7FFFFFFFu; }
 
-// By the conversion instruction: rounds to nearest even, saturates. (NaN may have another sign than the
-// CPU's.)
-__device__ inline uint8_t encode_by_instruction(Fp8Format format, float x) {
-  return __nv_cvt_float_to_fp8(x, __NV_SATFINITE, format == Fp8Format::e4m3 ? __NV_E4M3 : __NV_E5M2);
+// By the conversion instruction, two at a time: rounds to nearest even, saturates. (NaN may have another sign
+// than the CPU's.)
+template <Fp8Format kFormat, int kCount>
+__device__ Vector<uint8_t, kCount> encode_by_instruction(const Vector<float, kCount>& x) {
+  Vector<uint8_t, kCount> codes;
+#pragma unroll
+  for (int e = 0; e < kCount; e += 2) {
+    const __nv_fp8x2_storage_t pair = __nv_cvt_float2_to_fp8x2(
+        {x.at[e], x.at[e + 1]}, __NV_SATFINITE, kFormat == Fp8Format::e4m3 ? __NV_E4M3 : __NV_E5M2);
+    codes.at[e] = static_cast<uint8_t>(pair & 0xFFu);
+    codes.at[e + 1] = static_cast<uint8_t>(pair >> 8);
+  }
+  return codes;
 }
 
 __device__ inline uint32_t warp_most_of(uint32_t value) { return __reduce_max_sync(0xFFFFFFFFu, value); }
@@ -102,24 +111,20 @@ struct QuantizeTile {
     }
   }
 
-  // `multiplier` is that of row `lane` of the warp's.
-  template <typename To, typename Counter>
+  // `multiplier` is that of row `lane` of the warp's. `count(value, multiplier, code)` sees every element.
+  template <Fp8Format kFormat, typename To, typename Count>
   __device__ void put_rows(const QuantizeSource<T>& x, const QuantizePlace& place, const To& to,
-                           float multiplier, Counter* counter) const {
+                           float multiplier, const Count& count) const {
     const int64_t column = place.column + lane() * kTileColumns;
 #pragma unroll
     for (int s = 0; s < kTileRows; ++s) {
       const float of_row = __shfl_sync(0xFFFFFFFFu, multiplier, s);
       const int64_t row = place.row + warp() * kTileRows + s;
       if (row >= x.rows) continue;
-      Vector<uint8_t, kTileColumns> codes;
+      Vector<float, kTileColumns> scaled;
 #pragma unroll
-      for (int e = 0; e < kTileColumns; ++e) {
-        const float value = to_float(held[s].at[e]);
-        codes.at[e] = encode_by_instruction(to.format, __fmul_rn(value, of_row));
-        if (counter != nullptr && column + e < x.columns)
-          counter->take(to.format, value, of_row, codes.at[e]);
-      }
+      for (int e = 0; e < kTileColumns; ++e) scaled.at[e] = __fmul_rn(to_float(held[s].at[e]), of_row);
+      const Vector<uint8_t, kTileColumns> codes = encode_by_instruction<kFormat>(scaled);
       uint8_t* const at = to.codes + row * to.stride + column;
       if (to.wide && column + kTileColumns <= x.columns) {
         store_vector(at, codes);
@@ -128,27 +133,30 @@ struct QuantizeTile {
         for (int e = 0; e < kTileColumns; ++e)
           if (column + e < x.columns) at[e] = codes.at[e];
       }
+#pragma unroll
+      for (int e = 0; e < kTileColumns; ++e)
+        if (column + e < x.columns) count(to_float(held[s].at[e]), of_row, codes.at[e]);
     }
   }
 
-  template <typename Counter>
-  __device__ void encode_columns(const QuantizeSource<T>& x, const QuantizePlace& place, Fp8Format format,
+  template <Fp8Format kFormat, typename Count>
+  __device__ void encode_columns(const QuantizeSource<T>& x, const QuantizePlace& place,
                                  const float* multipliers, CodeUnit (*codes)[kTileWarps],
-                                 Counter* counter) const {
+                                 const Count& count) const {
 #pragma unroll
     for (int e = 0; e < kTileColumns; ++e) {
       const int column = lane() * kTileColumns + e;
       if (place.column + column >= x.columns) continue;
       const float multiplier = multipliers[column];
-      CodeUnit unit;
+      Vector<float, kTileRows> scaled;
 #pragma unroll
-      for (int s = 0; s < kTileRows; ++s) {
-        const float value = to_float(held[s].at[e]);
-        unit.at[s] = encode_by_instruction(format, __fmul_rn(value, multiplier));
-        if (counter != nullptr && place.row + warp() * kTileRows + s < x.rows)
-          counter->take(format, value, multiplier, unit.at[s]);
-      }
+      for (int s = 0; s < kTileRows; ++s) scaled.at[s] = __fmul_rn(to_float(held[s].at[e]), multiplier);
+      const CodeUnit unit = encode_by_instruction<kFormat>(scaled);
       codes[column][turned_unit(column, warp())] = unit;
+#pragma unroll
+      for (int s = 0; s < kTileRows; ++s)
+        if (place.row + warp() * kTileRows + s < x.rows)
+          count(to_float(held[s].at[e]), multiplier, unit.at[s]);
     }
   }
 };
