@@ -63,8 +63,9 @@ struct Operand {
       fits = true;
     }
     const bool padded_rows = scales.mode == BlasScaleMode::row || scales.mode == BlasScaleMode::tile;
-    arranges =
-        !fits || std::bit_cast<uintptr_t>(s.raw()) % kBytes != 0 || (padded_rows && rows != x.codes.dim(0));
+    // In a plan, which has no addresses: as if a slice of factors began anywhere.
+    arranges = !fits || s.raw() == nullptr || std::bit_cast<uintptr_t>(s.raw()) % kBytes != 0 ||
+               (padded_rows && rows != x.codes.dim(0));
   }
   int64_t code_bytes() const { return pads ? round_up(rows * k, kTensorAlignment) : 0; }
   int64_t scale_bytes() const {
