@@ -14,7 +14,7 @@ namespace {
 
 using enum ScaleShape;
 
-constexpr Recipe kRecipes[] = {
+constexpr QuantizationRecipe kRecipes[] = {
     {.name = "tensor-current",
      .doc = "one factor a tensor, from its own largest magnitude",
      .rows = tensor,
@@ -65,7 +65,7 @@ constexpr Recipe kRecipes[] = {
      .delayed = false},
 };
 
-LinearRecipe linear_recipe(const Recipe& recipe, const RecipeOptions& options) {
+LinearRecipe linear_recipe(const QuantizationRecipe& recipe, const RecipeOptions& options) {
   const OperandRecipe x{Fp8Format::e4m3, recipe.rows}, dy{recipe.gradient, recipe.rows};
   const OperandRecipe weight{Fp8Format::e4m3, recipe.weight};
   const OperandRecipe x_columns{Fp8Format::e4m3, recipe.columns}, dy_columns{recipe.gradient, recipe.columns};
@@ -108,13 +108,13 @@ bool is_meant(const std::string& pattern, const Parameter& parameter, int& used)
 
 }  // namespace
 
-std::span<const Recipe> recipes() { return kRecipes; }
+std::span<const QuantizationRecipe> quantization_recipes() { return kRecipes; }
 
-const Recipe& recipe(std::string_view name) {
-  for (const Recipe& candidate : kRecipes)
+const QuantizationRecipe& quantization_recipe(std::string_view name) {
+  for (const QuantizationRecipe& candidate : kRecipes)
     if (candidate.name == name) return candidate;
   std::vector<std::string> names;
-  for (const Recipe& known : kRecipes) names.emplace_back(known.name);
+  for (const QuantizationRecipe& known : kRecipes) names.emplace_back(known.name);
   throw Error(Fault::usage, {.what = "unknown recipe of 8-bit training",
                              .where = "precision.recipe",
                              .found = fmt::format("\"{}\"", name),
@@ -123,7 +123,7 @@ const Recipe& recipe(std::string_view name) {
 }
 
 std::vector<LayerRecipe> apply_recipe(const RecipeOptions& options, Model& model) {
-  const LinearRecipe chosen = linear_recipe(recipe(options.name), options);
+  const LinearRecipe chosen = linear_recipe(quantization_recipe(options.name), options);
   std::vector<int> used(options.high_precision.size());
   std::vector<LayerRecipe> layers;
   const auto num_layers = static_cast<int64_t>(model.blocks.size()) - 1;  // without the embedding

@@ -12,7 +12,7 @@
 
 namespace strata {
 
-struct Recipe {
+struct QuantizationRecipe {
   std::string_view name;
   std::string_view doc;  // for people
   // Elements that share a factor: of activations and gradients along the sum, of weights, and of both
@@ -25,9 +25,9 @@ struct Recipe {
 
 // tensor-current, tensor-delayed, tensor-hybrid, row, block (DeepSeek-V3, arXiv:2412.19437, section 3.3) and
 // block-hybrid.
-std::span<const Recipe> recipes();
+std::span<const QuantizationRecipe> quantization_recipes();
 // Throws Error(usage) that lists them.
-const Recipe& recipe(std::string_view name);
+const QuantizationRecipe& quantization_recipe(std::string_view name);
 
 struct RecipeOptions {
   std::string name = "block";

@@ -111,12 +111,16 @@ void quantized_matmul(Stream& stream, const QuantizedMatmul& args) {
       run_packing(pool,
                   Packing(kernels, kernels.pack_b, kernels.columns, values_of(b_values, n, k).t(), b_panels));
     }
-    for (int64_t row = 0; row < m; ++row)
+    for_rows(pool, m, chunks, [&](Range rows) {
+      for (int64_t row = rows.begin; row < rows.end; ++row)
+        for (int64_t chunk = 0; chunk < chunks; ++chunk)
+          a_scales[row * chunks + chunk] = scale_at(args.a, row, chunk);
+    });
+    for_rows(pool, columns, chunks, [&](Range range) {
       for (int64_t chunk = 0; chunk < chunks; ++chunk)
-        a_scales[row * chunks + chunk] = scale_at(args.a, row, chunk);
-    for (int64_t chunk = 0; chunk < chunks; ++chunk)
-      for (int64_t column = 0; column < columns; ++column)
-        b_scales[chunk * columns + column] = column < n ? scale_at(args.b, column, chunk) : 0;
+        for (int64_t column = range.begin; column < range.end; ++column)
+          b_scales[chunk * columns + column] = column < n ? scale_at(args.b, column, chunk) : 0;
+    });
 
     Blocking blocking = choose_blocking(kernels, m, n, k, pool.threads());
     if (chunks > 1) blocking.k_step = std::max(kScaleTile, blocking.k_step / kScaleTile * kScaleTile);

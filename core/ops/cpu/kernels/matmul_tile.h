@@ -28,6 +28,9 @@ struct Tile {
   float* out;
   int64_t out_stride;
   bool accumulate;
+  const float* right = nullptr;  // factors of the columns, then `left` of the rows; null: none
+  const float* left = nullptr;
+  int64_t left_stride = 0;
 };
 
 template <typename Vector, int rows, Operand operand>
@@ -78,6 +81,7 @@ void multiply_tile(const Tile& t) {
 #pragma GCC unroll 4
     for (int v = 0; v < kVectors; ++v) {
       float* out = t.out + r * t.out_stride + v * Vector::kLanes;
+      if (t.right) sum[r][v] *= Vector::load(t.right + v * Vector::kLanes) * t.left[r * t.left_stride];
       Vector::store(out, t.accumulate ? Vector::add(Vector::load(out), sum[r][v]) : sum[r][v]);
     }
 }
@@ -175,7 +179,7 @@ template <typename Vector>
 void multiply_scaled_block(const ScaledBlock& s) {
   constexpr int kRows = Vector::kRows, kColumns = Vector::kColumns, kPerUnit = Vector::Unit::kPerUnit;
   const MatmulBlock& p = s.block;
-  alignas(64) float total[kMaxPartialSums], partial[kRows * kColumns];
+  alignas(64) float total[kMaxPartialSums];
   const int64_t units = (p.k + kPerUnit - 1) / kPerUnit;
   const int64_t step = p.k_step / kPerUnit;
   const bool one_step = units <= step, one_chunk = s.chunks <= 1;
@@ -194,31 +198,27 @@ void multiply_scaled_block(const ScaledBlock& s) {
         const int64_t column = (p.panel + panel) * kColumns;
         const int64_t columns = p.n - column < kColumns ? p.n - column : kColumns;
         float* sums = one_step ? total : total + ((row - p.row) * p.panels + panel * rows) * kColumns;
-        if (unit == 0 && !one_chunk)
-          __builtin_memset(sums, 0, sizeof(float) * static_cast<size_t>(rows * kColumns));
-        for (int64_t at = unit; at < unit + count || (at == 0 && units == 0); at += chunk_units) {
+        int64_t at = unit;
+        do {
           const int64_t length = unit + count - at < chunk_units ? unit + count - at : chunk_units;
           const bool half = !packed && at + length == units && p.k % kPerUnit != 0;
+          const int64_t chunk = one_chunk ? 0 : at / chunk_units;
           const Tile tile{.a = a + at * (packed ? kRows * 4 : 4),
                           .a_row_bytes = p.a_row_bytes,
                           .b = p.b + ((p.panel + panel) * units + at) * kColumns,
                           .units = half ? length - 1 : length,
                           .half_unit = half,
                           .start = one_chunk && unit > 0 ? sums : nullptr,
-                          .out = one_chunk ? sums : partial,
+                          .out = sums,
                           .out_stride = kColumns,
-                          .accumulate = false};
+                          .accumulate = !one_chunk && at > 0,
+                          .right = one_chunk ? nullptr : s.b_scales + chunk * s.b_scales_stride + column,
+                          .left = s.a_scales + row * s.chunks + chunk,
+                          .left_stride = s.chunks};
           (packed ? kTiles<Vector, Operand::packed>.of
                   : kTiles<Vector, Operand::as_it_stands>.of)[rows - 1](tile);
-          if (one_chunk) break;
-          const int64_t chunk = at / chunk_units;
-          const float* __restrict right = s.b_scales + chunk * s.b_scales_stride + column;
-          for (int64_t r = 0; r < rows; ++r) {
-            const float left = s.a_scales[(row + r) * s.chunks + chunk];
-            for (int j = 0; j < kColumns; ++j)
-              sums[r * kColumns + j] += left * right[j] * partial[r * kColumns + j];
-          }
-        }
+          at += chunk_units;
+        } while (at < unit + count);
         if (!last) continue;
         for (int64_t r = 0; r < rows; ++r) {
           float* finished = sums + r * kColumns;

@@ -50,6 +50,31 @@ void encode_rows(const CodeTile& tile, const float* multipliers, uint8_t* codes,
   }
 }
 
+// Up to 16 columns of 16 rows of a tile. Interleaving the first half of 16 rows with the second four times
+// transposes them.
+constexpr int kSquare = 16;
+STRATA_ALWAYS_INLINE void transpose_square(const uint8_t* from, int columns, uint8_t* to, int64_t stride) {
+  using Bytes = uint8_t __attribute__((vector_size(kSquare)));
+  Bytes x[kSquare], y[kSquare];
+#pragma GCC unroll 16
+  for (int i = 0; i < kSquare; ++i) __builtin_memcpy(&x[i], from + i * kCodeTile, kSquare);
+  const auto interleave = [](const Bytes* in, Bytes* out) __attribute__((always_inline)) {
+#pragma GCC unroll 8
+    for (int i = 0; i < kSquare / 2; ++i) {
+      const Bytes a = in[i], b = in[i + kSquare / 2];
+      out[2 * i] = __builtin_shufflevector(a, b, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+      out[2 * i + 1] =
+          __builtin_shufflevector(a, b, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
+    }
+  };
+  interleave(x, y);
+  interleave(y, x);
+  interleave(x, y);
+  interleave(y, x);
+  const int count = columns < kSquare ? columns : kSquare;
+  for (int i = 0; i < count; ++i) __builtin_memcpy(to + i * stride, &x[i], kSquare);
+}
+
 template <typename Format>
 void encode_columns(const CodeTile& tile, const float* multipliers, uint8_t* codes, int64_t stride) {
   alignas(64) uint8_t rows[kCodeTile * kCodeTile];
@@ -59,18 +84,10 @@ void encode_columns(const CodeTile& tile, const float* multipliers, uint8_t* cod
     for (int c = 0; c < tile.columns; ++c)
       to[c] = static_cast<uint8_t>(Format::encode_bits(row[c] * multipliers[c]));
   }
-  // Eight columns of eight rows at a time, in registers of 64 bits.
-  constexpr int kSide = 8;
   int r = 0;
-  for (; r + kSide <= tile.rows; r += kSide)
-    for (int c = 0; c < tile.columns; c += kSide) {
-      const int count = tile.columns - c < kSide ? tile.columns - c : kSide;
-      for (int i = 0; i < count; ++i) {
-        uint64_t column = 0;
-        for (int j = 0; j < kSide; ++j) column |= uint64_t{rows[(r + j) * kCodeTile + c + i]} << (8 * j);
-        __builtin_memcpy(codes + (c + i) * stride + r, &column, sizeof column);
-      }
-    }
+  for (; r + kSquare <= tile.rows; r += kSquare)
+    for (int c = 0; c < tile.columns; c += kSquare)
+      transpose_square(rows + r * kCodeTile + c, tile.columns - c, codes + c * stride + r, stride);
   for (; r < tile.rows; ++r)
     for (int c = 0; c < tile.columns; ++c) codes[c * stride + r] = rows[r * kCodeTile + c];
 }
