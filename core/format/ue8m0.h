@@ -13,13 +13,13 @@ namespace strata {
 struct Ue8m0 {
   static constexpr uint8_t kLargestCode = 0xFE, kNan = 0xFF;
 
-  // Nearest, half way to the even exponent. Saturates finite numbers to [2^-127, 2^127], 0 too; negative
-  // numbers, infinity and NaN are NaN.
+  // Nearest, half way to the larger (IEEE 754-2019, section 4.3.1, where no digit is even). Saturates finite
+  // numbers to [2^-127, 2^127], 0 too; negative numbers, infinity and NaN are NaN.
   STRATA_HD static uint8_t encode(float x) {
     const uint32_t pattern = std::bit_cast<uint32_t>(x), fraction = pattern & kFraction, code = pattern >> 23;
-    if (pattern >= kInfinity) return x == 0 ? 0 : kNan;  // -0 is 0
-    if (code == 0) return fraction > 0x600000u ? 1 : 0;  // 2^-127 is a subnormal float: fraction 0x400000
-    return limited(code + (fraction > kHalf || (fraction == kHalf && code % 2 != 0) ? 1 : 0));
+    if (pattern >= kInfinity) return x == 0 ? 0 : kNan;   // -0 is 0
+    if (code == 0) return fraction >= 0x600000u ? 1 : 0;  // 2^-127 is a subnormal float: fraction 0x400000
+    return limited(code + (fraction >= kHalf ? 1 : 0));
   }
 
   // The least power of two that is not below x: what is divided by the factor never exceeds what it was to

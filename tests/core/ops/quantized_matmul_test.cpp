@@ -152,8 +152,9 @@ TEST(QuantizedMatmul, EveryFinish) {
               for (const Write write : {Write::overwrite, Write::accumulate}) {
                 if ((write == Write::accumulate && out != DType::f32) || (!bias && bias_type == DType::bf16))
                   continue;
-                for (const int64_t n : {24, 19})  // as the libraries of GPUs like it, and not
-                  expect_product({.m = 5,
+                for (const auto& [m, n] :
+                     {std::pair(16, 32), std::pair(5, 19)})  // as a GPU's library likes it, and not
+                  expect_product({.m = m,
                                   .n = n,
                                   .k = k,
                                   .a_shape = shape,
