@@ -29,7 +29,7 @@ build() {
 build release
 readers=(tensorboard h5py safetensors gguf numpy) # numpy: what safetensors hands out
 if [ $full = 1 ]; then
-  readers+=(torch transformers deepspeed)
+  readers+=(torch transformers deepspeed ml_dtypes)
   install_packages slurm-wlm munge
 fi
 if ! build/interop/bin/python -c "import $(IFS=,; echo "${readers[*]}")" 2>/dev/null; then

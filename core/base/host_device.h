@@ -8,3 +8,6 @@
 #else
 #define STRATA_HD
 #endif
+
+// The same for formulas that CPU kernels use, too: they call nothing that is not inlined (core/ops/cpu/kernels).
+#define STRATA_HD_INLINE STRATA_HD __attribute__((always_inline)) inline

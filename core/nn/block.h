@@ -25,15 +25,18 @@ struct Gradients {
 
 class Block {
  public:
+  Block() = default;
+  Block(const Block&) = delete;  // layers know their block's parameters by address
+  Block& operator=(const Block&) = delete;
   virtual ~Block() = default;
 
   virtual std::string name() const = 0;
   std::span<const Parameter> parameters() const { return parameters_; }
   std::span<Parameter> parameters() { return parameters_; }  // to freeze some before planning
 
-  // Legend: T tokens, D hidden. x, dy and the results are [T, D] in the compute dtype (with sequence parallelism T is
-  // the rows behind Point::embed_out, this rank's part of them). Results and what is saved come from the context's
-  // regions. The first block ignores x and reads ctx.batch.ids.
+  // Legend: T tokens, D hidden. x, dy and the results are [T, D] in the compute dtype (with sequence
+  // parallelism T is the rows behind Point::embed_out, this rank's part of them). Results and what is saved
+  // come from the context's regions. The first block ignores x and reads ctx.batch.ids.
   virtual Tensor forward(Context& ctx, Weights weights, const Tensor& x) const = 0;
   // dy is the gradient of the result; returns that of x. Not called for the first block.
   virtual Tensor backward_input(Context& ctx, Weights weights, const Tensor& x, const Tensor& dy) const = 0;

@@ -27,15 +27,33 @@ void write_vector(Stream& stream, const Tensor& from, const Tensor& to, Write wr
 
 }  // namespace
 
-void LinearLayer::forward(Context& ctx, Weights weights, const Tensor& x, const Tensor& add, const Tensor& y,
-                          const Tensor& low) const {
-  const Tensor no_bias;
-  ctx.linear.forward(ctx.stream, x, weights[static_cast<size_t>(weight)],
-                     bias == kAbsent ? no_bias : weight_of(weights, bias), add, y);
-  lora.forward(ctx, weights, x, low, y);
+Quantized LinearLayer::take_columns(Context& ctx, Region& region, LinearSide side, int64_t rows) const {
+  const Parameter& parameter = (*list)[static_cast<size_t>(weight)];
+  if (lora || !parameter.trainable) return {};
+  const int64_t features = parameter.shape[side == LinearSide::input ? 1 : 0];
+  return ctx.linear.take_columns(region, parameter.recipe, side, rows, features);
 }
 
-void LinearLayer::forward_residual(Context& ctx, Weights weights, Point point, const Tensor& x,
+LinearOperand LinearLayer::keep(Context& ctx, Region& region, LinearSide side, DType dtype, int64_t rows,
+                                bool needs_values) const {
+  if (!needs_values)
+    if (Quantized columns = take_columns(ctx, region, side, rows)) return {{}, std::move(columns)};
+  return region.take(dtype, {rows, (*list)[static_cast<size_t>(weight)].shape[side == LinearSide::input]});
+}
+
+LinearOperand with_values(Context& ctx, const LinearOperand& kept, DType dtype, Shape shape) {
+  return {kept.values ? kept.values : ctx.scratch(dtype, shape), kept.columns};
+}
+
+void LinearLayer::forward(Context& ctx, Weights weights, const LinearOperand& x, const Tensor& add,
+                          const Tensor& y, const Tensor& low) const {
+  const Tensor no_bias;
+  ctx.linear.forward(ctx.stream, x, weights[static_cast<size_t>(weight)],
+                     has_bias() ? weight_of(weights, bias) : no_bias, add, y);
+  lora.forward(ctx, weights, x.values, low, y);
+}
+
+void LinearLayer::forward_residual(Context& ctx, Weights weights, Point point, const LinearOperand& x,
                                    const Tensor& residual, const Tensor& y, const Tensor& low) const {
   const Boundary& boundary = ctx.boundaries[point];
   if (boundary.identity()) {
@@ -43,36 +61,38 @@ void LinearLayer::forward_residual(Context& ctx, Weights weights, Point point, c
     return;
   }
   const Scratch::Scope scope(ctx.stream.scratch());
-  const Tensor no_bias, partial = ctx.scratch(x.dtype(), {x.dim(0), y.dim(1)});
+  const Tensor no_bias, partial = ctx.scratch(x.values.dtype(), {x.values.dim(0), y.dim(1)});
   ctx.linear.forward(ctx.stream, x, weights[static_cast<size_t>(weight)], no_bias, {}, partial);
-  lora.forward(ctx, weights, x, low, partial);
+  lora.forward(ctx, weights, x.values, low, partial);
   add(ctx.stream, boundary.forward(ctx.stream, partial), residual, y);
-  if (bias != kAbsent) add(ctx.stream, y, weight_of(weights, bias), y);
+  if (has_bias()) add(ctx.stream, y, weight_of(weights, bias), y);
 }
 
-void LinearLayer::backward_input(Context& ctx, Weights weights, const Tensor& dy, const Tensor& dx,
+void LinearLayer::backward_input(Context& ctx, Weights weights, const LinearOperand& dy, const Tensor& dx,
                                  const Tensor& dlow) const {
   ctx.linear.backward_input(ctx.stream, dy, weights[static_cast<size_t>(weight)], dx);
-  lora.backward_input(ctx, weights, dy, dlow, dx);
+  lora.backward_input(ctx, weights, dy.values, dlow, dx);
 }
 
-void LinearLayer::backward_weight(Context& ctx, const Gradients& gradients, const Tensor& dy, const Tensor& x,
-                                  const Tensor& low, const Tensor& dlow) const {
+void LinearLayer::backward_weight(Context& ctx, const Gradients& gradients, const LinearOperand& dy,
+                                  const LinearOperand& x, const Tensor& low, const Tensor& dlow) const {
   if (const Tensor& dweight = gradient_of(gradients, weight))
-    ctx.linear.backward_weight(ctx.stream, dy, x, dweight, gradients.write);
-  lora.backward_weight(ctx, gradients, dy, x, low, dlow);
+    ctx.linear.backward_weight(ctx.stream, dy, x, dweight, gradients.write, recipe());
+  lora.backward_weight(ctx, gradients, dy.values, x.values, low, dlow);
 }
 
-void LinearLayer::backward_weight(Context& ctx, const Gradients& gradients, const Tensor& dy, const Tensor& x,
-                                  Point point, const Tensor& low, const Tensor& dlow) const {
+void LinearLayer::backward_weight(Context& ctx, const Gradients& gradients, const LinearOperand& dy,
+                                  const LinearOperand& x, Point point, const Tensor& low,
+                                  const Tensor& dlow) const {
   // Frozen: nobody need meet.
   if (!gradient_of(gradients, weight) && !lora.wants_gradient(gradients)) return;
   const Scratch::Scope scope(ctx.stream.scratch());
-  backward_weight(ctx, gradients, dy, ctx.boundaries[point].forward(ctx.stream, x), low, dlow);
+  const LinearOperand behind = x.values ? ctx.boundaries[point].forward(ctx.stream, x.values) : x;
+  backward_weight(ctx, gradients, dy, behind, low, dlow);
 }
 
 void LinearLayer::backward_bias(Context& ctx, const Gradients& gradients, const Tensor& dy) const {
-  if (bias != kAbsent && gradient_of(gradients, bias))
+  if (has_bias() && gradient_of(gradients, bias))
     column_sum(ctx.stream, {.x = dy, .out = gradient_of(gradients, bias), .write = gradients.write});
 }
 
@@ -175,6 +195,7 @@ LinearLayer ParameterList::linear(const std::string& name, const std::vector<Pie
   weight.shape = {rows, cut == Cut::inputs ? split_.share(in) : in};
   offsets.shape = {rows};
   LinearLayer layer;
+  layer.list = &parameters_;
   layer.weight = add(std::move(weight));
   if (bias) layer.bias = add(std::move(offsets));
   layer.lora = adapters(name, pieces, in, cut);

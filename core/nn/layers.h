@@ -15,26 +15,41 @@ struct LinearLayer {
   int weight = kAbsent;
   int bias = kAbsent;
   LoraLayer lora;
+  const std::vector<Parameter>* list = nullptr;  // of the block; null: a matrix that has no recipe
+
+  LinearRecipe recipe() const { return list ? (*list)[static_cast<size_t>(weight)].recipe : LinearRecipe{}; }
+  bool has_bias() const { return bias != kAbsent; }
+
+  // Memory in `region` for columns of an operand of the weight gradient, x [rows, in] or dy [rows, out];
+  // absent where the gradient is made of values: the recipe says so, adapters read them, or there is none.
+  Quantized take_columns(Context& ctx, Region& region, LinearSide side, int64_t rows) const;
+  // For these, or for the values: where there are no columns, and where something else reads them, too
+  // (`needs_values`).
+  LinearOperand keep(Context& ctx, Region& region, LinearSide side, DType dtype, int64_t rows,
+                     bool needs_values) const;
 
   // `low` and `dlow` are those of `lora`, absent where it is: LoraLayer::take.
   // y = x . W^T + b (+ add), + the adapters' part
-  void forward(Context& ctx, Weights weights, const Tensor& x, const Tensor& add, const Tensor& y,
+  void forward(Context& ctx, Weights weights, const LinearOperand& x, const Tensor& add, const Tensor& y,
                const Tensor& low = {}) const;
   // y = residual + what a boundary makes of the partial product, + b once it is whole. y has the residual's
   // rows.
-  void forward_residual(Context& ctx, Weights weights, Point point, const Tensor& x, const Tensor& residual,
-                        const Tensor& y, const Tensor& low) const;
-  void backward_input(Context& ctx, Weights weights, const Tensor& dy, const Tensor& dx,
+  void forward_residual(Context& ctx, Weights weights, Point point, const LinearOperand& x,
+                        const Tensor& residual, const Tensor& y, const Tensor& low) const;
+  void backward_input(Context& ctx, Weights weights, const LinearOperand& dy, const Tensor& dx,
                       const Tensor& dlow = {}) const;
   // Gradients of the weight and of its adapters; x is what forward multiplied, or what lay before `point`,
   // where forward had it from.
-  void backward_weight(Context& ctx, const Gradients& gradients, const Tensor& dy, const Tensor& x,
-                       const Tensor& low = {}, const Tensor& dlow = {}) const;
-  void backward_weight(Context& ctx, const Gradients& gradients, const Tensor& dy, const Tensor& x,
-                       Point point, const Tensor& low, const Tensor& dlow) const;
+  void backward_weight(Context& ctx, const Gradients& gradients, const LinearOperand& dy,
+                       const LinearOperand& x, const Tensor& low = {}, const Tensor& dlow = {}) const;
+  void backward_weight(Context& ctx, const Gradients& gradients, const LinearOperand& dy,
+                       const LinearOperand& x, Point point, const Tensor& low, const Tensor& dlow) const;
   // Gradient of the bias, if there is one; dy is that of the sum the bias was added to.
   void backward_bias(Context& ctx, const Gradients& gradients, const Tensor& dy) const;
 };
+
+// What was kept, with working memory for values that were not.
+LinearOperand with_values(Context& ctx, const LinearOperand& kept, DType dtype, Shape shape);
 
 enum class NormKind { rms, layer };
 

@@ -14,15 +14,17 @@ Tensor decode(Stream& stream, const LinearWeight::Blocks& blocks, DType dtype) {
 
 class PlainLinearOp final : public LinearOp {
  public:
-  int64_t packed_bytes(Stream& stream, DType dtype, const Shape& shape) const override {
+  int64_t packed_bytes(Stream& stream, DType dtype, const Shape& shape,
+                       const LinearRecipe& /*recipe*/) const override {
     const int64_t out = shape[0], in = shape[1];
     return round_up(strata::packed_bytes(stream, dtype, in, out), kTensorAlignment) +
            round_up(strata::packed_bytes(stream, dtype, out, in), kTensorAlignment);
   }
 
-  LinearWeight bind(Stream& stream, const Tensor& weight, std::byte* packed) const override {
+  LinearWeight bind(Stream& stream, const Tensor& weight, std::byte* packed,
+                    const LinearRecipe& recipe) const override {
     const int64_t out = weight.dim(0), in = weight.dim(1);
-    if (packed_bytes(stream, weight.dtype(), weight.shape()) == 0) return {.weight = weight};
+    if (packed_bytes(stream, weight.dtype(), weight.shape(), recipe) == 0) return {.weight = weight};
     auto view = [&](int64_t k, int64_t n, std::byte* bytes) {
       const int64_t size = strata::packed_bytes(stream, weight.dtype(), k, n);
       return PackedMatrix{Tensor::borrow(bytes, DType::u8, {size}, weight.device()), weight.dtype(), k, n};
@@ -34,6 +36,11 @@ class PlainLinearOp final : public LinearOp {
 
   void pack(Stream& stream, const LinearWeight& weight) const override {
     pack_both(stream, weight.weight, weight.forward, weight.backward);
+  }
+
+  Quantized take_columns(Region& /*region*/, const LinearRecipe& /*recipe*/, LinearSide /*side*/,
+                         int64_t /*tokens*/, int64_t /*features*/) const override {
+    return {};
   }
 
   void forward(Stream& stream, const LinearOperand& x, const LinearWeight& weight, const Tensor& bias,
@@ -59,7 +66,7 @@ class PlainLinearOp final : public LinearOp {
   }
 
   void backward_weight(Stream& stream, const LinearOperand& dy, const LinearOperand& x, const Tensor& dweight,
-                       Write write) const override {
+                       Write write, const LinearRecipe& /*recipe*/) const override {
     matmul(stream, {.a = dy.values.t(), .b = x.values, .out = dweight, .write = write});
   }
 };

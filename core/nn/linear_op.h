@@ -3,18 +3,32 @@
 // number format; precision/ binds others.
 #pragma once
 
+#include "core/nn/linear_recipe.h"
+#include "core/nn/region.h"
 #include "core/ops/decode_blocks.h"
 #include "core/ops/matmul.h"
 
 namespace strata {
 
-// An activation or gradient as a product consumes it. Today a plain tensor; a quantized form (codes and
-// scales) will be another member, filled by producers that asked what the consumer wants.
+// An activation or gradient as products consume it: what forward or backward_input multiplies, and later the
+// weight gradient. A layer keeps values or columns of it until then (LinearLayer::keep_input).
 struct LinearOperand {
-  Tensor values;  // [tokens, features]
+  Tensor values;      // [tokens, features]; forward and backward_input read these
+  Quantized columns;  // of values^T, for the weight gradient: forward and backward_input fill them if present
 
-  LinearOperand(Tensor tensor)
-      : values(std::move(tensor)) {}  // NOLINT(google-explicit-constructor): a tensor is an operand
+  LinearOperand() = default;
+  LinearOperand(Tensor tensor)  // NOLINT(google-explicit-constructor): a tensor is an operand
+      : values(std::move(tensor)) {}
+  LinearOperand(Tensor tensor, Quantized codes) : values(std::move(tensor)), columns(std::move(codes)) {}
+};
+
+// A weight as the right operand [features out of the product, features that are summed] of quantized
+// products: its codes, or panels of what they stand for where the device likes these better; the factors are
+// with the codes.
+struct QuantizedWeight {
+  Quantized codes;
+  PackedMatrix panels;
+  explicit operator bool() const { return static_cast<bool>(codes); }
 };
 
 // A weight [out_features, in_features] with the layouts made from it once per optimizer step.
@@ -23,12 +37,17 @@ struct LinearWeight {
   // Absent on a device that takes weights as they are.
   PackedMatrix forward;   // of weight^T: [in_features, out_features]
   PackedMatrix backward;  // of weight:   [out_features, in_features]
+  // In place of these, for the products that the recipe wants of codes: of the weight, and of its transpose.
+  LinearRecipe recipe = {};
+  QuantizedWeight forward_codes = {}, backward_codes = {};
   // In place of all these, a weight in blocks: decoded before each product, into working memory.
   struct Blocks {
     Tensor bytes;  // u8
     WeightFormat format = WeightFormat::none;
     Shape shape;  // of the weight
   } blocks = {};
+
+  bool is_packed() const { return forward || backward || forward_codes || backward_codes; }
 };
 
 class LinearOp {
@@ -36,9 +55,16 @@ class LinearOp {
   virtual ~LinearOp() = default;
 
   // Bytes of the packed layouts of a weight of this shape, and the views into them.
-  virtual int64_t packed_bytes(Stream& stream, DType dtype, const Shape& shape) const = 0;
-  virtual LinearWeight bind(Stream& stream, const Tensor& weight, std::byte* packed) const = 0;
+  virtual int64_t packed_bytes(Stream& stream, DType dtype, const Shape& shape,
+                               const LinearRecipe& recipe) const = 0;
+  virtual LinearWeight bind(Stream& stream, const Tensor& weight, std::byte* packed,
+                            const LinearRecipe& recipe) const = 0;
   virtual void pack(Stream& stream, const LinearWeight& weight) const = 0;
+
+  // Memory of `region` for what the weight gradient wants of an operand [tokens, features] in place of its
+  // values; absent where it wants the values.
+  virtual Quantized take_columns(Region& region, const LinearRecipe& recipe, LinearSide side, int64_t tokens,
+                                 int64_t features) const = 0;
 
   // y = x . weight^T (+ bias) (+ add)
   virtual void forward(Stream& stream, const LinearOperand& x, const LinearWeight& weight, const Tensor& bias,
@@ -46,9 +72,9 @@ class LinearOp {
   // dx = dy . weight
   virtual void backward_input(Stream& stream, const LinearOperand& dy, const LinearWeight& weight,
                               const Tensor& dx) const = 0;
-  // dweight (op)= dy^T . x, f32
+  // dweight (op)= dy^T . x, f32; of values or columns, whichever an operand has.
   virtual void backward_weight(Stream& stream, const LinearOperand& dy, const LinearOperand& x,
-                               const Tensor& dweight, Write write) const = 0;
+                               const Tensor& dweight, Write write, const LinearRecipe& recipe) const = 0;
 };
 
 // Products in the dtype of the tensors (f32 or bf16), f32 accumulation.

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "core/format/weight_format.h"
+#include "core/nn/linear_recipe.h"
 #include "core/tensor/placement.h"
 #include "core/tensor/rect.h"
 
@@ -38,6 +39,8 @@ struct Parameter {
   // Right operand of matrix products: the step keeps it packed (LinearOp::pack).
   bool multiplied = false;
   bool trainable = true;
+  // Of a linear layer: the number formats of its products.
+  LinearRecipe recipe = {};
   // Of the values of a frozen matrix: in blocks along its rows, decoded before every product. Never packed.
   WeightFormat format = WeightFormat::none;
   // Over the tensor axis. A value is replicated or sharded; a partial gradient is an addend that the step

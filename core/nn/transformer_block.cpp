@@ -37,14 +37,16 @@ class TransformerBlock final : public Block {
     Tensor lse_HT;  // of attention
     Tensor x1_RD;   // the residual stream between the two halves
     Tensor up_TU;
-    // saved_weight: right operands of the weight gradients, the normed ones as they are before the boundary
-    Tensor normed1_RD, mixed_TQ, normed2_RD, act_TF;
+    // saved_weight: right operands of the weight gradients, the normed ones as they are before the boundary.
+    // Attention's backward reads the values of what it made, too.
+    LinearOperand normed1_RD, mixed_TQ, normed2_RD, act_TF;
     Tensor qkv_low, out_low, up_low, down_low;  // of adapters
   };
   struct Deferred {
-    Tensor dqkv, dx1_RD, dup_TU;
-    Tensor dattn_TD,
-        dmlp_TD;  // dx1 and dy before the boundaries of attention and of the feed-forward network
+    // Left operands; dattn and dmlp are dx1 and dy before the boundaries of attention and of the feed-forward
+    // network. dx1 is absent where dattn is kept as columns.
+    LinearOperand dqkv, dattn_TD, dup_TU, dmlp_TD;
+    Tensor dx1_RD;
     NormGradient norm1, norm2, q_norm, k_norm;
     Tensor qkv_low, out_low, up_low, down_low;  // of adapters
   };
@@ -56,7 +58,7 @@ class TransformerBlock final : public Block {
   Saved take_saved(Context& ctx, DType dtype, int64_t rows) const;
   Deferred take_deferred(Context& ctx, const Tensor& dy_RD) const;
   void turn(Context& ctx, const Tensor& q, const Tensor& k, bool inverse) const;
-  void activate(Context& ctx, const Saved& s) const;
+  void activate(Context& ctx, const Tensor& up, const Tensor& act) const;
   void activate_backward(Context& ctx, const Saved& s, const Tensor& dact, const Tensor& dup) const;
 
   TransformerBlockSpec spec_;
@@ -116,10 +118,15 @@ TransformerBlock::Saved TransformerBlock::take_saved(Context& ctx, DType dtype, 
   s.norm2 = norm2_.take_stats(ctx.saved_input, rows);
   s.up_TU = ctx.saved_input.take(dtype, {tokens, up_width_});
 
-  s.normed1_RD = ctx.saved_weight.take(dtype, {rows, spec_.hidden});
-  s.mixed_TQ = ctx.saved_weight.take(dtype, {tokens, q_width_});
-  s.normed2_RD = ctx.saved_weight.take(dtype, {rows, spec_.hidden});
-  s.act_TF = ctx.saved_weight.take(dtype, {tokens, ffn_});
+  // Behind a boundary that gathers rows, columns of all of them would take more than these rows' values.
+  const auto gathers = [&](Point point) { return !ctx.boundaries[point].identity(); };
+  const auto keep = [&](const LinearLayer& layer, int64_t count, bool needs_values) {
+    return layer.keep(ctx, ctx.saved_weight, LinearSide::input, dtype, count, needs_values);
+  };
+  s.normed1_RD = keep(qkv_, rows, gathers(Point::attn_in));
+  s.mixed_TQ = keep(out_, tokens, true);
+  s.normed2_RD = keep(up_, rows, gathers(Point::mlp_in));
+  s.act_TF = keep(down_, tokens, false);
   s.qkv_low = qkv_.lora.take(ctx.saved_weight, dtype, tokens);
   s.out_low = out_.lora.take(ctx.saved_weight, dtype, tokens);
   s.up_low = up_.lora.take(ctx.saved_weight, dtype, tokens);
@@ -131,11 +138,16 @@ TransformerBlock::Deferred TransformerBlock::take_deferred(Context& ctx, const T
   const DType dtype = dy_RD.dtype();
   const int64_t rows = dy_RD.dim(0), tokens = ctx.boundaries[Point::attn_in].rows(rows);
   Deferred d;
-  d.dqkv = ctx.deferred.take(dtype, {tokens, q_width_ + 2 * kv_width_});
-  d.dx1_RD = ctx.deferred.take(dtype, {rows, spec_.hidden});
-  d.dup_TU = ctx.deferred.take(dtype, {tokens, up_width_});
-  d.dattn_TD = ctx.boundaries[Point::attn_out].before(ctx.deferred, d.dx1_RD);
-  d.dmlp_TD = ctx.boundaries[Point::mlp_out].before(ctx.deferred, dy_RD);
+  const LinearSide side = LinearSide::gradient;
+  d.dqkv = qkv_.keep(ctx, ctx.deferred, side, dtype, tokens, qkv_.has_bias());
+  if (!out_.has_bias()) d.dattn_TD.columns = out_.take_columns(ctx, ctx.deferred, side, tokens);
+  if (!d.dattn_TD.columns) {
+    d.dx1_RD = ctx.deferred.take(dtype, {rows, spec_.hidden});
+    d.dattn_TD.values = ctx.boundaries[Point::attn_out].before(ctx.deferred, d.dx1_RD);
+  }
+  d.dup_TU = up_.keep(ctx, ctx.deferred, side, dtype, tokens, up_.has_bias());
+  d.dmlp_TD.columns = down_.take_columns(ctx, ctx.deferred, side, tokens);
+  if (!d.dmlp_TD.columns) d.dmlp_TD.values = ctx.boundaries[Point::mlp_out].before(ctx.deferred, dy_RD);
   d.norm1 = norm1_.take_gradient(ctx.deferred, spec_.hidden);
   d.norm2 = norm2_.take_gradient(ctx.deferred, spec_.hidden);
   if (spec_.qk_norm) {
@@ -159,11 +171,11 @@ void TransformerBlock::turn(Context& ctx, const Tensor& q, const Tensor& k, bool
                       .inverse = inverse});
 }
 
-void TransformerBlock::activate(Context& ctx, const Saved& s) const {
+void TransformerBlock::activate(Context& ctx, const Tensor& up, const Tensor& act) const {
   if (spec_.activation == Activation::swiglu)
-    swiglu_forward(ctx.stream, {.gate_up = s.up_TU, .y = s.act_TF});
+    swiglu_forward(ctx.stream, {.gate_up = up, .y = act});
   else
-    gelu_forward(ctx.stream, {.x = s.up_TU, .y = s.act_TF});
+    gelu_forward(ctx.stream, {.x = up, .y = act});
 }
 
 void TransformerBlock::activate_backward(Context& ctx, const Saved& s, const Tensor& dact,
@@ -175,14 +187,16 @@ void TransformerBlock::activate_backward(Context& ctx, const Saved& s, const Ten
 }
 
 Tensor TransformerBlock::forward(Context& ctx, Weights weights, const Tensor& x_RD) const {
-  const Saved s = take_saved(ctx, x_RD.dtype(), x_RD.dim(0));
+  const DType dtype = x_RD.dtype();
+  const Saved s = take_saved(ctx, dtype, x_RD.dim(0));
   Scratch& scratch = ctx.stream.scratch();
 
-  norm1_.forward(ctx, weights, x_RD, s.normed1_RD, s.norm1);
   {
     const Scratch::Scope scope(scratch);
-    const Tensor normed_TD = ctx.boundaries[Point::attn_in].forward(ctx.stream, s.normed1_RD);
-    qkv_.forward(ctx, weights, normed_TD, {}, s.qkv, s.qkv_low);
+    const LinearOperand normed_RD = with_values(ctx, s.normed1_RD, dtype, x_RD.shape());
+    norm1_.forward(ctx, weights, x_RD, normed_RD.values, s.norm1);
+    const Tensor normed_TD = ctx.boundaries[Point::attn_in].forward(ctx.stream, normed_RD.values);
+    qkv_.forward(ctx, weights, {normed_TD, normed_RD.columns}, {}, s.qkv, s.qkv_low);
   }
   const Tensor q_TQ = query(s), k_TK = key(s);
   if (spec_.qk_norm) {
@@ -195,7 +209,7 @@ Tensor TransformerBlock::forward(Context& ctx, Weights weights, const Tensor& x_
   attend(ctx, {.q = q_TQ,
                .k = kv.k,
                .v = kv.v,
-               .out = s.mixed_TQ,
+               .out = s.mixed_TQ.values,
                .lse = s.lse_HT,
                .heads = heads_,
                .kv_heads = kv_heads_,
@@ -203,15 +217,18 @@ Tensor TransformerBlock::forward(Context& ctx, Weights weights, const Tensor& x_
                .causal = true});
   out_.forward_residual(ctx, weights, Point::attn_out, s.mixed_TQ, x_RD, s.x1_RD, s.out_low);
 
-  norm2_.forward(ctx, weights, s.x1_RD, s.normed2_RD, s.norm2);
   {
     const Scratch::Scope scope(scratch);
-    const Tensor normed_TD = ctx.boundaries[Point::mlp_in].forward(ctx.stream, s.normed2_RD);
-    up_.forward(ctx, weights, normed_TD, {}, s.up_TU, s.up_low);
+    const LinearOperand normed_RD = with_values(ctx, s.normed2_RD, dtype, x_RD.shape());
+    norm2_.forward(ctx, weights, s.x1_RD, normed_RD.values, s.norm2);
+    const Tensor normed_TD = ctx.boundaries[Point::mlp_in].forward(ctx.stream, normed_RD.values);
+    up_.forward(ctx, weights, {normed_TD, normed_RD.columns}, {}, s.up_TU, s.up_low);
   }
-  activate(ctx, s);
-  const Tensor y_RD = ctx.output.take(x_RD.dtype(), x_RD.shape());
-  down_.forward_residual(ctx, weights, Point::mlp_out, s.act_TF, s.x1_RD, y_RD, s.down_low);
+  const Tensor y_RD = ctx.output.take(dtype, x_RD.shape());
+  const Scratch::Scope scope(scratch);
+  const LinearOperand act_TF = with_values(ctx, s.act_TF, dtype, {s.up_TU.dim(0), ffn_});
+  activate(ctx, s.up_TU, act_TF.values);
+  down_.forward_residual(ctx, weights, Point::mlp_out, act_TF, s.x1_RD, y_RD, s.down_low);
   return y_RD;
 }
 
@@ -223,36 +240,44 @@ Tensor TransformerBlock::backward_input(Context& ctx, Weights weights, const Ten
   const int64_t tokens = s.qkv.dim(0);
   Scratch& scratch = ctx.stream.scratch();
 
+  const Boundary &attn_out = ctx.boundaries[Point::attn_out], &mlp_out = ctx.boundaries[Point::mlp_out];
+  const Scratch::Scope until_end(scratch);
+  Region working = ctx.temporary();
+  const Tensor dx1_RD = d.dx1_RD ? d.dx1_RD : working.take(dtype, x_RD.shape());
   {
     const Scratch::Scope scope(scratch);
-    const Tensor dact_TF = ctx.scratch(dtype, {tokens, ffn_});
-    ctx.boundaries[Point::mlp_out].backward(ctx.stream, dy_RD, d.dmlp_TD);
-    down_.backward_input(ctx, weights, d.dmlp_TD, dact_TF, d.down_low);
-    activate_backward(ctx, s, dact_TF, d.dup_TU);
-  }
-  {
-    const Scratch::Scope scope(scratch);
+    const LinearOperand dup_TU = with_values(ctx, d.dup_TU, dtype, {tokens, up_width_});
+    {
+      const Scratch::Scope inner(scratch);
+      const Tensor dact_TF = ctx.scratch(dtype, {tokens, ffn_});
+      const Tensor dmlp_TD = d.dmlp_TD.values ? d.dmlp_TD.values : mlp_out.before(working, dy_RD);
+      mlp_out.backward(ctx.stream, dy_RD, dmlp_TD);
+      down_.backward_input(ctx, weights, {dmlp_TD, d.dmlp_TD.columns}, dact_TF, d.down_low);
+      activate_backward(ctx, s, dact_TF, dup_TU.values);
+    }
     const Tensor dnormed_TD = ctx.scratch(dtype, {tokens, spec_.hidden});
-    up_.backward_input(ctx, weights, d.dup_TU, dnormed_TD, d.up_low);
+    up_.backward_input(ctx, weights, dup_TU, dnormed_TD, d.up_low);
     const Tensor dnormed_RD = ctx.boundaries[Point::mlp_in].backward(ctx.stream, dnormed_TD);
-    norm2_.backward(ctx, weights, s.x1_RD, s.norm2, dnormed_RD, dy_RD, d.dx1_RD, d.norm2);
+    norm2_.backward(ctx, weights, s.x1_RD, s.norm2, dnormed_RD, dy_RD, dx1_RD, d.norm2);
   }
-  const Tensor dq_TQ = d.dqkv.slice(1, 0, q_width_);
-  const Tensor dk_TK = d.dqkv.slice(1, q_width_, kv_width_);
+  const LinearOperand dqkv = with_values(ctx, d.dqkv, dtype, {tokens, q_width_ + 2 * kv_width_});
+  const Tensor dq_TQ = dqkv.values.slice(1, 0, q_width_);
+  const Tensor dk_TK = dqkv.values.slice(1, q_width_, kv_width_);
   {
     const Scratch::Scope scope(scratch);
     const Tensor dmixed_TQ = ctx.scratch(dtype, {tokens, q_width_});
-    ctx.boundaries[Point::attn_out].backward(ctx.stream, d.dx1_RD, d.dattn_TD);
-    out_.backward_input(ctx, weights, d.dattn_TD, dmixed_TQ, d.out_low);
+    const Tensor dattn_TD = d.dattn_TD.values ? d.dattn_TD.values : attn_out.before(working, dx1_RD);
+    attn_out.backward(ctx.stream, dx1_RD, dattn_TD);
+    out_.backward_input(ctx, weights, {dattn_TD, d.dattn_TD.columns}, dmixed_TQ, d.out_low);
     attend_backward(ctx, {.q = query(s),
                           .k = key(s),
                           .v = value(s),
-                          .out = s.mixed_TQ,
+                          .out = s.mixed_TQ.values,
                           .lse = s.lse_HT,
                           .dout = dmixed_TQ,
                           .dq = dq_TQ,
                           .dk = dk_TK,
-                          .dv = d.dqkv.slice(1, q_width_ + kv_width_, kv_width_),
+                          .dv = dqkv.values.slice(1, q_width_ + kv_width_, kv_width_),
                           .heads = heads_,
                           .kv_heads = kv_heads_,
                           .scale = scale_,
@@ -264,11 +289,10 @@ Tensor TransformerBlock::backward_input(Context& ctx, Weights weights, const Ten
     k_norm_.backward(ctx, weights, s.qkv.slice(1, q_width_, kv_width_), s.k_norm, dk_TK, {}, dk_TK, d.k_norm);
   }
   const Tensor dx_RD = ctx.output.take(dtype, x_RD.shape());
-  const Scratch::Scope scope(scratch);
   const Tensor dnormed_TD = ctx.scratch(dtype, {tokens, spec_.hidden});
-  qkv_.backward_input(ctx, weights, d.dqkv, dnormed_TD, d.qkv_low);
+  qkv_.backward_input(ctx, weights, dqkv, dnormed_TD, d.qkv_low);
   const Tensor dnormed_RD = ctx.boundaries[Point::attn_in].backward(ctx.stream, dnormed_TD);
-  norm1_.backward(ctx, weights, x_RD, s.norm1, dnormed_RD, d.dx1_RD, dx_RD, d.norm1);
+  norm1_.backward(ctx, weights, x_RD, s.norm1, dnormed_RD, dx1_RD, dx_RD, d.norm1);
   return dx_RD;
 }
 
@@ -280,12 +304,12 @@ void TransformerBlock::backward_weight(Context& ctx, const Gradients& gradients,
   down_.backward_weight(ctx, gradients, d.dmlp_TD, s.act_TF, s.down_low, d.down_low);
   down_.backward_bias(ctx, gradients, dy_RD);
   up_.backward_weight(ctx, gradients, d.dup_TU, s.normed2_RD, Point::mlp_in, s.up_low, d.up_low);
-  up_.backward_bias(ctx, gradients, d.dup_TU);
+  up_.backward_bias(ctx, gradients, d.dup_TU.values);
   norm2_.accumulate(ctx, gradients, d.norm2);
   out_.backward_weight(ctx, gradients, d.dattn_TD, s.mixed_TQ, s.out_low, d.out_low);
   out_.backward_bias(ctx, gradients, d.dx1_RD);
   qkv_.backward_weight(ctx, gradients, d.dqkv, s.normed1_RD, Point::attn_in, s.qkv_low, d.qkv_low);
-  qkv_.backward_bias(ctx, gradients, d.dqkv);
+  qkv_.backward_bias(ctx, gradients, d.dqkv.values);
   if (spec_.qk_norm) {
     q_norm_.accumulate(ctx, gradients, d.q_norm);
     k_norm_.accumulate(ctx, gradients, d.k_norm);

@@ -21,7 +21,10 @@ const ScratchTable kCpuScratch{.matmul = cpu::matmul_scratch_bytes,
                                .attention_backward = cpu::attention_backward_scratch,
                                .embedding_backward = cpu::embedding_backward_scratch,
                                .column_sum = cpu::column_sum_scratch,
-                               .sum_of_squares = [](const Tensor&) { return int64_t{0}; }};
+                               .sum_of_squares = [](const Tensor&) { return int64_t{0}; },
+                               .quantize = cpu::quantize_scratch,
+                               .pack_codes = cpu::pack_codes_scratch,
+                               .quantized_matmul = cpu::quantized_matmul_scratch};
 
 }  // namespace
 

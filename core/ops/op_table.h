@@ -13,6 +13,7 @@
 #include "core/ops/loss_sum.h"
 #include "core/ops/matmul.h"
 #include "core/ops/norm.h"
+#include "core/ops/quantize.h"
 #include "core/ops/reduce.h"
 #include "core/ops/rope.h"
 
@@ -50,6 +51,10 @@ struct OpTable {
   void (*add)(Stream&, const Tensor&, const Tensor&, const Tensor&);
   void (*scale)(Stream&, const Tensor&, float);
   void (*decode_blocks)(Stream&, const DecodeBlocks&);
+  void (*quantize)(Stream&, const Quantize&);
+  void (*dequantize)(Stream&, const Quantized&, const Tensor&);
+  void (*pack_codes)(Stream&, const Quantized&, const PackedMatrix&);
+  void (*quantized_matmul)(Stream&, const QuantizedMatmul&);
   void (*fill_normal)(Stream&, const Tensor&, const RandomKey&, uint64_t, float);
 };
 
@@ -64,6 +69,9 @@ struct ScratchTable {
   int64_t (*embedding_backward)(const EmbeddingBackward&);
   int64_t (*column_sum)(const ColumnSum&);
   int64_t (*sum_of_squares)(const Tensor&);
+  int64_t (*quantize)(const Quantize&);
+  int64_t (*pack_codes)(const Quantized&);
+  int64_t (*quantized_matmul)(const QuantizedMatmul&);
 };
 
 // Throws ContractError for a device this build does not have.
@@ -88,6 +96,8 @@ const ScratchTable* cuda_scratch_table();
   .embedding_backward = device::embedding_backward, .column_sum = device::column_sum,                   \
   .sum_of_squares = device::sum_of_squares, .sum_losses = device::sum_losses, .copy = device::copy,     \
   .stochastic_round = device::stochastic_round, .fill = device::fill, .add = device::add,               \
-  .scale = device::scale, .decode_blocks = device::decode_blocks, .fill_normal = device::fill_normal
+  .scale = device::scale, .decode_blocks = device::decode_blocks, .quantize = device::quantize,         \
+  .dequantize = device::dequantize, .pack_codes = device::pack_codes,                                   \
+  .quantized_matmul = device::quantized_matmul, .fill_normal = device::fill_normal
 
 }  // namespace strata

@@ -18,7 +18,7 @@ LinearWeight bind_weight(const Parameter& parameter, const ParameterPlace& place
   const Tensor weight = Tensor::borrow(at(bytes.weight, place.weight[0]), layout.weight_dtype(),
                                        parameter.shape, stream.device());
   if (place.packed < 0) return {.weight = weight};
-  return linear.bind(stream, weight, at(bytes.packed, place.packed));
+  return linear.bind(stream, weight, at(bytes.packed, place.packed), parameter.recipe);
 }
 
 Tensor bind_gradient(const Parameter& parameter, const ParameterPlace& place, Device device,

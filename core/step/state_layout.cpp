@@ -55,7 +55,7 @@ StateLayout::StateLayout(const Model& model, const UpdateRule* rule, const Linea
                    in_blocks ? encoded_bytes(place.format, place.elements / partition.shards(level))
                              : on_level(level, weight_dtype_)));
       if (parameter.multiplied && !in_blocks)
-        place.packed = append(bytes.packed, linear.packed_bytes(stream, weight_dtype_, parameter.shape));
+        place.packed = append(bytes.packed, linear.packed_bytes(stream, weight_dtype_, parameter.shape, parameter.recipe));
       if (!rule || !parameter.trainable) continue;
       for (int level = 0; level < levels; ++level)
         place.grad.push_back(append(bytes.grad[static_cast<size_t>(level)], on_level(level, DType::f32)));

@@ -236,7 +236,7 @@ std::vector<LogicalState> StepRunner::logical_states() const {
 void StepRunner::pack_block(std::span<const LinearWeight> weights, int block, Packed which) const {
   const auto own = model_.parameters(block);  // a tied table is packed by its owner
   for (size_t i = 0; i < own.size(); ++i)
-    if (weights[i].forward && (which == Packed::all || own[i].trainable))
+    if (weights[i].is_packed() && (which == Packed::all || own[i].trainable))
       plan_.linear().pack(stream_, weights[i]);
 }
 

@@ -7,7 +7,8 @@
 
 namespace strata {
 
-enum class DType : uint8_t { f32, bf16, i16, i32, i64, u8, f64 };
+// f8e4m3 and f8e5m2 are codes of the OCP's 8-bit floats (core/format).
+enum class DType : uint8_t { f32, bf16, i16, i32, i64, u8, f64, f8e4m3, f8e5m2 };
 
 constexpr int64_t size_of(DType type) {
   switch (type) {
@@ -21,6 +22,8 @@ constexpr int64_t size_of(DType type) {
     case DType::f64:
       return 8;
     case DType::u8:
+    case DType::f8e4m3:
+    case DType::f8e5m2:
       return 1;
   }
   return 0;

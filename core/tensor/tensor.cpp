@@ -19,6 +19,10 @@ std::string_view name(DType type) {
       return "i64";
     case DType::u8:
       return "u8";
+    case DType::f8e4m3:
+      return "f8e4m3";
+    case DType::f8e5m2:
+      return "f8e5m2";
     case DType::f64:
       return "f64";
   }

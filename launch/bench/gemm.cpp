@@ -2,15 +2,12 @@
 #include "launch/bench/gemm.h"
 
 #include <algorithm>
-#include <chrono>
 #include <functional>
-#include <thread>
 
-#include "core/base/hash.h"
 #include "core/base/isa.h"
 #include "core/device/cpu/cpu_stream.h"
 #include "core/ops/matmul.h"
-#include "core/tensor/bf16.h"
+#include "launch/bench/bench_operands.h"
 #include "launch/bench/foreign_load.h"
 #include "launch/bench/gemm_peer.h"
 #include "launch/bench/matmul_peak.h"
@@ -18,23 +15,6 @@
 
 namespace strata {
 namespace {
-
-// GFLOP/s of a product of `flops` operations, repeated for some 10 ms.
-double speed(double flops, const std::function<void()>& product) {
-  using Clock = std::chrono::steady_clock;
-  const auto start = Clock::now();
-  double elapsed = 0;
-  int runs = 0;
-  do {
-    product();
-    ++runs;
-    elapsed = std::chrono::duration<double>(Clock::now() - start).count();
-  } while (elapsed < 10e-3);
-  return 1e-9 * flops * runs / elapsed;
-}
-
-// Threads of the variant before go to sleep: two pools that spin would take each other's cores.
-void let_threads_sleep() { std::this_thread::sleep_for(std::chrono::milliseconds(3)); }
 
 class Layer {
  public:
@@ -85,11 +65,11 @@ class Layer {
       let_threads_sleep();
       // The best of several slices: threads that just slept begin slowly, and a bound must not be beaten.
       peaks.push_back(1e-9 * measure_matmul_peak(pool_, x_.dtype()).flops_per_s);
-      speeds.push_back(speed(flops_, ours));
+      speeds.push_back(gflops_of(flops_, ours));
       of_peak.push_back(speeds.back() / peaks.back());
       if (!peer) continue;
       let_threads_sleep();
-      peers.push_back(speed(flops_, [&] { peer->run(); }));
+      peers.push_back(gflops_of(flops_, [&] { peer->run(); }));
       of_peer.push_back(speeds.back() / peers.back());
     }
     return {.shape = {},
@@ -104,20 +84,8 @@ class Layer {
   }
 
  private:
-  // Ordinary numbers between -1 and 1: denormals, zeros or NaN would time something else.
   Tensor matrix(DType dtype, int64_t rows, int64_t columns) {
-    const Tensor x = make_tensor(*allocator_, dtype, {rows, columns}, "bench");
-    const auto value = [&](int64_t i) {
-      return static_cast<float>(mix64(static_cast<uint64_t>(i)) >> 44) * 0x1p-19f - 1;
-    };
-    pool_.for_each(rows, [&](int64_t row, int) {
-      for (int64_t i = row * columns; i < (row + 1) * columns; ++i)
-        if (dtype == DType::bf16)
-          x.data<bf16>()[i] = to_bf16(value(i));
-        else
-          x.data<float>()[i] = value(i);
-    });
-    return x;
+    return bench_matrix(pool_, *allocator_, dtype, rows, columns);
   }
 
   PackedMatrix packed(const Tensor& b) {

@@ -35,11 +35,17 @@ class TimedLinearOp final : public LinearOp {
  public:
   double taken_ms = 0;
 
-  int64_t packed_bytes(Stream& stream, DType dtype, const Shape& shape) const override {
-    return plain_linear_op().packed_bytes(stream, dtype, shape);
+  int64_t packed_bytes(Stream& stream, DType dtype, const Shape& shape,
+                       const LinearRecipe& recipe) const override {
+    return plain_linear_op().packed_bytes(stream, dtype, shape, recipe);
   }
-  LinearWeight bind(Stream& stream, const Tensor& weight, std::byte* packed) const override {
-    return plain_linear_op().bind(stream, weight, packed);
+  LinearWeight bind(Stream& stream, const Tensor& weight, std::byte* packed,
+                    const LinearRecipe& recipe) const override {
+    return plain_linear_op().bind(stream, weight, packed, recipe);
+  }
+  Quantized take_columns(Region& region, const LinearRecipe& recipe, LinearSide side, int64_t tokens,
+                         int64_t features) const override {
+    return plain_linear_op().take_columns(region, recipe, side, tokens, features);
   }
   void pack(Stream& stream, const LinearWeight& weight) const override {
     plain_linear_op().pack(stream, weight);
@@ -53,8 +59,8 @@ class TimedLinearOp final : public LinearOp {
     timed([&] { plain_linear_op().backward_input(stream, dy, weight, dx); });
   }
   void backward_weight(Stream& stream, const LinearOperand& dy, const LinearOperand& x, const Tensor& dweight,
-                       Write write) const override {
-    timed([&] { plain_linear_op().backward_weight(stream, dy, x, dweight, write); });
+                       Write write, const LinearRecipe& recipe) const override {
+    timed([&] { plain_linear_op().backward_weight(stream, dy, x, dweight, write, recipe); });
   }
 
  private:

@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "core/base/hash.h"
+#include "core/format/fp8.h"
 #include "core/tensor/bf16.h"
 
 namespace strata {
@@ -78,6 +79,10 @@ double element_value(const Tensor& tensor, int64_t at) {
       return static_cast<double>(tensor.data<const int64_t>()[at]);
     case DType::u8:
       return tensor.data<const uint8_t>()[at];
+    case DType::f8e4m3:
+      return E4m3::decode(reinterpret_cast<const uint8_t*>(tensor.raw())[at]);
+    case DType::f8e5m2:
+      return E5m2::decode(reinterpret_cast<const uint8_t*>(tensor.raw())[at]);
   }
   return 0;
 }

@@ -14,6 +14,7 @@
 #include "launch/bench/comm.h"
 #include "launch/bench/converter.h"
 #include "launch/bench/disk.h"
+#include "launch/bench/fp8_gemm.h"
 #include "launch/bench/gemm.h"
 #include "launch/bench/step.h"
 #include "launch/bench/train.h"
@@ -30,6 +31,7 @@ struct Arguments {
   TrainBenchOptions train;
   std::string device = "auto", compute = "bf16";
   GemmBenchOptions gemm;
+  bool fp8 = false;
   AdamBenchOptions adam;
   CommBenchOptions comm;
   DiskBenchOptions disk;
@@ -72,6 +74,7 @@ Run add_bench(CLI::App& app) {
   gemm->add_option("--rounds", arguments->gemm.rounds, "medians over so many")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
+  gemm->add_flag("--fp8", arguments->fp8, "products on 8-bit codes beside bf16, for each recipe");
   CLI::App* const step = add("step", "training steps of GPT-2 124M, and where their time goes");
   step->add_option("--rows", arguments->step.rows, "sequences per step")
       ->check(CLI::PositiveNumber)
@@ -145,7 +148,7 @@ Run add_bench(CLI::App& app) {
       ->transform(CLI::AsSizeValue(false))
       ->check(CLI::Range(int64_t{4} << 10, int64_t{1} << 32))
       ->default_str("64 MiB");
-  gemm->footer("Example:\n  strata bench gemm --threads 2");
+  gemm->footer("Examples:\n  strata bench gemm --threads 2\n  strata bench gemm --fp8");
   step->footer("Example:\n  strata bench step --seq-len 256 --compute f32 --state fp32");
   train->footer("Example:\n  strata bench train --model tiny --rows 2 --seq-len 256 --device cpu");
   adam->footer("Example:\n  strata bench adam --json");
@@ -177,6 +180,8 @@ Run add_bench(CLI::App& app) {
     }
     if (disk->parsed()) return print(bench_disk(*make_posix_file_system(), arguments->disk), arguments->json);
     WorkerPool pool(arguments->threads);
+    if (gemm->parsed() && arguments->fp8)
+      return print(bench_fp8_gemm(pool, {.rounds = arguments->gemm.rounds}), arguments->json);
     if (gemm->parsed()) return print(bench_gemm(pool, arguments->gemm), arguments->json);
     arguments->step.compute = arguments->compute == "f32" ? DType::f32 : DType::bf16;
     if (step->parsed()) return print(bench_step(pool, arguments->step), arguments->json);

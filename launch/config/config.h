@@ -21,7 +21,7 @@ enum class DeviceChoice { automatic, cpu, cuda };
 enum class RunMode { fast, ordered };
 enum class DocumentEnd { file, blank_line };
 enum class RopeScalingKind { none, llama3 };
-enum class ComputeType { fp32, bf16 };
+enum class ComputeType { fp32, bf16, fp8 };
 enum class StateFormat { fp32, split };
 enum class UpdateTiming { sync };
 enum class Recompute { none, full };
@@ -124,6 +124,16 @@ struct ScheduleConfig {
 struct PrecisionConfig {
   ComputeType compute = ComputeType::bf16;
   StateFormat state = StateFormat::fp32;
+  // With compute fp8.
+  std::string recipe = "block";
+  std::string scales = "recipe";
+  std::vector<std::string> products = {"forward", "backward_input", "backward_weight"};
+  std::vector<std::string> high_precision;  // patterns of linear layers
+  int64_t keep_first = 0, keep_last = 0;    // layers
+  int64_t smallest = 0;                     // elements
+  int64_t history = 1024;                   // steps
+  int64_t margin = 0;                       // powers of two
+  bool counters = false;
 };
 
 struct ParallelConfig {

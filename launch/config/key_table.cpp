@@ -376,16 +376,70 @@ void schedule_keys(KeyRows& rows) {
 }
 
 void execution_keys(KeyRows& rows) {
+  const OnlyWhen fp8{"compute", {"fp8"}};
   SectionRows(rows, &Config::precision, "precision", "Number formats.")
       .key("compute", &PrecisionConfig::compute,
-           {.doc = "Format of weights and activations in matrix products; sums are fp32.",
-            .choices = {"fp32", "bf16"},
+           {.doc = "Format of weights and activations in matrix products; sums are fp32. fp8: those of the "
+                   "layers' "
+                   "linear parts by precision.recipe, everything else in bf16.",
+            .choices = {"fp32", "bf16", "fp8"},
             .aliases = {"dtype", "mixed_precision"}})
       .key("state", &PrecisionConfig::state,
            {.doc = "Optimizer state: fp32 (14 bytes per parameter) or split (8: the bf16 weight is the high "
                    "half of "
                    "its own master).",
-            .choices = {"fp32", "split"}});
+            .choices = {"fp32", "split"}})
+      .key("recipe", &PrecisionConfig::recipe,
+           {.doc =
+                "Which elements of an 8-bit operand share a factor: all (tensor-current; tensor-delayed: the "
+                "factor "
+                "comes from earlier steps; tensor-hybrid: gradients as e5m2), a row, or 1x128 of activations "
+                "and "
+                "gradients and 128x128 of weights (block, as DeepSeek-V3; block-hybrid: gradients as e5m2).",
+            .choices = {"tensor-current", "tensor-delayed", "tensor-hybrid", "row", "block", "block-hybrid"},
+            .only_when = fp8,
+            .aliases = {"fp8_recipe", "fp8_format"}})
+      .key("scales", &PrecisionConfig::scales,
+           {.doc = "Factors are any fp32 numbers or powers of two.",
+            .choices = {"recipe", "fp32", "pow2"},
+            .only_when = fp8})
+      .key("products", &PrecisionConfig::products,
+           {.doc = "Products that are made in 8 bits: forward, backward_input, backward_weight.",
+            .only_when = fp8})
+      .key(
+          "high_precision", &PrecisionConfig::high_precision,
+          {.doc =
+               "Linear layers left in bf16: names such as layers.0.*, mlp.down; * stands for any characters.",
+           .only_when = fp8})
+      .key("keep_first", &PrecisionConfig::keep_first,
+           {.doc = "Layers at the beginning left in bf16.",
+            .unit = "layers",
+            .range = kSteps,
+            .only_when = fp8})
+      .key("keep_last", &PrecisionConfig::keep_last,
+           {.doc = "Layers at the end left in bf16.", .unit = "layers", .range = kSteps, .only_when = fp8})
+      .key("smallest", &PrecisionConfig::smallest,
+           {.doc = "Matrices of fewer elements are left in bf16: 8 bits gain nothing there.",
+            .unit = "elements",
+            .range = kSteps,
+            .only_when = fp8})
+      .key("history", &PrecisionConfig::history,
+           {.doc = "Steps whose largest magnitudes make a delayed factor.",
+            .unit = "steps",
+            .range = kSteps,
+            .only_when = {"recipe", {"tensor-delayed"}},
+            .aliases = {"fp8_amax_history_len"}})
+      .key("margin", &PrecisionConfig::margin,
+           {.doc = "Room above the largest magnitude of a delayed factor, in powers of two.",
+            .range = kSteps,
+            .only_when = {"recipe", {"tensor-delayed"}},
+            .aliases = {"fp8_margin"}})
+      .key(
+          "counters", &PrecisionConfig::counters,
+          {.doc = "Counts, layer by layer, what became too large, what fell to zero and the noise added, for "
+                  "metrics.jsonl. Costs a second look at every operand.",
+           .effect = KeyEffect::execution,
+           .only_when = fp8});
   SectionRows(rows, &Config::parallel, "parallel", "How work and memory are spread over the ranks of a job.")
       .key("tp", &ParallelConfig::tp,
            {.doc = "Ranks that share every layer: heads, features and vocabulary are cut.",

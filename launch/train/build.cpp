@@ -5,6 +5,7 @@
 #include "core/base/hash.h"
 #include "core/models/architectures.h"
 #include "launch/train/adapter.h"
+#include "launch/train/precision.h"
 #include "optim/clip.h"
 #include "optim/optimizer_table.h"
 #include "optim/parameter_group.h"
@@ -12,7 +13,7 @@
 namespace strata {
 
 DType compute_type(const Config& config) {
-  return config.precision.compute == ComputeType::bf16 ? DType::bf16 : DType::f32;
+  return config.precision.compute == ComputeType::fp32 ? DType::f32 : DType::bf16;
 }
 
 ModelSpec model_spec(const ModelConfig& m, int64_t vocab) {
@@ -54,6 +55,7 @@ Model build_model(const Config& config, int64_t tokenizer_vocab, const Split& sp
                      .smoothing = static_cast<float>(config.loss.label_smoothing)};
   Model model = make_model(spec, compute_type(config), split);
   choose_trained(config, model);
+  if (config.precision.compute == ComputeType::fp8) apply_recipe(recipe_options(config.precision), model);
   return model;
 }
 

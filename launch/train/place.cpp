@@ -11,6 +11,7 @@
 #include "core/nn/embedding_block.h"
 #include "launch/train/offload.h"
 #include "parallel/schedules/schedule_table.h"
+#include "precision/quantized_linear_op.h"
 
 namespace strata {
 namespace {
@@ -178,6 +179,7 @@ StepPlanOptions plan_options(const Config& config, const UpdateRule& rule, const
           .rule = &rule,
           .recompute = config.parallel.recompute == Recompute::full,
           .target = target,
+          .linear = config.precision.compute == ComputeType::fp8 ? &quantized_linear_op() : nullptr,
           .rates = rates,
           .rank = place.rank_options(model),
           .tiers = tier_options(config.offload),

@@ -29,6 +29,7 @@
 #include "launch/train/memory_advice.h"
 #include "launch/train/offload.h"
 #include "launch/train/place.h"
+#include "launch/train/precision.h"
 #include "launch/train/preference_reference.h"
 #include "launch/train/process_memory.h"
 #include "launch/train/reporter.h"
@@ -73,6 +74,7 @@ class Trainer {
         guard_({.non_finite = config_.guard.nan == NanAction::skip ? OnNonFinite::skip : OnNonFinite::stop,
                 .spike = config_.guard.spike}),
         schedule_(build_learning_rate(config_)),
+        precision_(config_.precision, model_, device_.memory(), device_.stream()),
         drives_(probe_drives(*files_, config_, 8 * model_.num_parameters())),
         rates_(find_rates()),
         prefetch_(find_prefetch()),
@@ -160,6 +162,7 @@ class Trainer {
   int64_t step_ = 0;          // the one that runs, for messages
   int64_t next_cursor_ = 0;   // behind it
   std::chrono::steady_clock::time_point step_begin_;
+  RunPrecision precision_;
   std::vector<DriveProbe> drives_;  // that this rank's state lies on
   Rates rates_;                     // as found here, the same on every rank
   int prefetch_ = 0;
@@ -223,6 +226,7 @@ PlanOptionsOf Trainer::planning() const {
   return [this](const Config& config) {
     StepPlanOptions options = plan_options(config, *rule_, place_, model_, device_.device(), rates_);
     if (config.offload.prefetch < 0) options.tiers.prefetch = prefetch_;
+    options.linear = precision_.linear();
     return options;
   };
 }
@@ -436,6 +440,11 @@ void Trainer::start() {
                                .expected = "weights, master and moments on nvme as a whole",
                                .fix = "offload.weights=nvme offload.master=nvme offload.moments=nvme without "
                                       "*_kept; or offload.slots=1"});
+  if (config_.offload.slots > 1 && precision_.delayed())
+    throw Error(Fault::usage, {.what = "drives do not hold the history that delayed scales are made of",
+                               .where = "offload.slots, precision.recipe",
+                               .found = "2 with \"tensor-delayed\"",
+                               .fix = "precision.recipe=tensor-current, or offload.slots=1"});
   if (config_.offload.slots > 1)
     runner_.keep_with_commits([this](int64_t, const StepScalars& sums) { return note_of(sums); });
   if (config_.loss.kind == LossKind::dpo) know_reference(loading);
@@ -453,6 +462,7 @@ void Trainer::start() {
     position_ = load_run(checkpoint, runner_, *rule_, data_.fingerprint, resuming);
     guard_.restore(position_.guard);
     runner_.resume_after(position_.step);
+    precision_.restore(device_.stream(), checkpoint.metadata());
     resumed_after = position_.step;
     if (leads()) {
       for (const std::string& damaged : folder_.choice().passed_over) fmt::print("passed over {}\n", damaged);
@@ -555,6 +565,7 @@ StepRecord Trainer::train_one_step(std::span<const Batch> batches) {
   step_begin_ = std::chrono::steady_clock::now();
   if (record_) record_->recorder().begin_step(step_, batches);
   const std::optional<double> joules = device_.joules();
+  precision_.begin_step(device_.stream());
   const StepScalars sums = runner_.train_step(batches, [&](const Parameter& parameter) {
     return update_scalars(config_, schedule_, parameter, step_, position_.updates + 1);
   });
@@ -562,6 +573,7 @@ StepRecord Trainer::train_one_step(std::span<const Batch> batches) {
     record_->recorder().end_step(runner_, sums);
     record_->write();
   }
+  precision_.end_step(device_.stream(), *everyone_, device_.host_stream());
   StepRecord record = record_of(sums);
   record.joules = joules_since(joules);
   const LaneTimes lanes = lanes_.take();
@@ -599,6 +611,7 @@ RunSnapshot Trainer::snapshot() {
       run_meta(position_, *rule_, config, data_.fingerprint,
                to_string(place_.options().mesh, narrow<int>(config_.parallel.virtual_stages)));
   if (trains_adapters(config_)) describe_adapters(meta, config_, base_);
+  precision_.describe(meta);
   return {.step = position_.step, .meta = std::move(meta), .assets = std::move(assets)};
 }
 

@@ -45,5 +45,7 @@ struct Bench {
 // Operations bounded by memory, each with the bytes that a plan counts for it and its share of
 // `copy_bytes_per_s`: one JSON object each (bandwidth_rates.cpp).
 std::vector<std::string> bandwidth_rates(Bench& bench, bool tiny, double copy_bytes_per_s);
+// Quantizers and products of 8-bit floats (fp8_rates.cpp).
+std::vector<std::string> fp8_rates(Bench& bench, bool tiny, double copy_bytes_per_s);
 
 }  // namespace strata

@@ -23,6 +23,13 @@ Matrix to_matrix(const Tensor& x) {
         case DType::i32:
           result(i, j) = x.data<int32_t>()[at];
           break;
+        case DType::f64:
+          result(i, j) = x.data<double>()[at];
+          break;
+        case DType::f8e4m3:
+        case DType::f8e5m2:
+          result(i, j) = static_cast<uint8_t>(x.raw()[at]);
+          break;
         default:
           result(i, j) = x.data<float>()[at];
       }

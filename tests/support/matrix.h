@@ -21,7 +21,8 @@ struct Matrix {
   double operator()(int64_t i, int64_t j) const { return values[static_cast<size_t>(i * cols + j)]; }
 };
 
-// The elements of a float, bf16 or i32 tensor of rank 1 (as one row) or 2, with any strides.
+// The elements of a float, bf16, f64 or i32 tensor of rank 1 (as one row) or 2, with any strides; of 8-bit
+// floats the codes' numbers.
 Matrix to_matrix(const Tensor& x);
 
 // How far an element may be from its reference: half a unit in the last place of the tensor's type, for the

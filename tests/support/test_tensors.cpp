@@ -14,10 +14,17 @@ namespace {
 constexpr int64_t kMargin = 3, kGap = 5, kAlignedMargin = 64, kAlignedGap = 32;  // elements
 constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
 constexpr int32_t kIntMargin = -987654321;
+constexpr uint8_t kCodeMargin = 0xEE;
+
+bool is_codes(DType dtype) { return dtype == DType::f8e4m3 || dtype == DType::f8e5m2; }
 
 void set_flat(const Tensor& x, int64_t at, float value) {
   if (x.dtype() == DType::bf16)
     x.data<bf16>()[at] = to_bf16(value);
+  else if (x.dtype() == DType::f64)
+    x.data<double>()[at] = static_cast<double>(value);
+  else if (is_codes(x.dtype()))
+    x.raw()[at] = static_cast<std::byte>(value == value ? static_cast<uint8_t>(value) : kCodeMargin);
   else
     x.data<float>()[at] = value;
 }
@@ -55,6 +62,11 @@ bool is_margin(const Tensor& whole, int64_t at) {
       return whole.data<bf16>()[at].bits == to_bf16(kNan).bits;
     case DType::i32:
       return whole.data<int32_t>()[at] == kIntMargin;
+    case DType::f64:
+      return whole.data<double>()[at] != whole.data<double>()[at];
+    case DType::f8e4m3:
+    case DType::f8e5m2:
+      return whole.raw()[at] == std::byte{kCodeMargin};
     default:
       return whole.data<float>()[at] != whole.data<float>()[at];
   }
@@ -132,7 +144,9 @@ Tensor TestTensors::filled(DType dtype, Shape shape, float value) {
   return numbers(dtype, shape, std::vector<double>(static_cast<size_t>(shape.numel()), value));
 }
 
-Tensor TestTensors::uninitialised(DType dtype, Shape shape) { return filled(dtype, shape, 12345.0f); }
+Tensor TestTensors::uninitialised(DType dtype, Shape shape) {
+  return filled(dtype, shape, is_codes(dtype) ? 0xEF : 12345.0f);
+}
 
 Tensor TestTensors::ids(std::vector<int32_t> values) {
   const Window made = window(DType::i32, {static_cast<int64_t>(values.size())});

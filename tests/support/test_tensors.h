@@ -46,7 +46,9 @@ class TestTensors {
   Tensor ids(std::vector<int32_t> values);
   Tensor random_ids(int64_t count, int64_t below);
 
-  Tensor numbers(DType dtype, Shape shape, const std::vector<double>& values);  // row by row
+  Tensor numbers(
+      DType dtype, Shape shape,
+      const std::vector<double>& values);  // row by row; 8-bit floats: codes; codes by their number
 
   // A copy of the elements, in the same layout. Work on a stream that makes them must be done.
   Tensor clone(const Tensor& x);

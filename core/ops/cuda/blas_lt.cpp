@@ -43,7 +43,32 @@ using Layout = Owned<cublasLtMatrixLayout_t, cublasLtMatrixLayoutDestroy>;
 using Preference = Owned<cublasLtMatmulPreference_t, cublasLtMatmulPreferenceDestroy>;
 using Library = Owned<cublasLtHandle_t, cublasLtDestroy>;
 
-cudaDataType_t type_of(DType dtype) { return dtype == DType::bf16 ? CUDA_R_16BF : CUDA_R_32F; }
+cudaDataType_t type_of(DType dtype) {
+  switch (dtype) {
+    case DType::bf16:
+      return CUDA_R_16BF;
+    case DType::f8e4m3:
+      return CUDA_R_8F_E4M3;
+    case DType::f8e5m2:
+      return CUDA_R_8F_E5M2;
+    default:
+      return CUDA_R_32F;
+  }
+}
+int32_t mode_of(BlasScaleMode mode) {
+  switch (mode) {
+    case BlasScaleMode::none:
+    case BlasScaleMode::tensor:
+      return CUBLASLT_MATMUL_MATRIX_SCALE_SCALAR_32F;
+    case BlasScaleMode::row:
+      return CUBLASLT_MATMUL_MATRIX_SCALE_OUTER_VEC_32F;
+    case BlasScaleMode::tile:
+      return CUBLASLT_MATMUL_MATRIX_SCALE_VEC128_32F;
+    case BlasScaleMode::block:
+      return CUBLASLT_MATMUL_MATRIX_SCALE_BLK128x128_32F;
+  }
+  return 0;
+}
 
 template <typename Value>
 void set(cublasLtMatmulDesc_t operation, cublasLtMatmulDescAttributes_t attribute, const Value& value) {
@@ -74,7 +99,7 @@ uint32_t alignment_of(const void* address) {
   return static_cast<uint32_t>(bits & -bits);
 }
 
-// A product made ready: descriptors and the chosen algorithm. `bias` is set before each run.
+// A product made ready: descriptors and the chosen algorithm. `bias` and factors are set before each run.
 struct Plan {
   Operation operation;
   Layout first, second, out;
@@ -93,6 +118,11 @@ struct Plan {
       set(made, CUBLASLT_MATMUL_DESC_EPILOGUE, CUBLASLT_EPILOGUE_BIAS);  // one value a row of out^T
       set(made, CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, type_of(p.out.dtype));
       set(made, CUBLASLT_MATMUL_DESC_BIAS_POINTER, p.bias);
+    }
+    if (p.a_scales.data) {  // sums of full precision: the library's fast accumulation stays off
+      set(made, CUBLASLT_MATMUL_DESC_A_SCALE_MODE, mode_of(p.b_scales.mode));
+      set(made, CUBLASLT_MATMUL_DESC_B_SCALE_MODE, mode_of(p.a_scales.mode));
+      set_scales(p);
     }
     cublasLtMatmulPreference_t wishes = nullptr;
     blas_check(cublasLtMatmulPreferenceCreate(&wishes), "cublasLtMatmulPreferenceCreate");
@@ -120,15 +150,23 @@ struct Plan {
     blas_check(status, "cublasLtMatmulAlgoGetHeuristic");
     algorithm = best.algo;
   }
+
+  void set_scales(const BlasProduct& p) const {
+    set(operation.get(), CUBLASLT_MATMUL_DESC_A_SCALE_POINTER, p.b_scales.data);
+    set(operation.get(), CUBLASLT_MATMUL_DESC_B_SCALE_POINTER, p.a_scales.data);
+  }
 };
 
 // Everything the choice depends on.
-using Key = std::array<int64_t, 17>;
+using Key = std::array<int64_t, 20>;
 Key key_of(const BlasProduct& p) {
   return {p.a.rows,
           p.b.columns,
           p.a.columns,
           static_cast<int64_t>(p.a.dtype),
+          static_cast<int64_t>(p.b.dtype),
+          static_cast<int64_t>(p.a_scales.mode),
+          static_cast<int64_t>(p.b_scales.mode),
           static_cast<int64_t>(p.out.dtype),
           p.a.transposed,
           p.b.transposed,
@@ -156,11 +194,12 @@ class Products {
   void run(CudaStream& stream, const BlasProduct& p, std::byte* workspace) {
     const float one = 1, beta = p.add.data ? 1.0f : 0.0f;
     const Layout addend = layout_of(p.add.data ? p.add : p.out);
-    std::lock_guard lock(mutex_);  // the descriptor holds the bias pointer of one call
+    std::lock_guard lock(mutex_);  // the descriptor holds the pointers of one call
     auto at = plans_.find(key_of(p));
     if (at == plans_.end()) at = plans_.emplace(key_of(p), Plan(library_.get(), p)).first;
     const Plan& plan = at->second;
     if (p.bias) set(plan.operation.get(), CUBLASLT_MATMUL_DESC_BIAS_POINTER, p.bias);
+    if (p.a_scales.data) plan.set_scales(p);
     blas_check(cublasLtMatmul(library_.get(), plan.operation.get(), &one, p.b.data, plan.first.get(),
                               p.a.data, plan.second.get(), &beta, p.add.data ? p.add.data : p.out.data,
                               addend.get(), p.out.data, plan.out.get(), &plan.algorithm, workspace,

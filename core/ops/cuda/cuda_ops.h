@@ -13,6 +13,7 @@
 #include "core/ops/loss_sum.h"
 #include "core/ops/matmul.h"
 #include "core/ops/norm.h"
+#include "core/ops/quantize.h"
 #include "core/ops/reduce.h"
 #include "core/ops/rope.h"
 
@@ -49,6 +50,10 @@ void fill(Stream&, const Tensor&, float);
 void add(Stream&, const Tensor&, const Tensor&, const Tensor&);
 void scale(Stream&, const Tensor&, float);
 void decode_blocks(Stream&, const DecodeBlocks&);
+void quantize(Stream&, const Quantize&);
+void dequantize(Stream&, const Quantized&, const Tensor& out);
+void pack_codes(Stream&, const Quantized&, const PackedMatrix&);
+void quantized_matmul(Stream&, const QuantizedMatmul&);
 void fill_normal(Stream&, const Tensor&, const RandomKey&, uint64_t first_index, float std);
 
 // Bytes of scratch, exactly.
@@ -60,5 +65,8 @@ int64_t attention_backward_scratch(const AttentionBackward&);
 int64_t embedding_backward_scratch(const EmbeddingBackward&);
 int64_t column_sum_scratch(const ColumnSum&);
 int64_t sum_of_squares_scratch(const Tensor& x);
+int64_t quantize_scratch(const Quantize&);
+int64_t pack_codes_scratch(const Quantized&);
+int64_t quantized_matmul_scratch(const QuantizedMatmul&);
 
 }  // namespace strata::cuda

@@ -17,7 +17,10 @@ const ScratchTable* cuda_scratch_table() {
                                        .attention_backward = cuda::attention_backward_scratch,
                                        .embedding_backward = cuda::embedding_backward_scratch,
                                        .column_sum = cuda::column_sum_scratch,
-                                       .sum_of_squares = cuda::sum_of_squares_scratch};
+                                       .sum_of_squares = cuda::sum_of_squares_scratch,
+                                       .quantize = cuda::quantize_scratch,
+                                       .pack_codes = cuda::pack_codes_scratch,
+                                       .quantized_matmul = cuda::quantized_matmul_scratch};
   return &kTable;
 }
 

@@ -26,14 +26,6 @@ BlasMatrix matrix_of(const Tensor& x) {
           .transposed = !rows};
 }
 
-// Working memory begins on kTensorAlignment only: with what it takes to begin where the library wants it.
-constexpr int64_t kWorkspaceBytes = kBlasWorkspace + kBlasAlignment - kTensorAlignment;
-std::byte* aligned_workspace(Scratch& scratch) {
-  std::byte* const memory = scratch.take(kWorkspaceBytes);
-  const auto address = std::bit_cast<uintptr_t>(memory);
-  return memory + (kBlasAlignment - address % kBlasAlignment) % kBlasAlignment;
-}
-
 }  // namespace
 
 int64_t packed_bytes(const Stream&, DType, int64_t, int64_t) { return 0; }
@@ -41,7 +33,7 @@ void pack(Stream&, const Tensor&, const PackedMatrix&) {}
 void pack_both(Stream&, const Tensor&, const PackedMatrix&, const PackedMatrix&) {}
 
 int64_t matmul_scratch(const Matmul& args) {
-  return args.out.numel() > 0 && args.a.dim(1) > 0 ? kWorkspaceBytes : 0;
+  return args.out.numel() > 0 && args.a.dim(1) > 0 ? kBlasScratch : 0;
 }
 
 void matmul(Stream& stream, const Matmul& args) {

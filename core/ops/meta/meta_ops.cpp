@@ -144,6 +144,24 @@ void add(Stream& stream, const Tensor& a, const Tensor& b, const Tensor& out) {
 }
 void decode_blocks(Stream& stream, const DecodeBlocks& args) { count_bytes(stream, {args.blocks, args.out}); }
 void scale(Stream& stream, const Tensor& x, float) { count_bytes(stream, {x, x}); }
+void quantize(Stream& stream, const Quantize& args) {
+  const bool twice = !args.given && ((args.rows && args.rows.shape == ScaleShape::tensor) ||
+                                     (args.columns && args.columns.shape == ScaleShape::tensor));
+  count_bytes(stream, {args.x, twice ? args.x : Tensor(), args.rows.codes, args.rows.scales,
+                       args.columns.codes, args.columns.scales});
+  use_scratch(stream, &ScratchTable::quantize, args);
+}
+void dequantize(Stream& stream, const Quantized& x, const Tensor& out) {
+  count_bytes(stream, {x.codes, x.scales, out});
+}
+void pack_codes(Stream& stream, const Quantized& b, const PackedMatrix& packed) {
+  count_bytes(stream, {b.codes, packed.bytes});
+  use_scratch(stream, &ScratchTable::pack_codes, b);
+}
+void quantized_matmul(Stream& stream, const QuantizedMatmul& args) {
+  meta_stream(stream).count.matmul_flops += 2 * args.out.numel() * args.a.codes.dim(1);
+  use_scratch(stream, &ScratchTable::quantized_matmul, args);
+}
 void fill_normal(Stream& stream, const Tensor& x, const RandomKey&, uint64_t, float) {
   count_bytes(stream, {x});
 }

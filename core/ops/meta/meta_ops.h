@@ -36,6 +36,10 @@ void fill(Stream&, const Tensor&, float);
 void add(Stream&, const Tensor&, const Tensor&, const Tensor&);
 void scale(Stream&, const Tensor&, float);
 void decode_blocks(Stream&, const DecodeBlocks&);
+void quantize(Stream&, const Quantize&);
+void dequantize(Stream&, const Quantized&, const Tensor& out);
+void pack_codes(Stream&, const Quantized&, const PackedMatrix&);
+void quantized_matmul(Stream&, const QuantizedMatmul&);
 void fill_normal(Stream&, const Tensor&, const RandomKey&, uint64_t first_index, float std);
 
 // (query, key) pairs that see each other, one head, over all segments.

@@ -56,9 +56,9 @@ Result run_head(int parts, bool sequence, NormKind norm) {
       gradients.push_back(make_tensor(*allocator, DType::f32, parameter.shape, "gradient"));
       if (!parameter.multiplied) continue;
       packed.push_back(make_tensor(*allocator, DType::u8,
-                                   {plain_linear_op().packed_bytes(stream, DType::f32, parameter.shape)},
+                                   {plain_linear_op().packed_bytes(stream, DType::f32, parameter.shape, parameter.recipe)},
                                    "packed"));
-      weights.back() = plain_linear_op().bind(stream, weight, packed.back().raw());
+      weights.back() = plain_linear_op().bind(stream, weight, packed.back().raw(), parameter.recipe);
       plain_linear_op().pack(stream, weights.back());
     }
     TestTensors t;

@@ -109,6 +109,15 @@ inline int __all_sync(unsigned mask, int predicate, std::source_location where =
   return __ballot_sync(mask, predicate, where) == mask;
 }
 
+inline unsigned __reduce_max_sync(unsigned mask, unsigned value,
+                                  std::source_location where = std::source_location::current()) {
+  for (int lanes = 16; lanes > 0; lanes /= 2) {
+    const unsigned other = __shfl_xor_sync(mask, value, lanes, 32, where);
+    value = other > value ? other : value;
+  }
+  return value;
+}
+
 // ---- atomics: relaxed, as on the GPU ---------------------------------------------------------------------------
 
 template <typename T>

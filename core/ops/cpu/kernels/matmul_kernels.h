@@ -55,6 +55,16 @@ struct MatmulBlock {
   int64_t row, rows, panel, panels;
 };
 
+// A block whose operands have factors: out = sum over chunks of k of a_scale b_scale (sum over the chunk).
+struct ScaledBlock {
+  MatmulBlock block;      // k_step is a multiple of `chunk`, unless the chunk is all of k
+  int64_t chunk;          // elements of k that share factors: a multiple of 4, or k
+  const float* a_scales;  // of row 0: [rows, chunks]
+  int64_t chunks;
+  const float* b_scales;  // [chunks, lanes of whole panels]
+  int64_t b_scales_stride;
+};
+
 struct MatmulKernels {
   int rows, columns;  // of the register tile: lanes of a panel of a, of b
   int k_per_unit;     // 1: float units; 2: pairs of bf16
@@ -62,6 +72,7 @@ struct MatmulKernels {
   void (*pack_a)(const PackPanels&);
   void (*pack_b)(const PackPanels&);
   void (*block)(const MatmulBlock&);
+  void (*scaled_block)(const ScaledBlock&);
   // Runs `rounds` times the multiply-adds of one unit of a tile on registers alone and returns the number of
   // floating-point operations done: the speed that no product can exceed.
   int64_t (*probe)(int64_t rounds);

@@ -28,6 +28,9 @@ struct Tile {
   float* out;
   int64_t out_stride;
   bool accumulate;
+  const float* right = nullptr;  // factors of the columns, then `left` of the rows; null: none
+  const float* left = nullptr;
+  int64_t left_stride = 0;
 };
 
 template <typename Vector, int rows, Operand operand>
@@ -78,6 +81,7 @@ void multiply_tile(const Tile& t) {
 #pragma GCC unroll 4
     for (int v = 0; v < kVectors; ++v) {
       float* out = t.out + r * t.out_stride + v * Vector::kLanes;
+      if (t.right) sum[r][v] *= Vector::load(t.right + v * Vector::kLanes) * t.left[r * t.left_stride];
       Vector::store(out, t.accumulate ? Vector::add(Vector::load(out), sum[r][v]) : sum[r][v]);
     }
 }
@@ -169,6 +173,65 @@ void multiply_block(const MatmulBlock& p) {
   } while (unit < units);
 }
 
+// Sums of whole chunks are scaled and added to the running sums; a single chunk's are scaled once, at the
+// end.
+template <typename Vector>
+void multiply_scaled_block(const ScaledBlock& s) {
+  constexpr int kRows = Vector::kRows, kColumns = Vector::kColumns, kPerUnit = Vector::Unit::kPerUnit;
+  const MatmulBlock& p = s.block;
+  alignas(64) float total[kMaxPartialSums];
+  const int64_t units = (p.k + kPerUnit - 1) / kPerUnit;
+  const int64_t step = p.k_step / kPerUnit;
+  const bool one_step = units <= step, one_chunk = s.chunks <= 1;
+  const int64_t chunk_units = one_chunk ? step : s.chunk / kPerUnit;
+  const bool packed = p.a_is_packed;
+
+  int64_t unit = 0;
+  do {  // once also when k is 0
+    const int64_t count = units - unit < step ? units - unit : step;
+    const bool last = unit + count == units;
+    for (int64_t row = p.row; row < p.row + p.rows; row += kRows) {
+      const int64_t rows = p.row + p.rows - row < kRows ? p.row + p.rows - row : kRows;
+      const char* a = static_cast<const char*>(p.a);
+      a += packed ? row / kRows * units * kRows * 4 : row * p.a_row_bytes;
+      for (int64_t panel = 0; panel < p.panels; ++panel) {
+        const int64_t column = (p.panel + panel) * kColumns;
+        const int64_t columns = p.n - column < kColumns ? p.n - column : kColumns;
+        float* sums = one_step ? total : total + ((row - p.row) * p.panels + panel * rows) * kColumns;
+        int64_t at = unit;
+        do {
+          const int64_t length = unit + count - at < chunk_units ? unit + count - at : chunk_units;
+          const bool half = !packed && at + length == units && p.k % kPerUnit != 0;
+          const int64_t chunk = one_chunk ? 0 : at / chunk_units;
+          const Tile tile{.a = a + at * (packed ? kRows * 4 : 4),
+                          .a_row_bytes = p.a_row_bytes,
+                          .b = p.b + ((p.panel + panel) * units + at) * kColumns,
+                          .units = half ? length - 1 : length,
+                          .half_unit = half,
+                          .start = one_chunk && unit > 0 ? sums : nullptr,
+                          .out = sums,
+                          .out_stride = kColumns,
+                          .accumulate = !one_chunk && at > 0,
+                          .right = one_chunk ? nullptr : s.b_scales + chunk * s.b_scales_stride + column,
+                          .left = s.a_scales + row * s.chunks + chunk,
+                          .left_stride = s.chunks};
+          (packed ? kTiles<Vector, Operand::packed>.of
+                  : kTiles<Vector, Operand::as_it_stands>.of)[rows - 1](tile);
+          at += chunk_units;
+        } while (at < unit + count);
+        if (!last) continue;
+        for (int64_t r = 0; r < rows; ++r) {
+          float* finished = sums + r * kColumns;
+          if (one_chunk && s.chunks > 0)
+            for (int j = 0; j < kColumns; ++j) finished[j] *= s.a_scales[row + r] * s.b_scales[column + j];
+          finish_row(p, finished, row + r, column, columns);
+        }
+      }
+    }
+    unit += count;
+  } while (unit < units);
+}
+
 template <typename Vector>
 int64_t probe_peak(int64_t rounds) {
   constexpr int kChains = Vector::kRows * (Vector::kColumns / Vector::kLanes);
@@ -201,6 +264,7 @@ constexpr MatmulKernels kernels_of{
     .pack_a = pack_panels<typename Vector::Registers, typename Vector::Unit, Vector::kRows>,
     .pack_b = pack_panels<typename Vector::Registers, typename Vector::Unit, Vector::kColumns>,
     .block = multiply_block<Vector>,
+    .scaled_block = multiply_scaled_block<Vector>,
     .probe = probe_peak<Vector>};
 
 }  // namespace

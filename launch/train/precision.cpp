@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "launch/train/precision.h"
+
+#include <algorithm>
+#include <array>
+
+#include "core/base/error.h"
+
+namespace strata {
+
+RecipeOptions recipe_options(const PrecisionConfig& precision) {
+  const std::array<std::string, 3> known = {"forward", "backward_input", "backward_weight"};
+  for (const std::string& product : precision.products)
+    if (std::find(known.begin(), known.end(), product) == known.end())
+      throw Error(Fault::usage, {.what = "a linear layer has no such product",
+                                 .where = "precision.products",
+                                 .found = fmt::format("\"{}\"", product),
+                                 .expected = "some of forward, backward_input, backward_weight",
+                                 .fix = "correct or remove it"});
+  const auto wanted = [&](const std::string& product) {
+    return std::find(precision.products.begin(), precision.products.end(), product) !=
+           precision.products.end();
+  };
+  RecipeOptions options{.name = precision.recipe,
+                        .forward = wanted(known[0]),
+                        .backward_input = wanted(known[1]),
+                        .backward_weight = wanted(known[2]),
+                        .high_precision = precision.high_precision,
+                        .keep_first = precision.keep_first,
+                        .keep_last = precision.keep_last,
+                        .smallest = precision.smallest};
+  if (precision.scales == "fp32") options.scales = ScaleKind::f32;
+  if (precision.scales == "pow2") options.scales = ScaleKind::pow2;
+  return options;
+}
+
+RunPrecision::RunPrecision(const PrecisionConfig& precision, const Model& model, Allocator& memory,
+                           Stream& stream) {
+  if (precision.compute != ComputeType::fp8) return;
+  std::vector<Fp8Format> gradients;
+  bool delayed = false;
+  for (const auto& block : model.blocks)
+    for (const Parameter& parameter : block->parameters()) {
+      if (parameter.recipe.site < 0) continue;
+      const LinearRecipe& recipe = parameter.recipe;
+      layers_.push_back(parameter.name.substr(0, parameter.name.rfind('.')));
+      const ProductRecipe& product =
+          recipe.backward_input.quantized ? recipe.backward_input : recipe.backward_weight;
+      gradients.push_back(product.left.format);
+      delayed = delayed || recipe.delayed;
+    }
+  if (delayed)
+    delayed_ = std::make_unique<DelayedScales>(
+        DelayedOptions{.history = precision.history, .margin = narrow<int>(precision.margin)}, gradients,
+        memory, stream);
+  if (precision.counters)
+    counters_ = std::make_unique<QuantizationCounters>(narrow<int>(layers_.size()), memory, stream);
+  op_ = std::make_unique<QuantizedLinearOp>(delayed_.get(), counters_.get());
+}
+
+void RunPrecision::begin_step(Stream& stream) {
+  if (delayed_) delayed_->begin_step(stream);
+}
+
+void RunPrecision::end_step(Stream& stream, Communicator& everyone, Stream& host) {
+  if (!delayed_) return;
+  delayed_->end_step(stream, [&](std::span<float> magnitudes) {
+    if (everyone.size() == 1) return;
+    const Tensor values =
+        Tensor::borrow(magnitudes.data(), DType::f32, {static_cast<int64_t>(magnitudes.size())});
+    everyone.all_reduce(host, values, Reduction::max);
+    host.synchronize();
+  });
+}
+
+void RunPrecision::describe(nlohmann::json& meta) const {
+  if (delayed_) meta["delayed_scales"] = delayed_->history();
+}
+
+void RunPrecision::restore(Stream& stream, const nlohmann::json& meta) {
+  if (delayed_ && meta.contains("delayed_scales"))
+    delayed_->restore(stream, meta.at("delayed_scales").get<std::vector<float>>());
+}
+
+std::vector<RunPrecision::LayerReport> RunPrecision::reports(Stream& stream) {
+  std::vector<LayerReport> reports;
+  if (!counters_) return reports;
+  const auto counts = counters_->take(stream);
+  for (size_t site = 0; site < layers_.size(); ++site)
+    if (counts[2 * site].elements + counts[2 * site + 1].elements > 0)
+      reports.push_back({layers_[site], counts[2 * site], counts[2 * site + 1]});
+  return reports;
+}
+
+}  // namespace strata

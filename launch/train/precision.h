@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+// From the configuration's precision section to the number formats of a run's linear layers.
+#pragma once
+
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "core/dist/communicator.h"
+#include "launch/config/config.h"
+#include "precision/delayed_scales.h"
+#include "precision/quantization_counters.h"
+#include "precision/quantized_linear_op.h"
+#include "precision/recipe.h"
+
+namespace strata {
+
+// Throws Error(usage) for a product there is not.
+RecipeOptions recipe_options(const PrecisionConfig& precision);
+
+// The tables of a run that computes in 8 bits, beside its streams.
+class RunPrecision {
+ public:
+  // All outlive this; the model has its recipes.
+  RunPrecision(const PrecisionConfig& precision, const Model& model, Allocator& memory, Stream& stream);
+
+  const LinearOp* linear() const { return op_.get(); }  // null: products are plain
+  DelayedScales* delayed() { return delayed_.get(); }   // null: nothing is delayed
+
+  void begin_step(Stream& stream);
+  // The largest magnitudes of all ranks, on `host`.
+  void end_step(Stream& stream, Communicator& everyone, Stream& host);
+
+  // The history of delayed scales in a checkpoint's description of the run. A checkpoint without one, of
+  // another recipe, begins anew.
+  void describe(nlohmann::json& meta) const;
+  void restore(Stream& stream, const nlohmann::json& meta);
+
+  struct LayerReport {
+    std::string layer;
+    QuantizationCounters::Report input, gradient;
+  };
+  // Of the layers that quantized something since the last call; empty without precision.counters.
+  std::vector<LayerReport> reports(Stream& stream);
+
+ private:
+  std::vector<std::string> layers_;  // by site
+  std::unique_ptr<DelayedScales> delayed_;
+  std::unique_ptr<QuantizationCounters> counters_;
+  std::unique_ptr<QuantizedLinearOp> op_;
+};
+
+}  // namespace strata

@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+// Delayed factors (arXiv:2209.05433, section 3.2): what a tensor is scaled by comes from its largest
+// magnitudes in earlier steps, so that it is read once. Two tensors a site: the layer's input and its
+// gradient. Their magnitudes of a step are the largest over all ranks; the history is state of the run, the
+// same on every rank whatever the layout.
+#pragma once
+
+#include <functional>
+#include <span>
+#include <vector>
+
+#include "core/device/buffer.h"
+#include "core/device/stream.h"
+#include "core/nn/linear_recipe.h"
+#include "core/tensor/tensor.h"
+
+namespace strata {
+
+struct DelayedOptions {
+  int64_t history = 1024;    // steps that are remembered
+  int margin = 0;            // factors leave room for 2^margin times the largest magnitude
+  bool most_recent = false;  // the last step's alone counts, not the largest of all remembered
+};
+
+class DelayedScales {
+ public:
+  // `gradients[i]` is the format of dy at site i. The tables lie in `memory`, which outlives this.
+  DelayedScales(const DelayedOptions& options, std::vector<Fp8Format> gradients, Allocator& memory,
+                Stream& stream);
+
+  // Of the device: the factor to use (f32 [1]; absent before any step was remembered: then a tensor's own
+  // magnitude serves), and where its magnitude goes.
+  Tensor factor(int site, LinearSide side) const;
+  Tensor amax(int site, LinearSide side) const;
+
+  // Before a step: forgets what evaluations have seen.
+  void begin_step(Stream& stream);
+  // After a step whose work on `stream` is done: remembers its magnitudes, once `reduce` has made them the
+  // largest of all ranks, and makes the next factors. What a step did not touch, or saw infinite, keeps its
+  // history.
+  void end_step(Stream& stream, const std::function<void(std::span<float>)>& reduce);
+
+  // Of checkpoints: f32 [steps remembered, 2 sites], the latest step first; may be empty.
+  const std::vector<float>& history() const { return history_; }
+  int64_t width() const { return static_cast<int64_t>(largest_.size()); }
+  // Throws Error(model) where `history` is not of this many sites. What is beyond the options' history is
+  // dropped.
+  void restore(Stream& stream, std::span<const float> history);
+
+ private:
+  size_t at(int site, LinearSide side) const {
+    return 2 * static_cast<size_t>(site) + (side == LinearSide::gradient ? 1 : 0);
+  }
+  void make_factors(Stream& stream);
+
+  DelayedOptions options_;
+  std::vector<float> largest_;  // finite code of each tensor's format, [2 sites]
+  BufferRef buffer_;
+  Tensor factors_, amax_;       // f32 [2 sites, a cache line] on the device
+  std::vector<float> history_;  // [steps, 2 sites]
+};
+
+}  // namespace strata
