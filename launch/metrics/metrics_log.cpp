@@ -74,6 +74,16 @@ const std::string& without_half_line(FileSystem& files, const std::string& path)
   return path;
 }
 
+std::string quantized(const std::map<std::string, std::map<std::string, QuantizedShare>>& layers) {
+  json all;
+  for (const auto& [layer, operands] : layers)
+    for (const auto& [operand, share] : operands)
+      all[layer][operand] = {{"saturated", share.saturated},
+                             {"underflow", share.underflow},
+                             {"snr_db", std::isfinite(share.snr_db) ? json(share.snr_db) : json(nullptr)}};
+  return all.dump();
+}
+
 }  // namespace
 
 std::string to_json(const StepRecord& r) {
@@ -95,6 +105,7 @@ std::string to_json(const StepRecord& r) {
   for (const auto& [lane, ms] : r.waits_ms)
     waits += fmt::format("{}{}: {}", waits.empty() ? "" : ", ", json_string(lane), rounded(ms, 3));
   add("wait", "{" + waits + "}");
+  if (!r.quantized.empty()) add("quantized", quantized(r.quantized));
   const bool finite = std::isfinite(r.loss) && std::isfinite(r.grad_norm) && std::isfinite(r.lr) &&
                       std::isfinite(r.valid_loss.value_or(0));
   if (!finite) add("nonfinite", "true");

@@ -23,6 +23,12 @@ struct MemoryUse {
   friend bool operator==(const MemoryUse&, const MemoryUse&) = default;
 };
 
+// What 8-bit codes did to one operand, as shares of its elements: beyond the largest code, nonzero that
+// became zero; and the signal over the noise added (infinite: none).
+struct QuantizedShare {
+  double saturated = 0, underflow = 0, snr_db = 0;
+};
+
 struct StepRecord {
   int64_t step = 0;         // number of this step, the first is 1
   int64_t steps_total = 0;  // steps of the whole run; 0 when it is not known
@@ -38,8 +44,10 @@ struct StepRecord {
   std::optional<double> joules = {};  // that the devices used, where they count it (in steps of about 0.1 s)
   MemoryUse memory = {};
   std::map<std::string, double> waits_ms = {};  // lane -> time that others waited for it
-  bool skipped = false;                         // the guard threw this step's update away
-  std::string phase = {};                       // part of the schedule ("warmup", "decay"); may be empty
+  // Linear layers that rank 0 multiplied in 8 bits, by name: their inputs ("x") and gradients ("dy").
+  std::map<std::string, std::map<std::string, QuantizedShare>> quantized = {};
+  bool skipped = false;    // the guard threw this step's update away
+  std::string phase = {};  // part of the schedule ("warmup", "decay"); may be empty
 
   double tokens_per_second() const {
     return step_seconds > 0 ? static_cast<double>(tokens) / step_seconds : 0;

@@ -82,14 +82,15 @@ void RunPrecision::restore(Stream& stream, const nlohmann::json& meta) {
     delayed_->restore(stream, meta.at("delayed_scales").get<std::vector<float>>());
 }
 
-std::vector<RunPrecision::LayerReport> RunPrecision::reports(Stream& stream) {
-  std::vector<LayerReport> reports;
-  if (!counters_) return reports;
+std::map<std::string, std::map<std::string, QuantizedShare>> RunPrecision::shares(Stream& stream) {
+  std::map<std::string, std::map<std::string, QuantizedShare>> shares;
+  if (!counters_) return shares;
   const auto counts = counters_->take(stream);
-  for (size_t site = 0; site < layers_.size(); ++site)
-    if (counts[2 * site].elements + counts[2 * site + 1].elements > 0)
-      reports.push_back({layers_[site], counts[2 * site], counts[2 * site + 1]});
-  return reports;
+  for (size_t i = 0; i < counts.size(); ++i)
+    if (const auto& c = counts[i]; c.elements > 0)
+      shares[layers_[i / 2]][i % 2 == 0 ? "x" : "dy"] = {c.saturated / c.elements, c.underflow / c.elements,
+                                                         c.snr_db()};
+  return shares;
 }
 
 }  // namespace strata

@@ -2,6 +2,7 @@
 // From the configuration's precision section to the number formats of a run's linear layers.
 #pragma once
 
+#include <map>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -9,6 +10,7 @@
 
 #include "core/dist/communicator.h"
 #include "launch/config/config.h"
+#include "launch/metrics/step_record.h"
 #include "precision/delayed_scales.h"
 #include "precision/quantization_counters.h"
 #include "precision/quantized_linear_op.h"
@@ -37,12 +39,8 @@ class RunPrecision {
   void describe(nlohmann::json& meta) const;
   void restore(Stream& stream, const nlohmann::json& meta);
 
-  struct LayerReport {
-    std::string layer;
-    QuantizationCounters::Report input, gradient;
-  };
-  // Of the layers that quantized something since the last call; empty without precision.counters.
-  std::vector<LayerReport> reports(Stream& stream);
+  // Of what this rank quantized since the last call; empty without precision.counters.
+  std::map<std::string, std::map<std::string, QuantizedShare>> shares(Stream& stream);
 
  private:
   std::vector<std::string> layers_;  // by site

@@ -576,6 +576,7 @@ StepRecord Trainer::train_one_step(std::span<const Batch> batches) {
   precision_.end_step(device_.stream(), *everyone_, device_.host_stream());
   StepRecord record = record_of(sums);
   record.joules = joules_since(joules);
+  record.quantized = precision_.shares(device_.stream());
   const LaneTimes lanes = lanes_.take();
   record.waits_ms = waits_ms(lanes);
   if (reporter_ && plan_.offloads())
