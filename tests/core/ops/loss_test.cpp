@@ -134,7 +134,7 @@ TEST(Loss, PartsOfTheVocabularyCombine) {
       add(stream, logit, target[r], logit);
     }
     for (int r = 0; r < kParts; ++r)
-      cross_entropy(stream, {part[r], ids, real(r), r * kWidth, top, total, logit, nll, 1.0f, true});
+      cross_entropy(stream, {part[r], ids, real(r), r * kWidth, top, total, logit, nll, {}, 1.0f, true});
     return std::vector{nll, all};
   });
   expect_close(got[0], expected.nll, {.sums = 8, .scale = 20}, "nll");
@@ -151,7 +151,7 @@ TEST(Loss, NanLogitsGiveANanLoss) {
     const Tensor max = t.uninitialised(DType::f32, {1}), sum = t.uninitialised(DType::f32, {1});
     const Tensor target = t.uninitialised(DType::f32, {1}), nll = t.uninitialised(DType::f32, {1});
     softmax_stats(stream, {logits, targets, 40, 0, max, sum, target});
-    cross_entropy(stream, {logits, targets, 40, 0, max, sum, target, nll, 1.0f, true});
+    cross_entropy(stream, {logits, targets, 40, 0, max, sum, target, nll, {}, 1.0f, true});
     EXPECT_TRUE(std::isnan(nll.data<float>()[0])) << name(isa);
   }
 }

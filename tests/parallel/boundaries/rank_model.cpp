@@ -89,10 +89,11 @@ void RankModel::make_parameters(int block) {
   auto& gradients = gradients_.emplace_back();
   const LinearOp& linear = plain_linear_op();
   for (const Parameter& parameter : model_.parameters(block)) {
-    weights.push_back({.weight = tensor(model_.compute, parameter.shape, parameter.recipe)});
+    weights.push_back({.weight = tensor(model_.compute, parameter.shape)});
     gradients.push_back(tensor(DType::f32, parameter.shape));
     if (!parameter.multiplied) continue;
-    packed_.push_back(tensor(DType::u8, {linear.packed_bytes(stream_, model_.compute, parameter.shape, parameter.recipe)}));
+    packed_.push_back(
+        tensor(DType::u8, {linear.packed_bytes(stream_, model_.compute, parameter.shape, parameter.recipe)}));
     weights.back() = linear.bind(stream_, weights.back().weight, packed_.back().raw(), parameter.recipe);
   }
 }
