@@ -159,6 +159,7 @@ TEST(Fingerprint, ChangesExactlyWithTheKeysThatChangeTheResult) {
                                            "log.tensorboard",
                                            "log.trace_steps",
                                            "log.record",
+                                           "precision.counters",
                                            "parallel.tp",
                                            "parallel.pp",
                                            "parallel.cp",

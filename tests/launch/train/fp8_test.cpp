@@ -83,7 +83,7 @@ TEST_F(Fp8Run, GoesOnFromACheckpoint) {
 }
 
 TEST_F(Fp8Run, CountsWhatQuantizingDoes) {
-  const LoadedConfig loaded = with("counted", "block", {"run.steps=3", "precision.counters=true"});
+  const LoadedConfig loaded = with("counted", "block", {"run.steps=6", "precision.counters=true"});
   ASSERT_EQ(train(loaded), 0);
   const std::string metrics = bytes_of(out("counted") / "metrics.jsonl");
   EXPECT_THAT(metrics, testing::HasSubstr("\"layers.0.attention.qkv\""));

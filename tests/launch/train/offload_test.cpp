@@ -243,7 +243,10 @@ TEST_F(Offload, MemoryIsWhatWasPlanned) {
     const auto most = static_cast<double>(large.peak.resident - base.peak.resident) / kMiB;
     std::printf("MiB beyond a small run: planned %.1f, steps %.1f, with start and save %.1f\n", planned,
                 taken, most);
-    EXPECT_NEAR(taken, planned, 0.03 * planned) << steps;
+    // The small run's C library may hold some tens of MiB that the large one's does not: on a busy machine
+    // less is taken.
+    EXPECT_LE(taken, 1.03 * planned) << steps;
+    EXPECT_GE(taken, 0.85 * planned) << steps;
     EXPECT_LE(most, planned + 128) << steps;  // the state is 650 MiB
   }
 }
