@@ -44,4 +44,13 @@ inline float load_half(const std::byte* from) {
   return std::bit_cast<float>(sign | wide << 23 | fraction << 13);
 }
 
+// To nearest, ties to even; beyond the largest half: infinity. `x` is not negative and no NaN.
+inline uint16_t half_bits(float x) {
+  const uint32_t bits = std::bit_cast<uint32_t>(x);
+  if (bits >= 0x477FF000u) return 0x7C00u;  // 65520 and above
+  if (bits < 0x38800000u)                   // below 2^-14: one unit in the last place of 0.5 is the least subnormal
+    return static_cast<uint16_t>(std::bit_cast<uint32_t>(x + 0.5F) - 0x3F000000u);
+  return static_cast<uint16_t>((bits + 0xFFFu + (bits >> 13 & 1u) - 0x38000000u) >> 13);
+}
+
 }  // namespace strata

@@ -25,8 +25,8 @@ bool encode(const float* from, int64_t blocks, std::byte* to) {
     float most = 0;
     for (int64_t i = 0; i < kElements; ++i) most = std::max(most, std::abs(from[i]));
     const float d = most / 127.0F, inverse = d != 0 ? 1.0F / d : 0.0F;
-    const auto half = static_cast<_Float16>(d);
-    if (!std::isfinite(static_cast<float>(half))) return false;
+    const uint16_t half = half_bits(d);
+    if (half >= 0x7C00u) return false;
     std::memcpy(to, &half, sizeof half);
     for (int64_t i = 0; i < kElements; ++i)
       to[2 + i] = static_cast<std::byte>(static_cast<int8_t>(std::round(from[i] * inverse)));
