@@ -63,10 +63,7 @@ void DelayedScales::make_factors(Stream& stream) {
   std::vector<float> table(count * kRow, 1.0F);
   for (size_t i = 0; i < count; ++i) {
     float amax = 0;
-    for (size_t at = i; at < history_.size(); at += count) {
-      amax = std::max(amax, history_[at]);
-      if (options_.most_recent && amax > 0) break;
-    }
+    for (size_t at = i; at < history_.size(); at += count) amax = std::max(amax, history_[at]);
     table[i * kRow] = scale_of(largest_[i], std::ldexp(amax, options_.margin), ScaleKind::f32).factor;
   }
   transfer(stream, Tensor::borrow(table.data(), DType::f32, factors_.shape()), factors_);

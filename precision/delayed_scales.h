@@ -17,9 +17,8 @@
 namespace strata {
 
 struct DelayedOptions {
-  int64_t history = 1024;    // steps that are remembered
-  int margin = 0;            // factors leave room for 2^margin times the largest magnitude
-  bool most_recent = false;  // the last step's alone counts, not the largest of all remembered
+  int64_t history = 1024;  // steps that are remembered
+  int margin = 0;          // factors leave room for 2^margin times the largest magnitude
 };
 
 class DelayedScales {

@@ -129,15 +129,21 @@ void QuantizedLinearOp::quantize_operand(Stream& stream, const Tensor& values, c
   quantize(stream, args);
 }
 
+Quantized QuantizedLinearOp::rows_of(Stream& stream, const LinearOperand& operand,
+                                     const ProductRecipe& product, const LinearRecipe& recipe,
+                                     LinearSide side) const {
+  const Tensor& values = operand.values;
+  Quantized rows;
+  if (product.quantized) rows = take_scratch(stream, product.left, values.dim(0), values.dim(1));
+  if (rows || operand.columns) quantize_operand(stream, values, rows, operand.columns, recipe, side);
+  return rows;
+}
+
 void QuantizedLinearOp::forward(Stream& stream, const LinearOperand& x, const LinearWeight& weight,
                                 const Tensor& bias, const Tensor& add, const Tensor& y) const {
   const LinearRecipe& recipe = weight.recipe;
   const Scratch::Scope scope(stream.scratch());
-  Quantized rows;
-  if (recipe.forward.quantized)
-    rows = take_scratch(stream, recipe.forward.left, x.values.dim(0), x.values.dim(1));
-  if (rows || x.columns) quantize_operand(stream, x.values, rows, x.columns, recipe, LinearSide::input);
-  if (rows)
+  if (const Quantized rows = rows_of(stream, x, recipe.forward, recipe, LinearSide::input))
     multiply(stream, rows, weight.forward_codes, bias, add, y);
   else
     plain_linear_op().forward(stream, x, weight, bias, add, y);
@@ -147,11 +153,7 @@ void QuantizedLinearOp::backward_input(Stream& stream, const LinearOperand& dy, 
                                        const Tensor& dx) const {
   const LinearRecipe& recipe = weight.recipe;
   const Scratch::Scope scope(stream.scratch());
-  Quantized rows;
-  if (recipe.backward_input.quantized)
-    rows = take_scratch(stream, recipe.backward_input.left, dy.values.dim(0), dy.values.dim(1));
-  if (rows || dy.columns) quantize_operand(stream, dy.values, rows, dy.columns, recipe, LinearSide::gradient);
-  if (rows)
+  if (const Quantized rows = rows_of(stream, dy, recipe.backward_input, recipe, LinearSide::gradient))
     multiply(stream, rows, weight.backward_codes, {}, {}, dx);
   else
     plain_linear_op().backward_input(stream, dy, weight, dx);

@@ -36,6 +36,9 @@ class QuantizedLinearOp final : public LinearOp {
                        Write write, const LinearRecipe& recipe) const override;
 
  private:
+  // In working memory, absent where the product is not quantized; fills the operand's columns, if it has any.
+  Quantized rows_of(Stream& stream, const LinearOperand& operand, const ProductRecipe& product,
+                    const LinearRecipe& recipe, LinearSide side) const;
   Quantized columns_of(Stream& stream, const LinearOperand& operand, const LinearRecipe& recipe,
                        LinearSide side) const;
   void quantize_operand(Stream& stream, const Tensor& values, const Quantized& rows, const Quantized& columns,

@@ -42,15 +42,17 @@ Shape scales_shape(ScaleShape shape, int64_t rows, int64_t k);
 enum QuantizeCount : int { kCountElements, kCountSaturated, kCountUnderflow, kSumSquares, kSumSquaredError };
 inline constexpr int kQuantizeCounts = 5;
 
-// x, read once for both results (twice where a whole tensor shares a factor that is not given).
+// x, read once for both results (twice where a whole tensor shares a factor that is not given). As all
+// operations it may return before the work is done: core/device/stream.h says what must live until when.
 struct Quantize {
   Tensor x;           // f32 or bf16 [rows, cols], unit stride in cols
   Quantized rows;     // of x: codes [rows, cols]; optional
   Quantized columns;  // of x^T: codes [cols, rows]; optional. With `block` factors it is the very transpose.
   ScaleKind kind = ScaleKind::f32;
-  // f32 [1], ScaleShape::tensor alone: the factor s, instead of one made of the largest magnitude of x.
+  // f32 [1], ScaleShape::tensor alone: the factor s (m = 1 / s), instead of one made of the largest magnitude
+  // of x.
   Tensor given;
-  Tensor amax;    // f32 [1], optional: becomes the larger of itself and the largest finite |x|
+  Tensor amax;    // f32 [1], optional: becomes the larger of itself and the largest |x|, if that is finite
   Tensor counts;  // f64 [kQuantizeCounts], optional; of `rows`, or of `columns` where these are absent
 };
 void quantize(Stream& stream, const Quantize& args);

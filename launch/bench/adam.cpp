@@ -125,10 +125,8 @@ std::string to_text(const AdamBench& bench) {
                       8 / bench.increment_gb_per_s, bench.increment_gb_per_s, 1.0);
   const bool met = std::ranges::all_of(
       bench.rows, [](const AdamBenchRow& row) { return row.of_increment >= kAdamTarget; });
-  if (bench.foreign_cores < 0 || bench.foreign_cores > kQuietCores)
-    text += fmt::format(
-        "inconclusive: others used {} cores meanwhile\n",
-        bench.foreign_cores < 0 ? "an unknown number of" : fmt::format("{:.2f}", bench.foreign_cores));
+  if (const std::string noise = inconclusive(bench.foreign_cores); !noise.empty())
+    text += noise;
   else
     text += fmt::format("target {:.2f} of increment: {}\n", kAdamTarget, met ? "met" : "missed");
   return text;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "launch/bench/foreign_load.h"
 
+#include <fmt/format.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -45,6 +46,12 @@ double ForeignLoad::cores() const {
   if (start_.busy_s < 0 || now.busy_s < 0 || now.wall_s <= start_.wall_s) return -1;
   const double foreign_s = (now.busy_s - start_.busy_s) - (now.own_s - start_.own_s);
   return std::max(0.0, foreign_s / (now.wall_s - start_.wall_s));
+}
+
+std::string inconclusive(double foreign_cores) {
+  if (foreign_cores >= 0 && foreign_cores <= kQuietCores) return "";
+  return fmt::format("inconclusive: others used {} cores meanwhile\n",
+                     foreign_cores < 0 ? "an unknown number of" : fmt::format("{:.2f}", foreign_cores));
 }
 
 }  // namespace strata

@@ -2,6 +2,8 @@
 // How much CPU time others used while a benchmark ran. A figure taken on a busy machine is not a result.
 #pragma once
 
+#include <string>
+
 namespace strata {
 
 class ForeignLoad {
@@ -26,5 +28,7 @@ class ForeignLoad {
 
 // Above this many foreign cores a benchmark calls its own figures inconclusive.
 inline constexpr double kQuietCores = 0.1;
+// The line that says so; empty where they were few enough. Negative: not known.
+std::string inconclusive(double foreign_cores);
 
 }  // namespace strata

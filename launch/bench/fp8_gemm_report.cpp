@@ -24,10 +24,8 @@ std::string to_text(const Fp8GemmBench& bench) {
                         row.with_quantizing_of_bf16);
   }
   text += fmt::format("with quantizing, faster than bf16: {} of {} products\n", pays, bench.rows.size());
-  if (bench.foreign_cores < 0 || bench.foreign_cores > kQuietCores)
-    text += fmt::format(
-        "inconclusive: others used {} cores meanwhile\n",
-        bench.foreign_cores < 0 ? "an unknown number of" : fmt::format("{:.2f}", bench.foreign_cores));
+  if (const std::string noise = inconclusive(bench.foreign_cores); !noise.empty())
+    text += noise;
   else if (missed > 0)
     text += fmt::format("targets missed by {} of {} products\n", missed, bench.rows.size());
   else

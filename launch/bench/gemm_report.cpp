@@ -23,10 +23,8 @@ std::string to_text(const GemmBench& bench) {
     text += row.peer_gflops > 0 ? fmt::format("{:>9.1f}{:>9.2f}\n", row.peer_gflops, row.of_peer)
                                 : fmt::format("{:>9}{:>9}\n", "-", "-");
   }
-  if (bench.foreign_cores < 0 || bench.foreign_cores > kQuietCores)
-    text += fmt::format(
-        "inconclusive: others used {} cores meanwhile\n",
-        bench.foreign_cores < 0 ? "an unknown number of" : fmt::format("{:.2f}", bench.foreign_cores));
+  if (const std::string noise = inconclusive(bench.foreign_cores); !noise.empty())
+    text += noise;
   else if (missed > 0)
     text += fmt::format("targets missed by {} of {} products\n", missed, bench.rows.size());
   else

@@ -60,7 +60,8 @@ std::string RooflineWatch::explain(const StreamRoofline& best, const Sample& typ
       {"waiting for loads",
        t.waited(Lane::disk_read) + t.waited(Lane::h2d) + t.waited(Lane::disk_write) + t.waited(Lane::d2h),
        "a larger offload.prefetch, or a larger offload.device_limit, lets more go on at once"},
-      {"waiting for other ranks", t.waited(Lane::communication), "see the ranks' own times in the metrics"},
+      {"waiting for sums and other ranks", t.waited(Lane::communication),
+       "something else may use the processors; with several ranks, one of them may be slower"},
   };
   const Excess& worst =
       *std::max_element(std::begin(parts), std::end(parts),

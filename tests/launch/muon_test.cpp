@@ -44,14 +44,6 @@ every = 0
 every = 0
 )");
   }
-  std::vector<double> losses(const std::string& name) {
-    std::vector<double> all;
-    std::istringstream lines(read("runs/" + name + "/metrics.jsonl"));
-    for (std::string line; std::getline(lines, line);)
-      if (const size_t at = line.find("\"loss\": "); at != std::string::npos)
-        all.push_back(std::stod(line.substr(at + 8)));
-    return all;
-  }
 };
 
 TEST_F(MuonRun, LearnsAndGoesOnBitForBit) {

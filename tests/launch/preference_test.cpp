@@ -48,14 +48,6 @@ class PreferenceRun : public ProgramTest {
     write(name + ".toml", text + "[model]\nfrom = \"hf\"\n" + kSizes +
                               "[loss]\nkind = \"dpo\"\n[optimizer]\nlr = 3e-3\n" + more);
   }
-  std::vector<double> losses(const std::string& name) {
-    std::vector<double> all;
-    std::istringstream lines(read("runs/" + name + "/metrics.jsonl"));
-    for (std::string line; std::getline(lines, line);)
-      if (const size_t at = line.find("\"loss\": "); at != std::string::npos)
-        all.push_back(std::stod(line.substr(at + 8)));
-    return all;
-  }
 };
 
 TEST_F(PreferenceRun, LearnsWhatWasChosen) {

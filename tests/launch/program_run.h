@@ -11,6 +11,7 @@
 #include <fstream>
 #include <sstream>
 #include <string>
+#include <vector>
 
 namespace strata {
 
@@ -37,6 +38,16 @@ class ProgramTest : public testing::Test {
   }
   void write(const std::string& name, const std::string& text) const {
     std::ofstream(folder_ / name, std::ios::binary) << text;
+  }
+
+  // Of every step that the run in runs/`name` took.
+  std::vector<double> losses(const std::string& name) const {
+    std::vector<double> all;
+    std::istringstream lines(read("runs/" + name + "/metrics.jsonl"));
+    for (std::string line; std::getline(lines, line);)
+      if (const size_t at = line.find("\"loss\": "); at != std::string::npos)
+        all.push_back(std::stod(line.substr(at + 8)));
+    return all;
   }
 
   // Runs the program in the folder; `arguments` is quoted for the shell already.
