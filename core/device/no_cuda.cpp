@@ -2,6 +2,7 @@
 // Where Strata was built without CUDA.
 #include "core/base/error.h"
 #include "core/device/devices.h"
+#include "core/device/gpu_topology.h"
 #include "core/device/profiler_range.h"
 
 namespace strata {
@@ -9,6 +10,7 @@ namespace strata {
 bool has_cuda() { return false; }
 int cuda_version() { return 0; }
 int num_gpus() { return 0; }
+GpuTopology gpu_topology() { return {}; }
 
 std::unique_ptr<OpenDevice> open_gpu(int) {
   throw Error(

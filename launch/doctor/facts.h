@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "core/base/isa.h"
+#include "core/device/gpu_topology.h"
 #include "core/io/file_system.h"
 
 namespace strata::doctor {
@@ -67,6 +68,7 @@ struct GpuFacts {
     int major = 0, minor = 0;  // compute capability
   };
   std::vector<Gpu> gpus;
+  GpuTopology topology;  // of the same GPUs; empty when not built in
 };
 
 CpuFacts look_at_cpu();

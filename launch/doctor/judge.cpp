@@ -49,6 +49,53 @@ double split_bytes_per_step() {
   return 0;
 }
 
+// "12.3 GB/s", of one direction.
+std::string rate(double bytes_per_s) { return fmt::format("{:.3g} GB/s each way", bytes_per_s * 1e-9); }
+
+void judge_slots(const GpuTopology& topology, List& list) {
+  for (size_t i = 0; i < topology.slots.size(); ++i) {
+    const GpuSlot& slot = topology.slots[i];
+    if (slot.bytes_per_s() <= 0) continue;  // no driver tells
+    const std::string name = fmt::format("slot of GPU {}", i);
+    const bool narrow = slot.pcie_width < slot.pcie_most_width;
+    const std::string found =
+        fmt::format("PCIe {}.0 x{}{}, {}", slot.pcie_generation, slot.pcie_width,
+                    narrow ? fmt::format(" of x{}", slot.pcie_most_width) : "", rate(slot.bytes_per_s()));
+    if (narrow)
+      list.warn(name, found, "state that is streamed from memory or drives takes as much longer",
+                "seat the card again, or see the slot's bifurcation in the BIOS: nvidia-smi -q -d PCIE");
+    else
+      list.pass(name, found);
+  }
+}
+
+void judge_links(const GpuTopology& topology, List& list) {
+  const int gpus = static_cast<int>(topology.slots.size());
+  if (gpus < 2) return;
+  std::vector<std::string> apart;
+  int fewest = topology.link(0, 1).nvlinks, most = 0;
+  double slowest = topology.link(0, 1).bytes_per_s;
+  for (int a = 0; a < gpus; ++a)
+    for (int b = 0; b < gpus; ++b) {
+      if (a == b) continue;
+      const GpuLink& link = topology.link(a, b);
+      fewest = std::min(fewest, link.nvlinks), most = std::max(most, link.nvlinks);
+      slowest = std::min(slowest, link.bytes_per_s);
+      if (a < b && !(link.direct && topology.link(b, a).direct)) apart.push_back(fmt::format("{}-{}", a, b));
+    }
+  const std::string kind = most == 0        ? std::string("PCIe")
+                           : fewest == most ? fmt::format("{} NVLinks between any two", most)
+                                            : fmt::format("{} to {} NVLinks between two", fewest, most);
+  const std::string found = slowest > 0 ? fmt::format("{}, at least {}", kind, rate(slowest)) : kind;
+  if (apart.empty())
+    list.pass("links between GPUs", found);
+  else
+    list.warn("links between GPUs",
+              fmt::format("{}; out of reach of each other: {}", found, fmt::join(apart, " ")),
+              "what they exchange goes through the host's memory, at a fraction of the speed",
+              "turn off PCIe access control (ACS) and the IOMMU's translation; see nvidia-smi topo -p2p r");
+}
+
 }  // namespace
 
 Findings judge(const CpuFacts& facts) {
@@ -245,6 +292,8 @@ Findings judge(const GpuFacts& facts) {
     else
       list.pass(fmt::format("GPU {}", i), found);
   }
+  judge_slots(facts.topology, list);
+  judge_links(facts.topology, list);
   if (!facts.built_in) {
     list.warn("CUDA device", "this program was built without it", "the GPU is not used",
               "cmake --preset cuda && cmake --build build/cuda");

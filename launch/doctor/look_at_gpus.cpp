@@ -6,6 +6,7 @@
 #include <array>
 #include <memory>
 
+#include "core/base/error.h"
 #include "core/device/devices.h"
 #include "launch/doctor/facts.h"
 
@@ -68,6 +69,11 @@ GpuFacts look_at_gpus() {
     gpu.name = text.data();
     gpu.bytes = static_cast<int64_t>(bytes);
     facts.gpus.push_back(gpu);
+  }
+  try {
+    facts.topology = gpu_topology();
+  } catch (const Error& error) {
+    facts.driver_error = error.what();
   }
   return facts;
 }

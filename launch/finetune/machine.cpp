@@ -6,6 +6,7 @@
 #include <filesystem>
 
 #include "core/device/devices.h"
+#include "core/device/gpu_topology.h"
 #include "core/device/host_memory.h"
 #include "launch/bench/matmul_peak.h"
 #include "launch/metrics/humanize.h"
@@ -21,6 +22,7 @@ namespace fs = std::filesystem;
 // Of peaks, what steps of models of a few hundred million parameters reach.
 constexpr double kMatmulShare = 0.6, kAttentionShare = 0.2;
 constexpr double kGpuBytes = 1.5e12, kGpuLink = 20e9;  // per second: memory of data-centre GPUs, PCIe 4 x16
+constexpr double kLinkShare = 0.8;                     // of what a slot is specified for
 
 std::string nearest_folder(const std::string& out) {
   fs::path at = fs::absolute(out);
@@ -59,7 +61,8 @@ FinetuneMachine look_at_finetune_machine(FileSystem& files, DeviceChoice choice,
     machine.device_bytes = gpu->memory_bytes();
     peak = gpu->peak_flops().bf16;
     machine.rates.bytes = kGpuBytes;
-    machine.rates.host_to_device = machine.rates.device_to_host = kGpuLink;
+    const double slot = gpu_topology().slots.at(static_cast<size_t>(device.index)).bytes_per_s();
+    machine.rates.host_to_device = machine.rates.device_to_host = slot > 0 ? kLinkShare * slot : kGpuLink;
   } else {
     WorkerPool pool(0);
     machine.device_name = fmt::format("CPU, {} thread{}", pool.threads(), pool.threads() == 1 ? "" : "s");

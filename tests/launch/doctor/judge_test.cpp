@@ -184,6 +184,36 @@ TEST(JudgeTest, Gpus) {
   expect_complaint(complaint(old_gpu), "GPU 0", Verdict::warn);
 }
 
+// Two GPUs in good slots, joined by NVLinks.
+GpuFacts linked_gpus() {
+  GpuFacts facts = good_gpus();
+  facts.gpus.push_back(facts.gpus[0]);
+  const GpuSlot slot{.bus_id = "0000:1b:00.0", .pcie_generation = 5, .pcie_width = 16, .pcie_most_width = 16};
+  const GpuLink link{.direct = true, .nvlinks = 18, .bytes_per_s = 450e9};
+  facts.topology = {.slots = {slot, slot}, .links = {{}, link, link, {}}};
+  return facts;
+}
+
+TEST(JudgeTest, ConnectionsOfGpus) {
+  const std::string text = to_string(judge(linked_gpus()));
+  EXPECT_THAT(text, HasSubstr("PCIe 5.0 x16, 63 GB/s each way"));
+  EXPECT_THAT(text, HasSubstr("18 NVLinks between any two, at least 450 GB/s each way"));
+  GpuFacts narrow = linked_gpus();
+  narrow.topology.slots[1].pcie_width = 4;
+  expect_complaint(complaint(narrow), "slot of GPU 1", Verdict::warn);
+  EXPECT_THAT(complaint(narrow).found, HasSubstr("PCIe 5.0 x4 of x16, 15.8 GB/s"));
+  GpuFacts apart = linked_gpus();
+  for (GpuLink& link : apart.topology.links) link = {.bytes_per_s = 63e9};
+  expect_complaint(complaint(apart), "links between GPUs", Verdict::warn);
+  EXPECT_THAT(complaint(apart).found,
+              HasSubstr("PCIe, at least 63 GB/s each way; out of reach of each other: 0-1"));
+  // A library that does not tell is no reason to complain.
+  GpuFacts unknown = linked_gpus();
+  for (GpuSlot& slot : unknown.topology.slots) slot = {.bus_id = slot.bus_id};
+  for (GpuLink& link : unknown.topology.links) link = {.direct = true};
+  for (const Finding& finding : judge(unknown)) EXPECT_EQ(finding.verdict, Verdict::pass) << finding.name;
+}
+
 TEST(JudgeTest, TextAndJsonSayTheSame) {
   StorageFacts full = good_storage();
   full.volume->free_bytes = kGiB / 2;
