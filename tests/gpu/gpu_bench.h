@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <functional>
+#include <string>
 #include <vector>
 
 #include "core/base/philox.h"
@@ -45,6 +46,8 @@ struct Bench {
 // Operations bounded by memory, each with the bytes that a plan counts for it and its share of
 // `copy_bytes_per_s`: one JSON object each (bandwidth_rates.cpp).
 std::vector<std::string> bandwidth_rates(Bench& bench, bool tiny, double copy_bytes_per_s);
+// STREAM through our element-wise operations, beside a plain kernel (stream_rates.cu).
+std::vector<std::string> stream_rates(Bench& bench, bool tiny);
 // Quantizers and products of 8-bit floats (fp8_rates.cpp).
 std::vector<std::string> fp8_rates(Bench& bench, bool tiny, double copy_bytes_per_s);
 

@@ -107,6 +107,7 @@ void run(bool tiny) {
   }
   const double copied = copy_rate(bench, unit * unit * (tiny ? 1 : 256));
   rows.push_back(fmt::format(R"({{"what":"copy bf16","gb_per_s":{:.0f}}})", copied / 1e9));
+  for (std::string& row : stream_rates(bench, tiny)) rows.push_back(std::move(row));
   for (std::string& row : bandwidth_rates(bench, tiny, copied)) rows.push_back(std::move(row));
   for (std::string& row : fp8_rates(bench, tiny, copied)) rows.push_back(std::move(row));
   fmt::print("{{\"gpu\":\"{}\",\"tiny\":{},\"rates\":[\n  {}\n]}}\n", device->name(), tiny,
