@@ -137,7 +137,7 @@ void name_for_peft(ConversionPlan& plan, const OpenedCheckpoint& opened) {
                                .found = opened.stored->format() + ", a whole model",
                                .expected = "a run with adapter.type = \"lora\"",
                                .fix = "--to hf writes a whole model"});
-  std::vector<MappedTensor> tensors = to_peft(plan.source->tensors(), opened.stored->path());
+  std::vector<MappedTensor> tensors = to_peft(*opened.adapter, plan.source->tensors(), opened.stored->path());
   std::erase_if(plan.assets, [](const Asset& asset) {
     return asset.name == "config.toml" || asset.name == "config.json";
   });

@@ -15,11 +15,28 @@ namespace strata {
 bool trains_adapters(const Config& config) { return config.adapter.type != AdapterType::none; }
 
 AdapterInfo adapter_info(const AdapterConfig& adapter) {
-  return {.rank = adapter.rank, .alpha = adapter.alpha, .rank_stabilized = adapter.rank_stabilized};
+  return {.rank = adapter.rank,
+          .alpha = adapter.alpha,
+          .rank_stabilized = adapter.rank_stabilized,
+          .dropout = adapter.dropout};
+}
+
+void require_same_ties(const AdapterInfo& adapter, std::span<const TensorSpec> tensors, bool tied,
+                       const std::string& where) {
+  if (!tied || adapter.tied) return;
+  for (const TensorSpec& tensor : tensors)
+    if (tensor.name == "embedding.weight")
+      throw Error(Fault::model, {.what = "the embedding was trained apart from the head that it is tied to",
+                                 .where = where,
+                                 .found = "an embedding of its own, for a model that has one table for both",
+                                 .expected = "adapters that peft made with ensure_weight_tying = true",
+                                 .fix = "merge them in peft, which unties the model"});
 }
 
 void describe_adapters(nlohmann::json& meta, const Config& config, const BaseModel& base) {
-  meta["adapter"] = to_json(adapter_info(config.adapter));
+  AdapterInfo info = adapter_info(config.adapter);
+  info.tied = config.model.tied;
+  meta["adapter"] = to_json(info);
   meta["base"] = {{"path", base.path}, {"digest", fmt::format("{:016x}", base.digest)}};
 }
 
@@ -80,6 +97,8 @@ void load_adapters(FileSystem& files, const AdapterConfig& adapter, StepRunner& 
                        here.rank_stabilized ? ", rank-stabilised" : ""),
            fmt::format("adapter.rank={} adapter.alpha={} adapter.rank_stabilized={}", there.rank, there.alpha,
                        there.rank_stabilized));
+  require_same_ties(there, opened.source().tensors(), runner.plan().model().spec.tied,
+                    "adapter.from = " + adapter.from);
   load_values(opened.source(), RunTensors::Wanted::adapters, runner, rule, loading);
 }
 
