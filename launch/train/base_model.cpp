@@ -8,6 +8,7 @@
 #include "core/base/error.h"
 #include "launch/convert/open_checkpoint.h"
 #include "launch/train/initial_weights.h"
+#include "launch/train/loading_rules.h"
 #include "launch/train/run_tensors.h"
 
 namespace strata {
@@ -59,7 +60,9 @@ BaseModel load_base(FileSystem& files, const Config& config, const std::optional
   if (of_checkpoint && !files.info(path) && files.info(of_checkpoint->path)) path = of_checkpoint->path;
   std::error_code ignored;
   BaseModel base{.path = std::filesystem::absolute(path, ignored).lexically_normal().string()};
-  base.digest = load_initial_weights(files, path, runner, rule, loading);
+  Loading of_model = loading;
+  of_model.rules = rules_about(LoadedPart::model, loading.rules, runner.plan().model());
+  base.digest = load_initial_weights(files, path, runner, rule, of_model);
   if (of_checkpoint && of_checkpoint->digest != 0 && of_checkpoint->digest != base.digest)
     throw Error(
         Fault::model,
@@ -99,7 +102,9 @@ void load_adapters(FileSystem& files, const AdapterConfig& adapter, StepRunner& 
                        there.rank_stabilized));
   require_same_ties(there, opened.source().tensors(), runner.plan().model().spec.tied,
                     "adapter.from = " + adapter.from);
-  load_values(opened.source(), RunTensors::Wanted::adapters, runner, rule, loading);
+  Loading of_adapters = loading;
+  of_adapters.rules = rules_about(LoadedPart::adapters, loading.rules, runner.plan().model());
+  load_values(opened.source(), RunTensors::Wanted::adapters, runner, rule, of_adapters);
 }
 
 }  // namespace strata

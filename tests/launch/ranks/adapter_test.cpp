@@ -172,6 +172,31 @@ TEST_F(Adapters, WhatDoesNotFitIsRefused) {
   EXPECT_EQ(run(0, "merge tuned out --base gone").code, 0) << read(".err");
 }
 
+// Rules about what is loaded: those of the model for the model, those of the adapters for them.
+TEST_F(Adapters, LoadingRulesGoWhereTheyBelong) {
+  ASSERT_EQ(train("run.out=tuned run.steps=2").code, 0) << read(".err");
+  ASSERT_EQ(run(0, "convert tuned lora").code, 0) << read(".err");
+  ASSERT_EQ(run(0, "convert model odd --to strata").code, 0) << read(".err");
+  // Adapters of another layer's name, and one that is not there.
+  const std::string rules =
+      " run.steps=1 adapter.from=lora model.from=odd 'checkpoint.reinit=[\"layers.0.mlp.up.weight\", "
+      "\"layers.1.mlp.up.lora_a\"]' ";
+  const JobOutcome some = train("run.out=some" + rules);
+  ASSERT_EQ(some.code, 0) << some.err;
+  EXPECT_THAT(some.out, HasSubstr("begin anew: 2 tensors"));
+  EXPECT_GT(std::abs(losses("some")[0] - losses("tuned")[0]), 1e-6);
+  const JobOutcome more = train("run.out=some" + rules + " run.steps=2");  // goes on: they were applied
+  EXPECT_EQ(more.code, 0) << more.err;
+  EXPECT_THAT(train("run.out=x run.steps=1 adapter.from=lora 'checkpoint.reinit=[\"nothing\"]'").err,
+              HasSubstr("reinit 'nothing' applies to nothing"));
+  // Adapters that have more than is wanted.
+  EXPECT_EQ(train("run.out=y run.steps=1 adapter.from=lora adapter.target='[\"mlp.*\"]' "
+                  "'checkpoint.ignore_extra=[\"*\"]'")
+                .code,
+            0)
+      << read(".err");
+}
+
 // The frozen model in blocks of 8 or 4 bits: about the same model, smaller, on every layout.
 TEST_F(Adapters, BesideAModelInBlocks) {
   ASSERT_EQ(run(0, "train job.toml run.out=wide model.hidden=128 model.ffn=128 model.kv_heads=2").code, 0)
