@@ -32,8 +32,9 @@ DcpSink::~DcpSink() {
 }
 
 void DcpSink::plan_values(const nlohmann::json& metadata) {
+  for (const auto& [key, archive] : options_.objects) values_.push_back({{key}, false, archive, {}});
   const auto step = metadata.find("step");
-  if (step == metadata.end() || !step->is_number_integer()) return;
+  if (options_.plain_keys || step == metadata.end() || !step->is_number_integer()) return;
   PickleWriter number;
   values_.push_back({{"step"}, false, make_torch_archive(number.integer(step->get<int64_t>()).finish()), {}});
   // torch.optim keeps it for every parameter, as a float.
@@ -121,7 +122,10 @@ std::string DcpSink::make_metadata() const {
   std::vector<DcpEntry> entries;
   for (size_t t = 0; t < tensors_.size(); ++t) {
     const TensorSpec& tensor = tensors_[t];
-    DcpEntry entry{.path = dcp_path(tensor), .type = tensor.type, .shape = tensor.shape, .chunks = {}};
+    DcpEntry entry{.path = options_.plain_keys ? std::vector{tensor.name} : dcp_path(tensor),
+                   .type = tensor.type,
+                   .shape = tensor.shape,
+                   .chunks = {}};
     const std::vector<Rect> all = pieces(t);
     for (size_t p = 0; p < all.size(); ++p)
       entry.chunks.push_back({all[p],

@@ -9,8 +9,8 @@
 #include <memory>
 
 #include "checkpoint/adapters/torch_archive_writer.h"
-#include "checkpoint/write_folder.h"
 #include "checkpoint/logical.h"
+#include "checkpoint/write_folder.h"
 
 namespace strata {
 
@@ -22,14 +22,18 @@ class DcpSink : public TensorSink {
     int64_t sync_bytes = int64_t{256} << 20;  // that a power cut may cost
     bool keep_partial = false;                // without commit(): leave what was written, for another try
     std::string identity = {};                // what the tensors come from: another one starts anew
+    // Keys are the tensors' names as they are, and nothing is added to them but `objects`: other keys, and
+    // what torch.save makes of their values.
+    bool plain_keys = false;
+    std::vector<std::pair<std::string, std::string>> objects = {};
   };
 
   // `path` is the folder to make; it must not be there. Until commit() everything lies in "<path>.partial".
   DcpSink(FileSystem& files, std::string path, const Options& options);
   ~DcpSink() override;
 
-  // An integer "step" of `metadata` is written as such, and as every parameter's step where there are
-  // moments. The assets lie beside.
+  // Without plain_keys, an integer "step" of `metadata` is written as such, and as every parameter's step
+  // where there are moments. The assets lie beside.
   void declare(std::vector<TensorSpec> tensors, const nlohmann::json& metadata,
                std::vector<Asset> assets) override;
   std::vector<Rect> pieces(size_t tensor) const override;

@@ -151,9 +151,6 @@ std::string_view torch_name(ElementType type) {
                                     : "float32";
 }
 
-// The shortest decimal that is this float: 1e-05, not 9.999999747378752e-06.
-double shortest(float value) { return std::stod(fmt::format("{}", value)); }
-
 }  // namespace
 
 HfModel parse_hf_config(const json& config, const std::string& where) {
@@ -226,5 +223,7 @@ nlohmann::ordered_json make_hf_config(const ModelSpec& spec, ElementType type) {
   config["torch_dtype"] = torch_name(type);
   return config;
 }
+
+double shortest(float value) { return std::stod(fmt::format("{}", value)); }
 
 }  // namespace strata

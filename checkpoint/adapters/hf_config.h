@@ -24,6 +24,9 @@ HfModel parse_hf_config(const nlohmann::json& config, const std::string& where);
 // The family that a model of ours is there. Throws Error(usage) when none is.
 std::string hf_family(const ModelSpec& spec);
 
+// The shortest decimal that is this float, as people write it: 1e-05, not 9.999999747378752e-06.
+double shortest(float value);
+
 // A config.json that transformers loads, weights of `type`.
 nlohmann::ordered_json make_hf_config(const ModelSpec& spec, ElementType type);
 

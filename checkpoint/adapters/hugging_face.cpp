@@ -173,7 +173,8 @@ HfMapping to_hugging_face(const HfModel& model, std::span<const TensorSpec> stor
   std::set<std::string> states;
   for (const TensorSpec& tensor : stored)
     if (tensor.state != "param") states.insert(tensor.state);
-  std::map<std::pair<std::string, std::string>, size_t> made;  // by foreign name and state: of mapping.tensors
+  std::map<std::pair<std::string, std::string>, size_t>
+      made;  // by foreign name and state: of mapping.tensors
   for (const ModelTensor& tensor : model_tensors(model.spec)) {
     const Place place = place_of(family, mapping.prefix, tensor.name, tensor.shape);
     const auto add = [&](size_t from, const std::string& state) {
@@ -198,11 +199,12 @@ HfMapping to_hugging_face(const HfModel& model, std::span<const TensorSpec> stor
 
 namespace {
 
-// `name` by `to` where it fits `from`, which holds one '*' for a number.
+// `name` by `to` where it fits `from`, which may hold one '*' for a number.
 std::optional<std::string> renumbered(const std::string& name, std::string_view from, std::string_view to) {
   const size_t star = from.find('*'), behind = from.size() - star - 1;
-  if (star == std::string_view::npos || name.size() <= star + behind ||
-      !name.starts_with(from.substr(0, star)) || !name.ends_with(from.substr(star + 1)))
+  if (star == std::string_view::npos) return name == from ? std::optional<std::string>(to) : std::nullopt;
+  if (name.size() <= star + behind || !name.starts_with(from.substr(0, star)) ||
+      !name.ends_with(from.substr(star + 1)))
     return std::nullopt;
   const std::string number = name.substr(star, name.size() - star - behind);
   if (number.find_first_not_of("0123456789") != std::string::npos) return std::nullopt;
@@ -210,22 +212,22 @@ std::optional<std::string> renumbered(const std::string& name, std::string_view 
   return renamed.replace(renamed.find('*'), 1, number);
 }
 
-bool is_linear(const Rule& rule) { return rule.foreign.ends_with("_proj"); }
+constexpr std::string_view kLlamaHead = kHead.substr(0, kHead.rfind('.'));
 
 }  // namespace
 
-std::optional<std::string> hugging_face_layer(const std::string& logical) {
+std::optional<std::string> hugging_face_module(const std::string& logical) {
+  if (logical == "head") return std::string(kLlamaHead);
   for (const Rule& rule : kLlama)
-    if (is_linear(rule))
-      if (auto found = renumbered(logical, rule.logical, rule.foreign)) return "model." + *found;
+    if (auto found = renumbered(logical, rule.logical, rule.foreign)) return "model." + *found;
   return std::nullopt;
 }
 
-std::optional<std::string> logical_layer(const std::string& hugging_face) {
+std::optional<std::string> logical_module(const std::string& hugging_face) {
+  if (hugging_face == kLlamaHead) return "head";
   if (!hugging_face.starts_with("model.")) return std::nullopt;
   for (const Rule& rule : kLlama)
-    if (is_linear(rule))
-      if (auto found = renumbered(hugging_face.substr(6), rule.foreign, rule.logical)) return found;
+    if (auto found = renumbered(hugging_face.substr(6), rule.foreign, rule.logical)) return found;
   return std::nullopt;
 }
 

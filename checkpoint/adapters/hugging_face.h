@@ -33,10 +33,10 @@ HfMapping to_hugging_face(const HfModel& model, std::span<const TensorSpec> stor
                           const std::optional<std::string>& prefix = std::nullopt,
                           const std::vector<std::string>& allow_missing = {});
 
-// A linear layer of the llama family, here and there: "layers.3.attention.query" and
-// "model.layers.3.self_attn.q_proj". Nothing for names that mean none.
-std::optional<std::string> hugging_face_layer(const std::string& logical);
-std::optional<std::string> logical_layer(const std::string& hugging_face);
+// A module of the llama family, here and there: "layers.3.attention.query" and
+// "model.layers.3.self_attn.q_proj", "head" and "lm_head". Nothing for names that mean none.
+std::optional<std::string> hugging_face_module(const std::string& logical);
+std::optional<std::string> logical_module(const std::string& hugging_face);
 
 // Files of a model's folder that travel along with the weights: configuration, tokenizer.
 std::vector<Asset> hf_assets(FileSystem& files, const std::string& folder);

@@ -14,6 +14,7 @@ Rect in_old(const MappedPiece& piece, const Rect& rect) {
   for (int d = 0; d < old.extent.rank(); ++d) old.extent.set(d, 1);
   for (int d = 0; d < rect.extent.rank(); ++d) {
     const int axis = piece.axes[static_cast<size_t>(d)];
+    if (axis == MappedPiece::kNew) continue;
     old.begin.set(axis, piece.begin[axis] + rect.begin[d] - piece.target.begin[d]);
     old.extent.set(axis, rect.extent[d]);
   }
@@ -38,9 +39,13 @@ void check_piece(const MappedPiece& piece, const MappedTensor& tensor, std::span
     refuse(fmt::format("a part at {} + {}", piece.target.begin, piece.target.extent),
            fmt::format("inside {}", logical.shape));
   unsigned seen = 0;
-  bool good = piece.begin.rank() == from.shape.rank() && logical.shape.rank() <= from.shape.rank();
+  bool good = piece.begin.rank() == from.shape.rank();
   for (int d = 0; good && d < logical.shape.rank(); ++d) {
     const int axis = piece.axes[static_cast<size_t>(d)];
+    if (axis == MappedPiece::kNew) {
+      good = piece.target.extent[d] == 1;
+      continue;
+    }
     good = axis >= 0 && axis < from.shape.rank() && !(seen >> axis & 1u);
     seen |= 1u << axis;
   }
@@ -109,7 +114,8 @@ void MappedSource::read(size_t tensor, const Rect& rect, const StridedTarget& in
     for (int d = 0; d < rect.extent.rank(); ++d) {
       const auto from = static_cast<size_t>(d);
       target.data += (common->begin[d] - rect.begin[d]) * into.strides[from];
-      target.strides[static_cast<size_t>(piece.axes[from])] = into.strides[from];
+      if (piece.axes[from] != MappedPiece::kNew)
+        target.strides[static_cast<size_t>(piece.axes[from])] = into.strides[from];
     }
     source_.read(piece.from, in_old(piece, *common), target);
   }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Tensors made of rectangles of another source's tensors: renamed, cut out, fused, transposed, with dims
-// taken away. Foreign formats differ from the logical tensors by geometry alone, and this is all of it. No
-// element is converted.
+// Tensors made of rectangles of another source's tensors: renamed, cut out, fused, transposed, stacked, with
+// dims taken away. Foreign formats differ from the logical tensors by geometry alone, and this is all of it.
+// No element is converted.
 #pragma once
 
 #include <array>
@@ -12,8 +12,10 @@ namespace strata {
 
 // The elements of `target` (a rectangle of the new tensor). Element (i, j, ...) of it is the old tensor's
 // element at `begin`, moved by i in dim axes[0], by j in dim axes[1], ...; dims of the old tensor that are
-// not among them stay at `begin`.
+// not among them stay at `begin`. A dim with kNew for an axis is one that the old tensor has not: the target
+// has extent 1 there.
 struct MappedPiece {
+  static constexpr int8_t kNew = -1;
   size_t from = 0;  // index of the old tensor
   Shape begin;
   Rect target;

@@ -5,12 +5,15 @@
 #include <algorithm>
 
 #include "checkpoint/adapters/torch_archive.h"
+#include "checkpoint/adapters/torch_archive_writer.h"
 #include "core/base/error.h"
 
 namespace strata {
 namespace {
 
 using Kind = PickleNode::Kind;
+
+constexpr std::string_view kCommonName = "common.pt";
 
 class Arguments {
  public:
@@ -128,7 +131,7 @@ std::optional<HfModel> parse_megatron_args(const Pickle& pickle, const std::stri
 }
 
 std::string megatron_folder(FileSystem& files, const std::string& path) {
-  const std::string tracker = path + "/latest_checkpointed_iteration.txt";
+  const std::string tracker = fmt::format("{}/{}", path, kMegatronTracker);
   const auto info = files.info(tracker);
   if (!info || info->type != FileInfo::Type::file || info->bytes > 64 || files.is_link(tracker)) return path;
   std::string text = read_file(files, tracker);
@@ -139,14 +142,100 @@ std::string megatron_folder(FileSystem& files, const std::string& path) {
                                .where = tracker,
                                .found = text,
                                .expected = "a number, or release"});
-  return fmt::format("{}/iter_{:0>7}", path, text);
+  return path + "/" + megatron_iteration(std::stoll(text));
 }
 
-std::optional<HfModel> megatron_model(FileSystem& files, const std::string& folder) {
-  const std::string path = folder + "/common.pt";
-  const auto file = files.open_if_exists(path, OpenMode::read_plain);
+std::string megatron_iteration(int64_t step) { return fmt::format("iter_{:0>7}", step); }
+
+std::vector<Asset> make_megatron_files(const ModelSpec& spec, int64_t step) {
+  const bool gpt2 = spec.arch == "gpt2";
+  const RopeSpec& rope = spec.rope;
+  if (rope.llama3_scaling &&
+      (rope.low_freq_factor != 1 || rope.high_freq_factor != 4 || rope.original_positions != 8192))
+    throw Error(Fault::usage,
+                {.what = "Megatron has no such scaling of rotary positions",
+                 .found = fmt::format("low {}, high {}, original positions {}", rope.low_freq_factor,
+                                      rope.high_freq_factor, rope.original_positions),
+                 .expected = "1, 4 and 8192, which it has in its code",
+                 .fix = "--to dcp, and a configuration of your own"});
+  PickleWriter pickle;
+  pickle.empty_dict().mark().text("args").global("argparse", "Namespace").empty_tuple().make();
+  pickle.empty_dict().mark();
+  const auto integer = [&](const char* name, int64_t value) { pickle.text(name).integer(value); };
+  const auto real = [&](const char* name, double value) { pickle.text(name).real(value); };
+  const auto flag = [&](const char* name, bool value) { pickle.text(name).boolean(value); };
+  const auto text = [&](const char* name, const char* value) { pickle.text(name).text(value); };
+  integer("num_layers", spec.layers);
+  integer("hidden_size", spec.hidden);
+  integer("ffn_hidden_size", spec.ffn);
+  integer("num_attention_heads", spec.heads);
+  flag("group_query_attention", spec.kv_heads != spec.heads);
+  integer("num_query_groups", spec.kv_heads);
+  integer("kv_channels", spec.head_dim);
+  integer("vocab_size", spec.vocab);
+  integer("padded_vocab_size", spec.vocab);
+  integer("max_position_embeddings", spec.max_positions);
+  integer("seq_length", spec.max_positions);
+  text("position_embedding_type", gpt2 ? "learned_absolute" : "rope");
+  text("normalization", gpt2 ? "LayerNorm" : "RMSNorm");
+  real("norm_epsilon", shortest(spec.norm_eps));
+  real("init_method_std", shortest(spec.init_std));
+  flag("swiglu", !gpt2);
+  flag("add_bias_linear", gpt2);
+  flag("add_qkv_bias", gpt2 || spec.qkv_bias);
+  flag("qk_layernorm", spec.qk_norm);
+  flag("untie_embeddings_and_output_weights", !spec.tied);
+  integer("rotary_base", static_cast<int64_t>(spec.rope.theta));
+  real("rotary_percent", 1);
+  flag("rotary_interleaved", false);
+  flag("use_rope_scaling", spec.rope.llama3_scaling);
+  if (spec.rope.llama3_scaling) real("rope_scaling_factor", spec.rope.factor);
+  pickle.text("num_experts").none();
+  integer("tensor_model_parallel_size", 1);
+  integer("pipeline_model_parallel_size", 1);
+  integer("iteration", step);
+  pickle.items().build();
+  pickle.text("checkpoint_version").real(3).text("iteration").integer(step).items();
+  return {{std::string(kCommonName), make_torch_archive(pickle.finish())},
+          {"metadata.json",
+           R"({"sharded_backend": "torch_dist", "sharded_backend_version": 1, "common_backend": "torch", )"
+           R"("common_backend_version": 1})"}};
+}
+
+std::vector<std::pair<std::string, std::string>> make_megatron_extra_states(const ModelSpec& spec) {
+  PickleWriter pickle;
+  const std::string nothing =
+      make_torch_archive(pickle.empty_list().mark().none().append().finish());  // [None]
+  std::vector<std::pair<std::string, std::string>> states;
+  for (const char* layer :
+       {"self_attention.linear_qkv", "self_attention.linear_proj", "mlp.linear_fc1", "mlp.linear_fc2"})
+    for (int64_t i = 0; i < spec.layers; ++i)
+      states.emplace_back(fmt::format("decoder.layers.{}._extra_state/shard_{}_{}", layer, i, spec.layers),
+                          nothing);
+  return states;
+}
+
+namespace {
+
+std::optional<Pickle> read_common(FileSystem& files, const std::string& folder) {
+  const auto file = files.open_if_exists(fmt::format("{}/{}", folder, kCommonName), OpenMode::read_plain);
   if (!file) return std::nullopt;
-  return parse_megatron_args(read_torch_archive(*file).pickle, path);
+  return read_torch_archive(*file).pickle;
+}
+
+}  // namespace
+
+std::optional<HfModel> megatron_model(FileSystem& files, const std::string& folder) {
+  const auto common = read_common(files, folder);
+  if (!common) return std::nullopt;
+  return parse_megatron_args(*common, fmt::format("{}/{}", folder, kCommonName));
+}
+
+std::optional<int64_t> megatron_step(FileSystem& files, const std::string& folder) {
+  const auto common = read_common(files, folder);
+  const PickleNode* const step = common ? common->find((*common)[common->root], "iteration") : nullptr;
+  if (!step || step->kind != Kind::integer || !step->text.empty() || step->integer < 0) return std::nullopt;
+  return step->integer;
 }
 
 }  // namespace strata

@@ -2,11 +2,13 @@
 #include "checkpoint/adapters/megatron_names.h"
 
 #include <algorithm>
+#include <map>
 #include <set>
 
 #include "checkpoint/adapters/model_tensors.h"
 #include "checkpoint/adapters/tensor_finder.h"
 #include "checkpoint/adapters/torch_state.h"
+#include "core/base/check.h"
 
 namespace strata {
 namespace {
@@ -36,6 +38,31 @@ constexpr Rule kRules[] = {
     {"final_norm", "decoder.final_layernorm"},
     {"head", "output_layer"},
 };
+
+// "layers.3.mlp.up.weight": the layer, what it is there, and which of its tensors.
+struct Place {
+  std::optional<int64_t> layer;
+  std::string ours;  // "mlp.up"
+  std::string kind;  // "weight"
+  const Rule* rule = nullptr;
+
+  std::string plain() const { return fmt::format("{}.{}", rule->theirs, kind); }
+  std::string fused() const { return fmt::format("{}.layer_norm_{}", rule->fused, kind); }
+};
+Place place_of(const std::string& name) {
+  Place place{.ours = name};
+  if (name.starts_with("layers.")) {
+    const size_t end = name.find('.', 7);
+    place.layer = std::stoll(name.substr(7, end - 7));
+    place.ours.erase(0, end + 1);
+  }
+  place.kind = place.ours.substr(place.ours.rfind('.') + 1);
+  place.ours.resize(place.ours.size() - place.kind.size() - 1);
+  place.rule = std::find_if(std::begin(kRules), std::end(kRules),
+                            [&](const Rule& rule) { return rule.ours == place.ours; });
+  check(place.rule != std::end(kRules), "[megatron] no name for '{}'", name);
+  return place;
+}
 
 // What a stored tensor is: a parameter, or what an optimizer keeps for one. The fp32 copy of a parameter is
 // the parameter, and what is stored as that a rounded one.
@@ -106,20 +133,10 @@ HfMapping from_megatron(const HfModel& model, std::span<const TensorSpec> stored
     if (tensor.state != "param" && tensor.state != "rounded") states.insert(tensor.state);
   HfMapping mapping;
   for (const ModelTensor& tensor : model_tensors(spec)) {
-    // "layers.3.mlp.up.weight": the layer, what it is there, and which of its tensors.
-    std::string ours = tensor.name;
-    std::optional<int64_t> layer;
-    if (ours.starts_with("layers.")) {
-      const size_t end = ours.find('.', 7);
-      layer = std::stoll(ours.substr(7, end - 7));
-      ours.erase(0, end + 1);
-    }
-    const std::string kind = ours.substr(ours.rfind('.') + 1);
-    ours.resize(ours.size() - kind.size() - 1);
-    const Rule& rule =
-        *std::find_if(std::begin(kRules), std::end(kRules), [&](const Rule& r) { return r.ours == ours; });
-    const std::string plain = fmt::format("{}.{}", rule.theirs, kind),
-                      fused = fmt::format("{}.layer_norm_{}", rule.fused, kind);
+    const Place place = place_of(tensor.name);
+    const std::optional<int64_t>& layer = place.layer;
+    const std::string& ours = place.ours;
+    const std::string plain = place.plain(), fused = place.fused();
     // Stacked or not, fused or not: the one that is there.
     std::string name = layer ? fmt::format("{}{}.{}", kLayers, *layer, plain) : plain;
     bool stacked = false;
@@ -189,6 +206,54 @@ HfMapping from_megatron(const HfModel& model, std::span<const TensorSpec> stored
   finder.finish();
   mapping.missing = finder.take_missing();
   return mapping;
+}
+
+std::vector<MappedTensor> to_megatron(const HfModel& model, std::span<const TensorSpec> stored,
+                                      const std::string& where) {
+  const ModelSpec& spec = model.spec;
+  const std::vector<std::string> all_there;
+  TensorFinder finder(stored, where, all_there);
+  std::set<std::string> states;
+  for (const TensorSpec& tensor : stored)
+    if (tensor.state != "param") states.insert(tensor.state);
+  std::vector<MappedTensor> tensors;
+  std::map<std::string, size_t> made;  // by name: of `tensors`
+  for (const ModelTensor& tensor : model_tensors(spec)) {
+    const Place place = place_of(tensor.name);
+    const std::string name =
+        place.layer ? std::string(kLayers) + (place.rule->fused.empty() ? place.plain() : place.fused())
+                    : place.plain();
+    Shape whole;
+    if (place.layer) whole.append(spec.layers);
+    for (const int64_t extent : tensor.shape) whole.append(extent);
+    const int skip = place.layer ? 1 : 0;
+    whole.set(skip, stored_rows(spec, place.ours, tensor.shape[0]));
+    const auto add = [&](size_t from, const std::string& foreign) {
+      const auto [at, fresh] = made.emplace(foreign, tensors.size());
+      if (fresh) tensors.push_back({{.name = foreign, .type = stored[from].type, .shape = whole}, {}});
+      int64_t row = 0;
+      for (const Rows& rows : rows_of(spec, place.ours, tensor.shape[0])) {
+        MappedPiece piece = whole_piece(from, tensor.shape);
+        piece.begin.set(0, row);
+        piece.target = Rect::whole(whole);
+        if (place.layer) {
+          piece.axes = {MappedPiece::kNew, 0, 1, 2, 3};
+          piece.target.begin.set(0, *place.layer);
+          piece.target.extent.set(0, 1);
+        }
+        piece.target.begin.set(skip, rows.from);
+        piece.target.extent.set(skip, rows.count);
+        row += rows.count;
+        tensors[at->second].pieces.push_back(piece);
+      }
+    };
+    if (const auto from = finder.take(tensor.name, tensor.name, tensor.shape)) add(*from, name);
+    for (const std::string& state : states)
+      if (const auto from = finder.take_state(tensor.name, state, tensor.shape))
+        add(*from, fmt::format("{}{}.{}", kMoments, torch_state(state), name));
+  }
+  finder.finish();
+  return tensors;
 }
 
 }  // namespace strata

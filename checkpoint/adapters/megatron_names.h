@@ -15,4 +15,10 @@ bool has_megatron_names(std::span<const TensorSpec> stored);
 HfMapping from_megatron(const HfModel& model, std::span<const TensorSpec> stored, const std::string& where,
                         const std::vector<std::string>& allow_missing = {});
 
+// The other way, as a model of transformer_engine or of local layers saves itself: layers stacked, a norm
+// with the matrix behind it, vocabularies without padding (Megatron pads as it loads). Throws Error(model)
+// like to_hugging_face.
+std::vector<MappedTensor> to_megatron(const HfModel& model, std::span<const TensorSpec> stored,
+                                      const std::string& where);
+
 }  // namespace strata

@@ -72,6 +72,7 @@ void DataSource::fill(int64_t cursor, int64_t rows, Batch& batch) const {
     if (options_.reference) add_pair(dataset, sample.index, row * seq_len, batch);
   }
   batch.segment_begin.push_back(static_cast<int32_t>(n));
+  batch.runs.assign(1, {.count = rows * seq_len, .first = cursor * seq_len});
   batch.num_targets =
       options_.reference
           ? rows

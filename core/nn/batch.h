@@ -22,6 +22,12 @@ struct ResponsePairs {
   int64_t size() const { return static_cast<int64_t>(reference.size() / 2); }
 };
 
+// Tokens [begin, begin + count) of a micro-batch are tokens `first`, first + 1, ... of the run: its rows are
+// numbered as they are trained, in whatever micro-batch and on whatever rank.
+struct TokenRun {
+  int64_t begin = 0, count = 0, first = 0;
+};
+
 struct Batch {
   int64_t rows = 0;
   int64_t seq_len = 0;
@@ -34,6 +40,7 @@ struct Batch {
   int64_t num_targets = 0;  // targets other than kNoTarget; of pairs the number of pairs
   // Of preferences only: what is learned is which of two responses to a prompt is the better one.
   ResponsePairs pairs;
+  std::vector<TokenRun> runs;  // all of its tokens; may be empty where nothing random depends on them
   // A context-parallel rank's part of a batch only, in place of segment_begin: what its queries see of each
   // piece of keys, its own first, then in the order in which they visit (KvExchange).
   std::vector<std::vector<AttentionSegment>> visits;

@@ -25,6 +25,7 @@ struct TokenBatch {
   std::span<const std::vector<AttentionSegment>> visits;
   float loss_scale = 1;                  // 1 / number of targets of the whole step
   const ResponsePairs* pairs = nullptr;  // on the host; null: targets are learned one by one
+  std::span<const TokenRun> runs = {};   // on the host; which tokens of the run these are
 };
 
 // Angles of rotary embeddings; absent for models without them.
@@ -51,6 +52,7 @@ struct Context {
   RopeTable rope;
   const KvExchange* keys = &one_piece();
   KeyValueCache* cache = nullptr;
+  bool training = false;  // dropout drops
 
   // The planned values of the action. Forward fills saved_input and saved_weight, backward_input reads the
   // former and may read the latter and fills deferred, backward_weight reads saved_weight and deferred. A

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "core/base/hash.h"
 #include "core/ops/elementwise.h"
 #include "core/ops/norm.h"
 #include "core/ops/reduce.h"
@@ -204,8 +205,13 @@ LinearLayer ParameterList::linear(const std::string& name, const std::vector<Pie
 
 LoraLayer ParameterList::adapters(const std::string& name, const std::vector<Piece>& pieces, int64_t in,
                                   Cut cut) {
-  LoraLayer layer{.rank = lora_.rank, .scale = lora_.scale};
   const bool cut_in = cut == Cut::inputs, cut_out = cut == Cut::outputs;
+  LoraLayer layer{.rank = lora_.rank,
+                  .scale = lora_.scale,
+                  .dropout = lora_.dropout,
+                  .key = {.seed = lora_.seed, .stream = hash_name(prefix_ + name + ".dropout")},
+                  .features = in,
+                  .first_feature = cut_in ? split_.part * split_.share(in) : 0};
   // What every part holds whole sees only this part's addend of what it multiplies.
   Parameter down{.name = name + std::string(kLoraA),
                  .role = Role::adapter,

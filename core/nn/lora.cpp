@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "core/ops/dropout.h"
 #include "core/ops/elementwise.h"
 #include "core/ops/matmul.h"
 
@@ -37,10 +38,27 @@ Tensor LoraLayer::take(Region& region, DType dtype, int64_t tokens) const {
   return *this ? region.take(dtype, {tokens, width()}) : Tensor();
 }
 
+void LoraLayer::drop(Context& ctx, const Tensor& x, const Tensor& add, const Tensor& out) const {
+  check(!ctx.batch.runs.empty(), "[lora] dropout of tokens that have no number in the run");
+  for (const TokenRun& run : ctx.batch.runs)
+    strata::dropout(ctx.stream, {.x = x.slice(0, run.begin, run.count),
+                                 .add = add ? add.slice(0, run.begin, run.count) : Tensor(),
+                                 .out = out.slice(0, run.begin, run.count),
+                                 .rate = dropout,
+                                 .key = key,
+                                 .first = static_cast<uint64_t>(run.first * features + first_feature),
+                                 .pitch = static_cast<uint64_t>(features)});
+}
+
 void LoraLayer::forward(Context& ctx, Weights weights, const Tensor& x, const Tensor& low,
                         const Tensor& y) const {
   if (!*this) return;
-  scaled_product(ctx, x, weights[static_cast<size_t>(a)].weight.t(), scale, low);
+  {
+    const Scratch::Scope scope(ctx.stream.scratch());
+    const Tensor left = drops(ctx) ? ctx.scratch(x.dtype(), x.shape()) : x;
+    if (drops(ctx)) drop(ctx, x, {}, left);
+    scaled_product(ctx, left, weights[static_cast<size_t>(a)].weight.t(), scale, low);
+  }
   const Tensor& up = weights[static_cast<size_t>(b)].weight;
   int64_t row = 0;
   for (size_t i = 0; i < pieces.size(); ++i) {
@@ -61,7 +79,15 @@ void LoraLayer::backward_input(Context& ctx, Weights weights, const Tensor& dy, 
                    part(dlow, i));
     row += pieces[i].rows;
   }
-  matmul(ctx.stream, {.a = dlow, .b = weights[static_cast<size_t>(a)].weight, .out = dx, .add = dx});
+  const Tensor& down = weights[static_cast<size_t>(a)].weight;
+  if (!drops(ctx)) {
+    matmul(ctx.stream, {.a = dlow, .b = down, .out = dx, .add = dx});
+    return;
+  }
+  const Scratch::Scope scope(ctx.stream.scratch());
+  const Tensor dleft = ctx.scratch(dx.dtype(), dx.shape());
+  matmul(ctx.stream, {.a = dlow, .b = down, .out = dleft});
+  drop(ctx, dleft, dx, dx);
 }
 
 bool LoraLayer::wants_gradient(const Gradients& gradients) const {
@@ -71,8 +97,12 @@ bool LoraLayer::wants_gradient(const Gradients& gradients) const {
 void LoraLayer::backward_weight(Context& ctx, const Gradients& gradients, const Tensor& dy, const Tensor& x,
                                 const Tensor& low, const Tensor& dlow) const {
   if (!*this) return;
-  if (const Tensor& da = gradients.tensors[static_cast<size_t>(a)])
-    matmul(ctx.stream, {.a = dlow.t(), .b = x, .out = da, .write = gradients.write});
+  if (const Tensor& da = gradients.tensors[static_cast<size_t>(a)]) {
+    const Scratch::Scope scope(ctx.stream.scratch());
+    const Tensor left = drops(ctx) ? ctx.scratch(x.dtype(), x.shape()) : x;
+    if (drops(ctx)) drop(ctx, x, {}, left);
+    matmul(ctx.stream, {.a = dlow.t(), .b = left, .out = da, .write = gradients.write});
+  }
   const Tensor& db = gradients.tensors[static_cast<size_t>(b)];
   if (!db) return;
   int64_t row = 0;

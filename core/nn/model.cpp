@@ -11,11 +11,19 @@ namespace strata {
 
 namespace {
 
+bool names_tensor(const std::string& pattern, const std::string& tensor) {
+  return fnmatch(pattern.c_str(), tensor.c_str(), 0) == 0;
+}
+// By the layer it is of.
+bool names_layer(const std::string& pattern, const std::string& tensor) {
+  return lora_pattern_matches(pattern, tensor.substr(0, tensor.rfind('.')));
+}
+
 // Whether the pattern means the parameter: all of its tensors, or none.
-bool means(const std::string& pattern, const Parameter& parameter, const char* verb) {
-  const auto count = std::count_if(
-      parameter.pieces.begin(), parameter.pieces.end(),
-      [&](const LogicalTensor& piece) { return fnmatch(pattern.c_str(), piece.name.c_str(), 0) == 0; });
+template <typename Names>
+bool means(Names names, const std::string& pattern, const Parameter& parameter, const char* verb) {
+  const auto count = std::count_if(parameter.pieces.begin(), parameter.pieces.end(),
+                                   [&](const LogicalTensor& piece) { return names(pattern, piece.name); });
   if (count != 0 && count != static_cast<int64_t>(parameter.pieces.size()))
     throw Error(Fault::usage, {.what = fmt::format("'{}' is one matrix and can only be {} as a whole",
                                                    parameter.name, verb),
@@ -38,12 +46,13 @@ void each_parameter(Model& model, Visit visit) {
 }
 
 // Calls visit(parameter) for each that some pattern means.
-template <typename Visit>
-void each_meant(Model& model, std::span<const std::string> patterns, const char* verb, Visit visit) {
+template <typename Names, typename Visit>
+void each_meant(Model& model, Names names, std::span<const std::string> patterns, const char* verb,
+                Visit visit) {
   for (const std::string& pattern : patterns) {
     bool matched = false;
     each_parameter(model, [&](Parameter& parameter) {
-      if (!means(pattern, parameter, verb)) return;
+      if (!means(names, pattern, parameter, verb)) return;
       matched = true;
       visit(parameter);
     });
@@ -59,7 +68,7 @@ void each_meant(Model& model, std::span<const std::string> patterns, const char*
 
 int64_t Model::freeze(std::span<const std::string> patterns) {
   int64_t frozen = 0;
-  each_meant(*this, patterns, "frozen", [&](Parameter& parameter) {
+  each_meant(*this, names_tensor, patterns, "frozen", [&](Parameter& parameter) {
     if (parameter.trainable) frozen += elements(parameter);
     parameter.trainable = false;
   });
@@ -69,7 +78,7 @@ int64_t Model::freeze(std::span<const std::string> patterns) {
 int64_t Model::train_only(std::span<const std::string> patterns) {
   each_parameter(*this, [](Parameter& parameter) { parameter.trainable = false; });
   int64_t trained = 0;
-  each_meant(*this, patterns, "trained", [&](Parameter& parameter) {
+  each_meant(*this, names_tensor, patterns, "trained", [&](Parameter& parameter) {
     if (!parameter.trainable) trained += elements(parameter);
     parameter.trainable = true;
   });
@@ -80,6 +89,8 @@ void Model::freeze_base() {
   each_parameter(*this, [](Parameter& parameter) {
     if (parameter.role != Role::adapter) parameter.trainable = false;
   });
+  each_meant(*this, names_layer, spec.lora.whole, "trained",
+             [](Parameter& parameter) { parameter.trainable = true; });
 }
 
 void Model::keep_in_blocks(WeightFormat format) {

@@ -55,7 +55,7 @@ struct Model {
   int64_t freeze(std::span<const std::string> patterns);
   // Freezes all others, with the same errors. Returns the number of logical elements still trained.
   int64_t train_only(std::span<const std::string> patterns);
-  // Freezes all but the adapters.
+  // Freezes all but the adapters and the layers that spec.lora trains whole. Throws Error(usage) as above.
   void freeze_base();
   // Frozen matrices of the blocks between embedding and head are kept in blocks. Throws Error(usage) for one
   // whose rows, here, are not whole blocks.

@@ -7,6 +7,7 @@
 #include "core/ops/activation.h"
 #include "core/ops/attention.h"
 #include "core/ops/decode_blocks.h"
+#include "core/ops/dropout.h"
 #include "core/ops/elementwise.h"
 #include "core/ops/embedding.h"
 #include "core/ops/loss.h"
@@ -56,6 +57,7 @@ struct OpTable {
   void (*pack_codes)(Stream&, const Quantized&, const PackedMatrix&);
   void (*quantized_matmul)(Stream&, const QuantizedMatmul&);
   void (*fill_normal)(Stream&, const Tensor&, const RandomKey&, uint64_t, float);
+  void (*dropout)(Stream&, const Dropout&);
 };
 
 // Bytes of working memory (Stream::scratch) an operation takes at most, so that a plan can count them without
@@ -98,6 +100,7 @@ const ScratchTable* cuda_scratch_table();
   .stochastic_round = device::stochastic_round, .fill = device::fill, .add = device::add,               \
   .scale = device::scale, .decode_blocks = device::decode_blocks, .quantize = device::quantize,         \
   .dequantize = device::dequantize, .pack_codes = device::pack_codes,                                   \
-  .quantized_matmul = device::quantized_matmul, .fill_normal = device::fill_normal
+  .quantized_matmul = device::quantized_matmul, .fill_normal = device::fill_normal,                     \
+  .dropout = device::dropout
 
 }  // namespace strata

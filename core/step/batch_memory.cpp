@@ -46,7 +46,8 @@ void BatchMemory::set(size_t i, const Batch& batch, float loss_scale) {
                  .segments = visits[0],
                  .visits = std::span(visits).subspan(1),
                  .loss_scale = loss_scale,
-                 .pairs = batch.pairs.empty() ? nullptr : &batch.pairs};
+                 .pairs = batch.pairs.empty() ? nullptr : &batch.pairs,
+                 .runs = batch.runs};
 }
 
 void BatchMemory::upload(Stream& stream, size_t count) const {

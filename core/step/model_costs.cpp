@@ -12,7 +12,7 @@ namespace {
 
 // A micro-batch without bytes: one document per row.
 struct MetaBatch {
-  MetaBatch(const Geometry& geometry, int pieces) {
+  MetaBatch(const Geometry& geometry, int pieces) : run{.count = geometry.tokens()} {
     const Device device{DeviceKind::meta, 0};
     for (Tensor* tensor : {&batch.ids, &batch.targets, &batch.positions})
       *tensor = Tensor::borrow(nullptr, DType::i32, {geometry.tokens()}, device);
@@ -21,12 +21,14 @@ struct MetaBatch {
       segments.push_back(
           {.q_begin = row * length, .q_count = length, .k_begin = row * length, .k_count = length});
     batch.segments = segments;
+    batch.runs = {&run, 1};
     // Balanced chunks: of a piece that visits, a rank's queries see half, as they do of their own.
     visits.assign(static_cast<size_t>(pieces) - 1, segments);
     batch.visits = visits;
   }
   std::vector<AttentionSegment> segments;
   std::vector<std::vector<AttentionSegment>> visits;
+  TokenRun run;
   TokenBatch batch;
 };
 
@@ -114,6 +116,7 @@ void ModelCosts::measure_block(int block, const Geometry& geometry, Device targe
                 .linear = linear_,
                 .rope = rope};
     ctx.keys = &meetings_.keys;
+    ctx.training = layout_.trains();
     ctx.output = ctx.saved_input = ctx.saved_weight = ctx.deferred = Region::counting();
     action(ctx);
     measured = {stream.scratch().high_water(), stream.count};

@@ -30,7 +30,8 @@ Context StepRunner::context(const Invocation& invocation) const {
           .boundaries = plan_.boundaries(),
           .linear = plan_.linear(),
           .rope = rope_,
-          .keys = plan_.rank().keys};
+          .keys = plan_.rank().keys,
+          .training = views_ == train_views_.get()};
 }
 
 Region StepRunner::region(const Invocation& invocation, ValueClass cls, int block) const {

@@ -220,6 +220,7 @@ std::vector<LogicalState> StepRunner::logical_states() const {
               .held = part.rect,
               .init = piece.init,
               .role = parameters[i].role,
+              .trained = parameters[i].trainable,
               .speaks = speaks(block, i),
               .weight = format == WeightFormat::none ? elements(own.weight[i]) : blocks(own.weight[i]),
               .format = format,

@@ -31,8 +31,9 @@ struct LogicalState {
   Rect held;    // of the whole; the tensors below have its extent
   Init init;
   Role role = Role::linear;
-  bool speaks = true;  // false: another rank (or the twin of a tied table) holds the same
-  Tensor weight;       // as the model computes with it; u8 [bytes] of one that is kept in blocks
+  bool trained = true;  // false: frozen
+  bool speaks = true;   // false: another rank (or the twin of a tied table) holds the same
+  Tensor weight;        // as the model computes with it; u8 [bytes] of one that is kept in blocks
   WeightFormat format = WeightFormat::none;
   // f32; absent when frozen, without a rule or away from the device. Holds it only while the clip rule runs.
   Tensor gradient;

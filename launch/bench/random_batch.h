@@ -10,7 +10,7 @@ namespace strata {
 // Every row one document, every token with a target.
 inline Batch random_batch(int64_t rows, int64_t seq_len, int64_t vocab) {
   const int64_t n = rows * seq_len;
-  Batch batch{.rows = rows, .seq_len = seq_len, .num_targets = n};
+  Batch batch{.rows = rows, .seq_len = seq_len, .num_targets = n, .runs = {{.count = n}}};
   for (int64_t i = 0; i < n; ++i) {
     const PhiloxBlock numbers = random_block({.seed = 1}, static_cast<uint64_t>(i));
     batch.tokens.push_back(static_cast<int32_t>(numbers[0] % static_cast<uint32_t>(vocab)));

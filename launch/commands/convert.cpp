@@ -124,9 +124,10 @@ Run add_convert(CLI::App& app) {
       ->required();
   app.add_option(
          "--to", arguments->to,
-         "strata, hf, safetensors, dcp (torch.distributed.checkpoint), universal (DeepSpeed), peft or gguf "
-         "(llama.cpp); default: hf (of adapters peft) from a checkpoint of ours, else strata")
-      ->check(CLI::IsMember({"strata", "hf", "safetensors", "dcp", "universal", "peft", "gguf"}));
+         "strata, hf, safetensors, dcp (torch.distributed.checkpoint), universal (DeepSpeed), megatron "
+         "(torch_dist), peft or gguf (llama.cpp); default: hf (of adapters peft) from a checkpoint of ours, "
+         "else strata")
+      ->check(CLI::IsMember({"strata", "hf", "safetensors", "dcp", "universal", "megatron", "peft", "gguf"}));
   app.add_option("--names", arguments->names,
                  "of tensors in dcp and universal: hf or ours; default: hf where the model is known there")
       ->check(CLI::IsMember({"hf", "ours"}));

@@ -5,6 +5,7 @@
 #include <fmt/core.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <memory>
 
 #include "core/base/error.h"
@@ -53,9 +54,12 @@ OpenedCheckpoint open_base(FileSystem& files, const std::string& path) {
 // The model with the adapters beside it.
 ModelSpec with_adapters(ModelSpec spec, const OpenedCheckpoint& adapters) {
   spec.lora = {.rank = adapters.adapter->rank, .scale = static_cast<float>(adapters.adapter->scale())};
-  for (const TensorSpec& tensor : adapters.source().tensors())
-    if (tensor.state == "param" && tensor.name.ends_with(kLoraA))
-      spec.lora.targets.push_back(tensor.name.substr(0, tensor.name.size() - kLoraA.size()));
+  for (const TensorSpec& tensor : adapters.source().tensors()) {
+    const size_t dot = std::min(tensor.name.rfind('.'), tensor.name.size());
+    const std::string layer = tensor.name.substr(0, dot), end = tensor.name.substr(dot);
+    if (tensor.state != "param" || end == kLoraB) continue;
+    (end == kLoraA ? spec.lora.targets : spec.lora.whole).push_back(layer);
+  }
   return spec;
 }
 
@@ -93,17 +97,21 @@ int merge(const MergeArguments& arguments) {
   const std::string base_path = arguments.base.empty() ? adapters.adapter->base : arguments.base;
   OpenedCheckpoint base = open_base(*files, base_path);
   const ModelSpec spec = model_of(base)->spec;
+  require_same_ties(*adapters.adapter, adapters.source().tensors(), spec.tied, adapters.stored->path());
   auto merged = std::make_unique<MergedSource>(base.source(), adapters.source(), adapters.adapter->scale());
-  fmt::print("adapters  {}: rank {}, alpha {}{}, of {} layers\n", adapters.stored->path(),
-             adapters.adapter->rank, adapters.adapter->alpha,
-             adapters.adapter->rank_stabilized ? ", rank-stabilised" : "", merged->num_merged());
+  fmt::print(
+      "adapters  {}: rank {}, alpha {}{}, of {} layers{}\n", adapters.stored->path(), adapters.adapter->rank,
+      adapters.adapter->alpha, adapters.adapter->rank_stabilized ? ", rank-stabilised" : "",
+      merged->num_merged(),
+      merged->num_replaced() > 0 ? fmt::format("; trained whole: {} tensors", merged->num_replaced()) : "");
   fmt::print("model     {}: {}\n", base.stored->path(), base.stored->format());
   const std::vector<int32_t> ids = some_tokens(spec.vocab);
   const std::vector<float> beside = logits_beside(base, adapters, spec, ids);
 
   base.merged = std::move(merged);
   const auto type = arguments.dtype == "keep" ? std::nullopt : element_type_named(arguments.dtype);
-  const ConversionPlan plan = plan_conversion(base, {.format = *target_format_named(arguments.to), .type = type});
+  const ConversionPlan plan =
+      plan_conversion(base, {.format = *target_format_named(arguments.to), .type = type});
   write_conversion(*files, base, plan,
                    {.target = arguments.target,
                     .identity = identity_of(arguments.adapters) + identity_of(base_path),

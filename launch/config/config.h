@@ -72,7 +72,9 @@ struct AdapterConfig {
   int64_t rank = 16;
   double alpha = 32;
   bool rank_stabilized = false;
+  double dropout = 0;
   std::vector<std::string> target = {"all-linear"};
+  std::vector<std::string> trained_whole;  // layers, beside the adapters
   BaseWeights base_weights = BaseWeights::compute;
 };
 

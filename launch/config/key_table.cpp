@@ -194,11 +194,22 @@ void adapter_keys(KeyRows& rows) {
            {.doc = "s is alpha / sqrt(rank) (Kalajdzievski 2023).",
             .only_when = lora,
             .aliases = {"use_rslora", "rslora"}})
+      .key("dropout", &AdapterConfig::dropout,
+           {.doc = "Probability of an element of x to be dropped before A while training; the same for the "
+                   "adapters of one fused matrix.",
+            .range = {.low = 0, .high = 0.9},
+            .only_when = lora,
+            .aliases = {"lora_dropout"}})
       .key("target", &AdapterConfig::target,
            {.doc = "Linear layers that get adapters: all-linear (the head is not among them), names such as "
                    "attention.query, mlp.* or those of transformers (q_proj); * stands for any characters.",
             .only_when = lora,
             .aliases = {"target_modules", "lora_target_modules", "targets", "lora_target"}})
+      .key("trained_whole", &AdapterConfig::trained_whole,
+           {.doc = "Layers that are trained themselves, beside the adapters: head, embedding, mlp_norm, or "
+                   "those of transformers (lm_head, embed_tokens). They travel with the adapters.",
+            .only_when = lora,
+            .aliases = {"modules_to_save", "lora_modules_to_save", "additional_target"}})
       .key("base_weights", &AdapterConfig::base_weights,
            {.doc = "How the frozen matrices of the model's layers are kept: as they compute, or in blocks of "
                    "64 with a "

@@ -14,6 +14,8 @@
 #include "checkpoint/adapters/gguf_names.h"
 #include "checkpoint/adapters/gguf_rotary.h"
 #include "checkpoint/adapters/gguf_vocabulary.h"
+#include "checkpoint/adapters/megatron_model.h"
+#include "checkpoint/adapters/megatron_names.h"
 #include "checkpoint/adapters/model_tensors.h"
 #include "checkpoint/name_rules.h"
 #include "core/base/error.h"
@@ -31,6 +33,7 @@ constexpr Row kRows[] = {{TargetFormat::strata, "strata"},
                          {TargetFormat::safetensors, "safetensors"},
                          {TargetFormat::dcp, "dcp"},
                          {TargetFormat::universal, "universal"},
+                         {TargetFormat::megatron, "megatron"},
                          {TargetFormat::peft, "peft"},
                          {TargetFormat::gguf, "gguf"}};
 
@@ -137,7 +140,7 @@ void name_for_peft(ConversionPlan& plan, const OpenedCheckpoint& opened) {
                                .found = opened.stored->format() + ", a whole model",
                                .expected = "a run with adapter.type = \"lora\"",
                                .fix = "--to hf writes a whole model"});
-  std::vector<MappedTensor> tensors = to_peft(plan.source->tensors(), opened.stored->path());
+  std::vector<MappedTensor> tensors = to_peft(*opened.adapter, plan.source->tensors(), opened.stored->path());
   std::erase_if(plan.assets, [](const Asset& asset) {
     return asset.name == "config.toml" || asset.name == "config.json";
   });
@@ -200,6 +203,25 @@ void refuse_adapters(const OpenedCheckpoint& opened) {
                                     opened.stored->path())});
 }
 
+// Stacked and fused tensors, arguments, and nothing else: tokenizers lie elsewhere there.
+void make_megatron(ConversionPlan& plan, const OpenedCheckpoint& opened) {
+  const auto model = opened.logical ? model_of(opened) : std::nullopt;
+  if (!model)
+    throw Error(Fault::usage, {.what = "no checkpoint of Megatron can be made of this",
+                               .where = opened.stored->path(),
+                               .found = "no configuration of a model that these files have",
+                               .expected = "a checkpoint of strata train, or a model of transformers"});
+  const auto step = plan.source->metadata().find("step");
+  const int64_t iteration =
+      step != plan.source->metadata().end() && step->is_number_integer() ? step->get<int64_t>() : 0;
+  plan.assets = make_megatron_files(model->spec, iteration);
+  plan.objects = make_megatron_extra_states(model->spec);
+  plan.steps.push_back(std::make_unique<MappedSource>(
+      *plan.source, to_megatron(*model, plan.source->tensors(), opened.stored->path()),
+      nlohmann::json{{"step", iteration}}, plan.assets));
+  plan.source = plan.steps.back().get();
+}
+
 }  // namespace
 
 std::string_view name(TargetFormat format) { return kRows[static_cast<size_t>(format)].name; }
@@ -222,11 +244,17 @@ ConversionPlan plan_conversion(const OpenedCheckpoint& opened, const ConversionW
     plan.steps.push_back(std::make_unique<CastSource>(*plan.source, *type));
     plan.source = plan.steps.back().get();
   }
+  const bool megatron = wish.format == TargetFormat::megatron;
   const bool theirs = wish.format == TargetFormat::dcp || wish.format == TargetFormat::universal;
   const bool ours = wish.format == TargetFormat::strata;
   // The optimizer knows nothing of merged weights.
-  leave_out(plan, (!ours && !theirs) || opened.merged, wish.reinit);
+  leave_out(plan, (!ours && !theirs && !megatron) || opened.merged, wish.reinit);
   if (wish.format == TargetFormat::peft) name_for_peft(plan, opened);
+  if (megatron) {
+    refuse_adapters(opened);
+    make_megatron(plan, opened);
+    return plan;
+  }
   if (wish.format == TargetFormat::gguf) {
     refuse_adapters(opened);
     make_gguf(plan, opened, wish);

@@ -11,12 +11,12 @@
 
 namespace strata {
 
-enum class TargetFormat { strata, hugging_face, safetensors, dcp, universal, peft, gguf };
+enum class TargetFormat { strata, hugging_face, safetensors, dcp, universal, megatron, peft, gguf };
 // What the tensors are called there.
 enum class TargetNames { automatic, ours, hugging_face };
 
 std::string_view name(
-    TargetFormat format);  // "strata", "hf", "safetensors", "dcp", "universal", "peft", "gguf"
+    TargetFormat format);  // "strata", "hf", "safetensors", "dcp", "universal", "megatron", "peft", "gguf"
 std::optional<TargetFormat> target_format_named(std::string_view name);
 
 // What a GGUF file has beside its tensors.
@@ -30,9 +30,10 @@ struct ConversionPlan {
   std::vector<std::unique_ptr<TensorSource>> steps;  // each made of the one before
   const TensorSource* source = nullptr;  // the last one, or what was opened: to be written as it is
   std::vector<Asset> assets;
-  std::vector<std::string> dropped;  // with the reason
-  std::vector<std::string> notes;    // for people
-  std::optional<GgufFile> gguf;      // of that format
+  std::vector<std::string> dropped;                          // with the reason
+  std::vector<std::string> notes;                            // for people
+  std::optional<GgufFile> gguf;                              // of that format
+  std::vector<std::pair<std::string, std::string>> objects;  // of Megatron's: keys, and torch.save's archives
 };
 
 struct ConversionWish {

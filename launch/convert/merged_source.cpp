@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <map>
+#include <utility>
 
 #include "checkpoint/adapters/model_tensors.h"
 #include "checkpoint/adapters/strided_copy.h"
@@ -19,14 +20,27 @@ std::vector<float> read_f32(const TensorSource& source, size_t tensor, const Rec
   return values;
 }
 
+std::vector<ElementType> types_of_adapters(const TensorSource& model, const TensorSource& adapters) {
+  std::map<std::string, ElementType> of_model;
+  for (const TensorSpec& tensor : model.tensors())
+    if (tensor.state == "param") of_model.emplace(tensor.name, tensor.type);
+  std::vector<ElementType> types;
+  for (const TensorSpec& tensor : adapters.tensors()) {
+    const auto whole = of_model.find(tensor.name);
+    types.push_back(whole == of_model.end() ? ElementType::f32 : whole->second);
+  }
+  return types;
+}
+
 }  // namespace
 
 MergedSource::MergedSource(const TensorSource& model, const TensorSource& adapters, double scale)
     : model_(model),
       model_f32_(model, ElementType::f32),
-      adapters_(adapters, ElementType::f32),
+      adapters_(adapters, types_of_adapters(model, adapters)),
       scale_(scale),
-      pairs_(model.tensors().size()) {
+      pairs_(model.tensors().size()),
+      replaced_(model.tensors().size()) {
   std::map<std::string, std::optional<size_t>> known;  // adapters by name
   for (size_t t = 0; t < adapters.tensors().size(); ++t)
     if (adapters.tensors()[t].state == "param") known[adapters.tensors()[t].name] = t;
@@ -34,6 +48,12 @@ MergedSource::MergedSource(const TensorSource& model, const TensorSource& adapte
   for (size_t t = 0; t < model.tensors().size(); ++t) {
     const TensorSpec& weight = model.tensors()[t];
     constexpr std::string_view kEnd = ".weight";
+    if (const auto whole = known.find(weight.name); weight.state == "param" && whole != known.end()) {
+      if (adapters.tensors()[*whole->second].shape != weight.shape)
+        faults.push_back(
+            fmt::format("different  {} for {}", adapters.tensors()[*whole->second].shape, to_string(weight)));
+      replaced_[t] = std::exchange(whole->second, std::nullopt);
+    }
     if (weight.state != "param" || !weight.name.ends_with(kEnd)) continue;
     const std::string layer = weight.name.substr(0, weight.name.size() - kEnd.size());
     const auto a = known.find(layer + std::string(kLoraA)), b = known.find(layer + std::string(kLoraB));
@@ -50,16 +70,21 @@ MergedSource::MergedSource(const TensorSource& model, const TensorSource& adapte
   if (!faults.empty()) refuse_tensors(faults, adapters.path());
 }
 
+int64_t MergedSource::num_replaced() const {
+  return std::count_if(replaced_.begin(), replaced_.end(), [](const auto& t) { return t.has_value(); });
+}
+
 int64_t MergedSource::num_merged() const {
   return std::count_if(pairs_.begin(), pairs_.end(), [](const auto& pair) { return pair.has_value(); });
 }
 
 std::optional<Digest> MergedSource::stored_digest(size_t tensor) const {
-  return pairs_.at(tensor) ? std::nullopt : model_.stored_digest(tensor);
+  return pairs_.at(tensor) || replaced_[tensor] ? std::nullopt : model_.stored_digest(tensor);
 }
 
 void MergedSource::read(size_t tensor, const Rect& rect, const StridedTarget& into) const {
-  if (!pairs_.at(tensor)) return model_.read(tensor, rect, into);
+  if (replaced_.at(tensor)) return adapters_.read(*replaced_[tensor], rect, into);
+  if (!pairs_[tensor]) return model_.read(tensor, rect, into);
   const auto [down, up] = *pairs_[tensor];
   const int64_t rank = adapters_.tensors()[down].shape[0], rows = rect.extent[0], columns = rect.extent[1];
   const std::vector<float> w = read_f32(model_f32_, tensor, rect);

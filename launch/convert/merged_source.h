@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A model with adapters worked into its weights: W + s B A, summed in double precision and rounded once to
-// the weight's own type. Rectangles are made as they are read; nothing is kept.
+// the weight's own type; and with tensors that were trained whole beside them in the place of its own.
+// Rectangles are made as they are read; nothing is kept.
 #pragma once
 
 #include <optional>
@@ -24,6 +25,7 @@ class MergedSource : public TensorSource {
   void read(size_t tensor, const Rect& rect, const StridedTarget& into) const override;
 
   int64_t num_merged() const;
+  int64_t num_replaced() const;
 
  private:
   struct Pair {
@@ -31,9 +33,11 @@ class MergedSource : public TensorSource {
   };
 
   const TensorSource& model_;
-  CastSource model_f32_, adapters_;  // as f32
+  CastSource model_f32_;
+  CastSource adapters_;  // as f32; what is trained whole in the type of what it replaces
   double scale_;
-  std::vector<std::optional<Pair>> pairs_;  // by tensor of the model
+  std::vector<std::optional<Pair>> pairs_;       // by tensor of the model
+  std::vector<std::optional<size_t>> replaced_;  // alike: the tensor of the adapters
 };
 
 }  // namespace strata

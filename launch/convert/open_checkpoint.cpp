@@ -136,8 +136,10 @@ bool name_ours(OpenedCheckpoint& opened, const std::vector<Asset>& assets) {
 }
 
 // The tensors as our logical ones, where it is known what theirs are.
-void name_logical(OpenedCheckpoint& opened, HfMapping mapping, std::vector<Asset> assets) {
+void name_logical(OpenedCheckpoint& opened, HfMapping mapping, std::vector<Asset> assets,
+                  std::optional<int64_t> step) {
   nlohmann::json metadata = opened.stored->metadata();
+  if (step) metadata["step"] = *step;
   metadata["hugging_face"] = {{"family", opened.model->family}, {"prefix", mapping.prefix}};
   opened.hf_prefix = mapping.prefix;
   opened.missing = std::move(mapping.missing);
@@ -183,7 +185,7 @@ OpenedCheckpoint open_model(FileSystem& files, const std::string& given, const O
   name_logical(opened,
                megatron ? from_megatron(*opened.model, stored, path, rules.allow_missing)
                         : from_hugging_face(*opened.model, stored, path, rules.allow_missing),
-               std::move(assets));
+               std::move(assets), megatron ? megatron_step(files, folder) : std::nullopt);
   return opened;
 }
 

@@ -12,6 +12,7 @@
 #include "checkpoint/adapters/dcp_source.h"
 #include "checkpoint/adapters/gguf_sink.h"
 #include "checkpoint/adapters/gguf_source.h"
+#include "checkpoint/adapters/megatron_model.h"
 #include "checkpoint/adapters/safetensors_sink.h"
 #include "checkpoint/adapters/safetensors_source.h"
 #include "checkpoint/adapters/universal_sink.h"
@@ -73,6 +74,9 @@ std::unique_ptr<TensorSink> make_sink(FileSystem& files, const ConversionPlan& p
           files, options, {.step = plan.source->metadata().value("step", int64_t{0}), .piece_bytes = piece});
     case TargetFormat::dcp:
       return resumable<DcpSink>(files, options, {.piece_bytes = piece});
+    case TargetFormat::megatron:
+      return resumable<DcpSink>(files, options,
+                                {.piece_bytes = piece, .plain_keys = true, .objects = plan.objects});
     case TargetFormat::universal:
       return resumable<UniversalSink>(files, options, {.piece_bytes = piece});
     case TargetFormat::gguf:
@@ -95,6 +99,8 @@ std::unique_ptr<TensorSource> open_written(FileSystem& files, const ConversionPl
       return std::make_unique<StrataSource>(files, path);
     case TargetFormat::dcp:
       return std::make_unique<DcpSource>(files, path, DcpSource::Names::in_state_dict);
+    case TargetFormat::megatron:
+      return std::make_unique<DcpSource>(files, path);
     case TargetFormat::universal:
       return std::make_unique<UniversalSource>(files, path);
     case TargetFormat::gguf:
@@ -126,7 +132,14 @@ std::string identity_of(const std::string& path) {
 }
 
 void write_conversion(FileSystem& files, const OpenedCheckpoint& opened, const ConversionPlan& plan,
-                      const WriteConversion& options, WorkerPool& pool) {
+                      const WriteConversion& given, WorkerPool& pool) {
+  // Megatron keeps iterations in a folder, and which is the newest in a file beside them.
+  WriteConversion options = given;
+  std::string iteration;
+  if (plan.format == TargetFormat::megatron) {
+    iteration = std::to_string(plan.source->metadata().at("step").get<int64_t>());
+    options.target += "/" + megatron_iteration(std::stoll(iteration));
+  }
   const int64_t piece = piece_bytes(options.memory, pool.threads());
   const std::span<const TensorSpec> tensors = plan.source->tensors();
   int64_t bytes = 0;
@@ -146,6 +159,8 @@ void write_conversion(FileSystem& files, const OpenedCheckpoint& opened, const C
     check_written(*written, tensors, done.digests, piece, pool, [&](int64_t now) { progress.add(now); });
   }
   sink->commit();
+  if (!iteration.empty())
+    replace_file(files, fmt::format("{}/{}", given.target, kMegatronTracker), iteration);
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
   fmt::print("wrote     {}: {} tensors, {} in {}{}; read again, every digest is the same\n", options.target,
              tensors.size(), human_bytes(done.bytes), human_duration(seconds),

@@ -39,8 +39,16 @@ std::string write_tokenizer(const std::vector<Asset>& assets, const fs::path& fo
 }  // namespace
 
 StartModel open_start_model(FileSystem& files, const std::string& path, const std::string& tokenizer_parent) {
-  const OpenedCheckpoint opened =
-      open_checkpoint(files, is_foreign(files, path) ? path : find_checkpoint(files, path));
+  const bool foreign = is_foreign(files, path);
+  if (!foreign && !holds_checkpoint(files, path))
+    throw Error(Fault::model,
+                {.what = "there is no model here",
+                 .where = path,
+                 .found = files.info(path) ? "nothing that we know" : "nothing of that name",
+                 .expected = "a folder of Hugging Face (config.json beside the weights), a GGUF "
+                             "file, or a run of Strata",
+                 .fix = "check the path; `strata inspect` says what a path holds"});
+  const OpenedCheckpoint opened = open_checkpoint(files, foreign ? path : find_checkpoint(files, path));
   std::optional<HfModel> model = model_of(opened);
   if (!model)
     throw Error(Fault::model, {.what = "this model's sizes are not known",

@@ -7,8 +7,9 @@
 
 namespace strata {
 
-// Rank 0 without adapters. Targets may be written as transformers calls the layers: q_proj, c_attn.
-LoraSpec lora_spec(const AdapterConfig& adapter);
+// Rank 0 without adapters. Layers may be written as transformers calls them: q_proj, c_attn. `seed` is the
+// run's.
+LoraSpec lora_spec(const AdapterConfig& adapter, int64_t seed);
 
 // Throws Error(usage), with the layers there are, for a target that is no linear layer of the model.
 void check_lora_targets(const Model& model);

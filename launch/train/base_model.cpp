@@ -8,6 +8,7 @@
 #include "core/base/error.h"
 #include "launch/convert/open_checkpoint.h"
 #include "launch/train/initial_weights.h"
+#include "launch/train/loading_rules.h"
 #include "launch/train/run_tensors.h"
 
 namespace strata {
@@ -15,11 +16,28 @@ namespace strata {
 bool trains_adapters(const Config& config) { return config.adapter.type != AdapterType::none; }
 
 AdapterInfo adapter_info(const AdapterConfig& adapter) {
-  return {.rank = adapter.rank, .alpha = adapter.alpha, .rank_stabilized = adapter.rank_stabilized};
+  return {.rank = adapter.rank,
+          .alpha = adapter.alpha,
+          .rank_stabilized = adapter.rank_stabilized,
+          .dropout = adapter.dropout};
+}
+
+void require_same_ties(const AdapterInfo& adapter, std::span<const TensorSpec> tensors, bool tied,
+                       const std::string& where) {
+  if (!tied || adapter.tied) return;
+  for (const TensorSpec& tensor : tensors)
+    if (tensor.name == "embedding.weight")
+      throw Error(Fault::model, {.what = "the embedding was trained apart from the head that it is tied to",
+                                 .where = where,
+                                 .found = "an embedding of its own, for a model that has one table for both",
+                                 .expected = "adapters that peft made with ensure_weight_tying = true",
+                                 .fix = "merge them in peft, which unties the model"});
 }
 
 void describe_adapters(nlohmann::json& meta, const Config& config, const BaseModel& base) {
-  meta["adapter"] = to_json(adapter_info(config.adapter));
+  AdapterInfo info = adapter_info(config.adapter);
+  info.tied = config.model.tied;
+  meta["adapter"] = to_json(info);
   meta["base"] = {{"path", base.path}, {"digest", fmt::format("{:016x}", base.digest)}};
 }
 
@@ -42,7 +60,9 @@ BaseModel load_base(FileSystem& files, const Config& config, const std::optional
   if (of_checkpoint && !files.info(path) && files.info(of_checkpoint->path)) path = of_checkpoint->path;
   std::error_code ignored;
   BaseModel base{.path = std::filesystem::absolute(path, ignored).lexically_normal().string()};
-  base.digest = load_initial_weights(files, path, runner, rule, loading);
+  Loading of_model = loading;
+  of_model.rules = rules_about(LoadedPart::model, loading.rules, runner.plan().model());
+  base.digest = load_initial_weights(files, path, runner, rule, of_model);
   if (of_checkpoint && of_checkpoint->digest != 0 && of_checkpoint->digest != base.digest)
     throw Error(
         Fault::model,
@@ -80,7 +100,11 @@ void load_adapters(FileSystem& files, const AdapterConfig& adapter, StepRunner& 
                        here.rank_stabilized ? ", rank-stabilised" : ""),
            fmt::format("adapter.rank={} adapter.alpha={} adapter.rank_stabilized={}", there.rank, there.alpha,
                        there.rank_stabilized));
-  load_values(opened.source(), RunTensors::Wanted::adapters, runner, rule, loading);
+  require_same_ties(there, opened.source().tensors(), runner.plan().model().spec.tied,
+                    "adapter.from = " + adapter.from);
+  Loading of_adapters = loading;
+  of_adapters.rules = rules_about(LoadedPart::adapters, loading.rules, runner.plan().model());
+  load_values(opened.source(), RunTensors::Wanted::adapters, runner, rule, of_adapters);
 }
 
 }  // namespace strata

@@ -18,6 +18,11 @@ struct BaseModel {
 bool trains_adapters(const Config& config);
 AdapterInfo adapter_info(const AdapterConfig& adapter);
 
+// Throws Error(model) when the embedding that comes with adapters was trained apart from the head, and the
+// model beside them has one table for both. `where` is the adapters'.
+void require_same_ties(const AdapterInfo& adapter, std::span<const TensorSpec> tensors, bool tied,
+                       const std::string& where);
+
 // In the metadata of a checkpoint: the objects "adapter" and "base".
 void describe_adapters(nlohmann::json& meta, const Config& config, const BaseModel& base);
 // Nothing where a checkpoint has none.

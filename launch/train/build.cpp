@@ -49,7 +49,7 @@ Model build_model(const Config& config, int64_t tokenizer_vocab, const Split& sp
                  .expected = fmt::format("at least {}", tokenizer_vocab),
                  .fix = "use the model's own tokenizer; for a new model leave model.vocab out"});
   ModelSpec spec = model_spec(m, m.vocab ? m.vocab : tokenizer_vocab);
-  spec.lora = lora_spec(config.adapter);
+  spec.lora = lora_spec(config.adapter, config.run.seed);
   spec.preference = {.on = config.loss.kind == LossKind::dpo,
                      .beta = static_cast<float>(config.loss.beta),
                      .smoothing = static_cast<float>(config.loss.label_smoothing)};

@@ -27,7 +27,13 @@ uint64_t load_values(const TensorSource& source, RunTensors::Wanted wanted, Step
   const CastSource as_f32(values, ElementType::f32);  // what update rules begin with
   RunTensors tensors(runner, rule, loading.stream);
   RestoreReport report = tensors.restore(as_f32, loading.peers, loading.pool, loading.rules, wanted);
-  if (loading.report) *loading.report = std::move(report);
+  if (loading.report) {  // behind what was loaded before: a model, then adapters
+    TensorMatch before = std::move(loading.report->match);
+    *loading.report = std::move(report);
+    auto& [stored, kept, ignored] = loading.report->match;
+    kept.insert(kept.begin(), before.kept.begin(), before.kept.end());
+    ignored.insert(ignored.begin(), before.ignored.begin(), before.ignored.end());
+  }
   runner.weights_changed();
   uint64_t digest = 0;
   for (const int64_t part : loading.peers.all(static_cast<int64_t>(tensors.model_digest())))

@@ -4,8 +4,10 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <iterator>
 #include <span>
 
+#include "checkpoint/name_rules.h"
 #include "core/base/error.h"
 #include "launch/train/run_state.h"
 
@@ -48,6 +50,38 @@ RestoreRules loading_rules(const CheckpointConfig& config) {
 bool has_rules(const CheckpointConfig& config) {
   return !config.allow_missing.empty() || !config.reinit.empty() || !config.ignore_extra.empty() ||
          !config.rename.empty();
+}
+
+RestoreRules rules_about(LoadedPart part, const RestoreRules& rules, const Model& model) {
+  // Whether some tensor that `counts` is meant.
+  const auto means = [&](const std::string& rule, auto counts) {
+    const std::vector<std::string> one{rule};
+    NameRules names("", one);
+    for (int block = 0; block < model.num_blocks(); ++block)
+      for (const Parameter& parameter : model.parameters(block))
+        for (const LogicalTensor& piece : parameter.pieces)
+          if (counts(parameter) && names.apply(piece.name)) return true;
+    return false;
+  };
+  const auto is_adapter = [](const Parameter& parameter) { return parameter.role == Role::adapter; };
+  const auto is_model = [&](const Parameter& parameter) { return !is_adapter(parameter); };
+  const auto is_kept = [&](const Parameter& parameter) { return parameter.trainable; };
+  const auto wanted = [&](const std::string& rule) {
+    if (part == LoadedPart::adapters) return means(rule, is_kept);
+    return means(rule, is_model) || !means(rule, is_adapter);
+  };
+  const auto stored = [&](const std::string& rule) {
+    const bool of_adapters =
+        rule.ends_with(kLoraA) || rule.ends_with(kLoraB) || (rule != "*" && means(rule, is_model));
+    return rule == "*" || of_adapters == (part == LoadedPart::adapters);
+  };
+  RestoreRules about;
+  for (const auto& rename : rules.rename)
+    if (wanted(rename.first)) about.rename.push_back(rename);
+  std::ranges::copy_if(rules.allow_missing, std::back_inserter(about.allow_missing), wanted);
+  std::ranges::copy_if(rules.reinit, std::back_inserter(about.reinit), wanted);
+  std::ranges::copy_if(rules.ignore_extra, std::back_inserter(about.ignore_extra), stored);
+  return about;
 }
 
 bool applied_before(const CheckpointConfig& config, const StrataSource& checkpoint) {

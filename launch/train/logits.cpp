@@ -15,7 +15,8 @@ std::vector<float> model_logits(ModelSpec spec, const FillWeights& fill, std::sp
   const auto length = static_cast<int64_t>(ids.size());
   // Keys and values are kept for as many positions; a learned table of them must stay as it is.
   if (spec.arch == "llama") spec.max_positions = length;
-  const Model model = make_model(spec, DType::f32);
+  Model model = make_model(spec, DType::f32);
+  if (spec.lora.rank > 0) model.freeze_base();  // what is trained comes with the adapters
   const auto rule = make_update_rule("adamw", "fp32", DType::f32, {});
   WorkerPool pool(0);
   CpuStream stream(pool);

@@ -85,6 +85,11 @@ LoadedConfig checkpoint_config(const StrataSource& checkpoint) {
   return parse_config(text->get<std::string>(), checkpoint.path() + ":config");
 }
 
+bool holds_checkpoint(FileSystem& files, const std::string& path) {
+  return files.info(path + "/" + std::string(kManifestName)) ||
+         !list_steps(files, path + "/checkpoints").empty() || !list_steps(files, path).empty();
+}
+
 std::string find_checkpoint(FileSystem& files, const std::string& path) {
   if (const auto info = files.info(path); info && info->type != FileInfo::Type::directory)
     throw Error(Fault::model, {.what = "a checkpoint is a folder",

@@ -53,6 +53,8 @@ void load_weights(const StrataSource& checkpoint, StepRunner& runner, const Upda
 // The configuration a checkpoint was trained with.
 LoadedConfig checkpoint_config(const StrataSource& checkpoint);
 
+// Whether a folder is a checkpoint of ours, or has any.
+bool holds_checkpoint(FileSystem& files, const std::string& path);
 // The newest whole checkpoint of a run's folder, or the folder itself when it is one.
 std::string find_checkpoint(FileSystem& files, const std::string& path);
 

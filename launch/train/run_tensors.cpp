@@ -72,9 +72,12 @@ Tensor RunTensors::in_host_memory(DType dtype, const Shape& shape) {
 std::vector<RunTensors::Part> RunTensors::parts(Wanted wanted) const {
   std::vector<Part> parts;
   for (const LogicalState& state : states_) {
-    const bool adapter = state.role == Role::adapter;
-    if (wanted == Wanted::everything ? adapters_ && !adapter : adapter != (wanted == Wanted::adapters))
-      continue;
+    // Where adapters are trained, what else is trained goes with them; it begins as the model has it.
+    const bool kept = !adapters_ || state.trained;
+    const bool is_wanted = wanted == Wanted::model      ? state.role != Role::adapter
+                           : wanted == Wanted::adapters ? adapters_ && kept
+                                                        : kept;
+    if (!is_wanted) continue;
     const bool apart = keeps_values_apart(state) || state.format != WeightFormat::none;
     parts.push_back({&state,
                      spec_of(state, "param", apart ? ElementType::f32 : element_type(state.weight.dtype())),

@@ -29,7 +29,8 @@ class RunTensors {
 
   // Fills this rank's state, or weights, from `source`. Collective over `peers`. The caller then calls
   // StepRunner::weights_changed. everything: what save_items gives. model: the values that the model's
-  // weights are made of, without those of adapters; adapters: those. The optimizer's own stays as it is.
+  // weights are made of, without those of adapters; adapters: those, and of layers that are trained whole
+  // beside them. The optimizer's own stays as it is.
   enum class Wanted { everything, model, adapters };
   RestoreReport restore(const TensorSource& source, Peers& peers, WorkerPool& pool,
                         const RestoreRules& rules = {}, Wanted wanted = Wanted::everything);

@@ -457,8 +457,10 @@ void Trainer::start() {
     Loading resuming = loading;
     if (applied_before(config_.checkpoint, checkpoint)) resuming.rules = {};
     if (has_rules(config_.checkpoint)) runner_.initialize(static_cast<uint64_t>(config_.run.seed));
-    if (trains_adapters(config_))
+    if (trains_adapters(config_)) {
       base_ = load_base(*files_, config_, base_of(checkpoint.metadata()), runner_, *rule_, loading);
+      resuming.rules = rules_about(LoadedPart::adapters, resuming.rules, model_);
+    }
     position_ = load_run(checkpoint, runner_, *rule_, data_.fingerprint, resuming);
     guard_.restore(position_.guard);
     runner_.resume_after(position_.step);

@@ -83,6 +83,17 @@ class ContextCut {
   int64_t chunk_;
 };
 
+// Tokens [range.begin, range.end) of the whole, behind those that `to` has.
+void append_runs(const std::vector<TokenRun>& from, Range range, std::vector<TokenRun>& to) {
+  int64_t place = to.empty() ? 0 : to.back().begin + to.back().count;
+  for (const TokenRun& run : from) {
+    const Range part = common({run.begin, run.begin + run.count}, range);
+    if (part.count() == 0) continue;
+    to.push_back({.begin = place, .count = part.count(), .first = run.first + part.begin - run.begin});
+    place += part.count();
+  }
+}
+
 }  // namespace
 
 int64_t context_token(int64_t token, int64_t seq_len, int parts, int part) {
@@ -108,6 +119,7 @@ Batch context_part(const Batch& batch, int parts, int part) {
       append(batch.tokens, result.tokens);
       append(batch.targets, result.targets);
       append(batch.positions, result.positions);
+      append_runs(batch.runs, range, result.runs);
     }
   result.num_targets =
       std::ranges::count_if(result.targets, [](int32_t target) { return target != kNoTarget; });

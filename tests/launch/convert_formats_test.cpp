@@ -115,6 +115,13 @@ TEST_F(ConvertFormats, MegatronIsUnderstoodWithoutAMap) {
   const auto all = digests(at("dist")), weights = digests(at("legacy"));
   EXPECT_EQ(all.size(), 3 * weights.size());
   for (const auto& [name, digest] : weights) EXPECT_EQ(all.at(name), digest) << name;
+  // And written: an iteration's folder, and the file that names it.
+  const Outcome written = run("convert dist meg --to megatron");
+  ASSERT_EQ(written.code, 0) << written.err;
+  EXPECT_EQ(run("convert dist meg --to megatron").code, 2) << "it is there already";
+  EXPECT_THAT(run("inspect meg/iter_0000003").out, HasSubstr("llama"));
+  ASSERT_EQ(run("convert meg again").code, 0) << read(".err");
+  EXPECT_EQ(digests(at("again")), all);
   EXPECT_EQ(run("convert dist hf").code, 0);
   EXPECT_THAT(run("inspect hf").out, HasSubstr("model       llama"));
 }

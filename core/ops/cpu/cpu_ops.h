@@ -7,6 +7,7 @@
 #include "core/ops/activation.h"
 #include "core/ops/attention.h"
 #include "core/ops/decode_blocks.h"
+#include "core/ops/dropout.h"
 #include "core/ops/elementwise.h"
 #include "core/ops/embedding.h"
 #include "core/ops/loss.h"
@@ -49,6 +50,7 @@ void dequantize(Stream&, const Quantized&, const Tensor& out);
 void pack_codes(Stream&, const Quantized&, const PackedMatrix&);
 void quantized_matmul(Stream&, const QuantizedMatmul&);
 void fill_normal(Stream&, const Tensor&, const RandomKey&, uint64_t first_index, float std);
+void dropout(Stream&, const Dropout&);
 
 // Bytes of scratch, exactly.
 int64_t rms_norm_backward_scratch(const RmsNormBackward&);

@@ -165,5 +165,6 @@ void quantized_matmul(Stream& stream, const QuantizedMatmul& args) {
 void fill_normal(Stream& stream, const Tensor& x, const RandomKey&, uint64_t, float) {
   count_bytes(stream, {x});
 }
+void dropout(Stream& stream, const Dropout& args) { count_bytes(stream, {args.x, args.add, args.out}); }
 
 }  // namespace strata::meta

@@ -41,6 +41,7 @@ void dequantize(Stream&, const Quantized&, const Tensor& out);
 void pack_codes(Stream&, const Quantized&, const PackedMatrix&);
 void quantized_matmul(Stream&, const QuantizedMatmul&);
 void fill_normal(Stream&, const Tensor&, const RandomKey&, uint64_t first_index, float std);
+void dropout(Stream&, const Dropout&);
 
 // (query, key) pairs that see each other, one head, over all segments.
 int64_t visible_pairs(std::span<const AttentionSegment> segments, bool causal);

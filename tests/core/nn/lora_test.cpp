@@ -5,8 +5,10 @@
 
 #include <gtest/gtest.h>
 
+#include "core/base/hash.h"
 #include "core/nn/initial_values.h"
 #include "core/nn/layers.h"
+#include "core/ops/dropout.h"
 #include "core/ops/elementwise.h"
 #include "tests/support/matrix.h"
 #include "tests/support/test_tensors.h"
@@ -19,12 +21,14 @@ using reference::Matrix;
 using reference::to_matrix;
 
 constexpr float kScale = 0.75f;
+constexpr TokenRun kRuns[] = {{.begin = 0, .count = 1, .first = 70}, {.begin = 1, .count = 100, .first = 9}};
 
 struct Case {
   int64_t tokens, in, rank;
   std::vector<int64_t> rows;      // of the layer's pieces
   std::vector<bool> has_adapter;  // of each
   DType type;
+  float dropout = 0;
 };
 
 std::vector<Case> cases() {
@@ -35,6 +39,7 @@ std::vector<Case> cases() {
     all.push_back({5, 9, 3, {5, 3, 7}, {true, true, true}, type});
     all.push_back({4, 8, 3, {6, 2, 2}, {true, false, true}, type});
     all.push_back({6, 16, 4, {4, 9, 3}, {false, true, false}, type});
+    all.push_back({5, 9, 3, {5, 3, 7}, {true, true, true}, type, 0.4f});
   }
   return all;
 }
@@ -45,7 +50,7 @@ struct Layer {
   LinearLayer linear;
 
   explicit Layer(const Case& c, const Split& split = {}, Cut cut = Cut::whole) {
-    LoraSpec spec{.rank = c.rank, .scale = kScale};
+    LoraSpec spec{.rank = c.rank, .scale = kScale, .dropout = c.dropout, .seed = 7};
     std::vector<ParameterList::Piece> pieces;
     for (size_t i = 0; i < c.rows.size(); ++i) {
       pieces.push_back({fmt::format("piece{}", i), c.rows[i]});
@@ -55,8 +60,23 @@ struct Layer {
   }
 };
 
+// What dropout leaves of x: element (token, feature) of a run's tokens, under the layer's name.
+Matrix left_of(const Case& c, Matrix x) {
+  if (c.dropout == 0) return x;
+  const RandomKey key{.seed = 7, .stream = hash_name("layers.0.fused.dropout")};
+  for (int64_t t = 0; t < x.rows; ++t)
+    for (int64_t i = 0; i < x.cols; ++i) {
+      const TokenRun& run = kRuns[t == 0 ? 0 : 1];
+      const auto element = static_cast<uint64_t>((run.first + t - run.begin) * c.in + i);
+      x(t, i) *= static_cast<double>(
+          dropout_factor(random_block(key, element / kDropsPerBlock), element, dropout_rate(c.dropout)));
+    }
+  return x;
+}
+
 // What the adapters add, in doubles: the columns of pieces without one stay as they are.
-Matrix reference_part(const Case& c, const Matrix& x, const Matrix& a, const Matrix& b) {
+Matrix reference_part(const Case& c, const Matrix& whole_x, const Matrix& a, const Matrix& b) {
+  const Matrix x = left_of(c, whole_x);
   int64_t out = 0;
   for (const int64_t rows : c.rows) out += rows;
   Matrix y(x.rows, out);
@@ -100,10 +120,15 @@ TEST(Lora, ProductAndGradientsAreThoseOfTheFormula) {
             y0 = value(y), dx0 = value(dx), da0 = value(da), db0 = value(db);
             const Tensor low = make.uninitialised(c.type, {c.tokens, lora.width()}),
                          dlow = make.uninitialised(c.type, {c.tokens, lora.width()});
-            const TokenBatch batch;
+            std::vector<TokenRun> runs(std::begin(kRuns), std::end(kRuns));
+            runs[1].count = c.tokens - 1;
+            const TokenBatch batch{.runs = runs};
             const BoundarySet boundaries;
-            Context ctx{
-                .stream = stream, .batch = batch, .boundaries = boundaries, .linear = plain_linear_op()};
+            Context ctx{.stream = stream,
+                        .batch = batch,
+                        .boundaries = boundaries,
+                        .linear = plain_linear_op(),
+                        .training = true};
             const std::vector<LinearWeight> weights{{}, {.weight = a_t}, {.weight = b_t}};
             const std::vector<Tensor> gradients{{}, da, db};
             lora.forward(ctx, weights, x_t, low, y);
@@ -148,6 +173,49 @@ TEST(Lora, ProductAndGradientsAreThoseOfTheFormula) {
       compare(results[3], plus(gradient(2), db0, adds), "dB");
     }
   }
+}
+
+// Parts drop what the whole drops; nothing is dropped outside of training.
+TEST(Lora, DropoutOfPartsIsThatOfTheWhole) {
+  const Case c{3, 24, 2, {4}, {true}, DType::f32, 0.5f};
+  WorkerPool pool(1);
+  CpuStream stream(pool);
+  TestTensors make;
+  const Tensor x = make.normal(DType::f32, {3, 24}), a = make.normal(DType::f32, {2, 24}),
+               b = make.normal(DType::f32, {4, 2});
+  const TokenRun run{.count = 3, .first = 1000};
+  const TokenBatch batch{.runs = {&run, 1}};
+  const BoundarySet boundaries;
+  // The sum over parts that share the layer's inputs.
+  const auto result = [&](int parts, bool training) {
+    const Tensor y = make.filled(DType::f32, {3, 4}, 0), low = make.uninitialised(DType::f32, {3, 2});
+    for (int part = 0; part < parts; ++part) {
+      const Layer layer(c, {.parts = parts, .part = part}, Cut::inputs);
+      Context ctx{.stream = stream,
+                  .batch = batch,
+                  .boundaries = boundaries,
+                  .linear = plain_linear_op(),
+                  .training = training};
+      const int64_t width = 24 / parts;
+      const std::vector<LinearWeight> weights{{}, {.weight = a.slice(1, part * width, width)}, {.weight = b}};
+      layer.linear.lora.forward(ctx, weights, x.slice(1, part * width, width), low, y);
+    }
+    return to_matrix(y);
+  };
+  const Matrix whole = result(1, true), halves = result(2, true), thirds = result(3, true),
+               without = result(1, false);
+  double changed = 0;
+  for (size_t i = 0; i < whole.values.size(); ++i) {
+    EXPECT_NEAR(halves.values[i], whole.values[i], 1e-5);
+    EXPECT_NEAR(thirds.values[i], whole.values[i], 1e-5);
+    changed = std::max(changed, std::abs(without.values[i] - whole.values[i]));
+  }
+  EXPECT_GT(changed, 0.1);
+  Case plain = c;
+  plain.dropout = 0;
+  const Matrix expected = reference_part(plain, to_matrix(x), to_matrix(a), to_matrix(b));
+  for (size_t i = 0; i < expected.values.size(); ++i)
+    EXPECT_NEAR(without.values[i], expected.values[i], 1e-5);
 }
 
 // What parts hold of A and B, and what their gradients are, follows from how the layer is cut.

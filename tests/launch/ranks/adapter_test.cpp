@@ -17,6 +17,9 @@ class Adapters : public JobTest {
       " run.threads=1 schedule.warmup=1 schedule.type=constant data.seq_len=16 batch.tokens_per_step=256 "
       "batch.micro_batch=2 eval.every=0 log.tensorboard=false precision.compute=fp32 optimizer.lr=1e-2 "
       "adapter.rank=4 adapter.alpha=8 ";
+  // What is random, and what is trained beside adapters.
+  static constexpr const char* kMore =
+      " adapter.dropout=0.2 adapter.trained_whole='[\"lm_head\", \"embed_tokens\", \"norm\"]' ";
 
   void SetUp() override {
     JobTest::SetUp();
@@ -54,16 +57,27 @@ TEST_F(Adapters, MergedAndApartAreTheSame) {
 }
 
 TEST_F(Adapters, EveryLayoutGoesOnWithThem) {
-  ASSERT_EQ(train("run.out=one run.steps=2").code, 0) << read(".err");
-  ASSERT_EQ(train("run.out=two run.steps=2 parallel.tp=2", 2).code, 0) << read(".err");
+  ASSERT_EQ(train("run.out=plain run.steps=2").code, 0) << read(".err");
+  ASSERT_EQ(train("run.out=one run.steps=2" + std::string(kMore)).code, 0) << read(".err");
+  EXPECT_GT(std::abs(losses("plain")[1] - losses("one")[1]), 1e-3);
+  ASSERT_EQ(train("run.out=two run.steps=2 parallel.tp=2" + std::string(kMore), 2).code, 0) << read(".err");
   EXPECT_NEAR(losses("two")[1], losses("one")[1], 1e-5 * losses("one")[1]);
-  ASSERT_EQ(train("run.out=straight run.steps=4").code, 0) << read(".err");
-  const char* const layouts[] = {"parallel.tp=2 parallel.sequence_parallel=true", "parallel.partition=zero3",
-                                 "parallel.partition=zero1", "parallel.partition=1/2/2", "parallel.pp=2"};
+  ASSERT_EQ(train("run.out=straight run.steps=4" + std::string(kMore)).code, 0) << read(".err");
+  // The same bits when what forward made is made again, and after a restart.
+  std::filesystem::copy(folder_ / "one", folder_ / "again", std::filesystem::copy_options::recursive);
+  ASSERT_EQ(train("run.out=again run.steps=4 parallel.recompute=full" + std::string(kMore)).code, 0)
+      << read(".err");
+  EXPECT_EQ(losses("again"), losses("straight"));
+  const char* const layouts[] = {"parallel.tp=2 parallel.sequence_parallel=true",
+                                 "parallel.partition=zero3",
+                                 "parallel.partition=zero1",
+                                 "parallel.partition=1/2/2",
+                                 "parallel.pp=2",
+                                 "parallel.cp=2"};
   for (const std::string layout : layouts) {
     std::filesystem::remove_all(folder_ / "again");
     std::filesystem::copy(folder_ / "one", folder_ / "again", std::filesystem::copy_options::recursive);
-    const JobOutcome more = train("run.out=again run.steps=4 " + layout, 2);
+    const JobOutcome more = train("run.out=again run.steps=4 " + layout + kMore, 2);
     ASSERT_EQ(more.code, 0) << layout << more.err;
     EXPECT_THAT(more.out, HasSubstr("resuming after step 2"));
     const std::vector<double> want = losses("straight"), got = losses("again");
@@ -95,6 +109,42 @@ TEST_F(Adapters, TravelAsPeftKeepsThem) {
   EXPECT_EQ(run(0, "diff a b").code, 0) << read(".out");
 }
 
+// The head and the embedding learn, too, and go wherever the adapters go.
+TEST_F(Adapters, LayersTrainedWholeTravelWithThem) {
+  const std::string keys = std::string(kMore) + "adapter.target='[\"q_proj\"]' ";
+  ASSERT_EQ(train("run.out=tuned run.steps=4" + keys).code, 0) << read(".err");
+  EXPECT_THAT(run(0, "inspect tuned").out, HasSubstr("param       11 tensors"));  // four pairs and three
+  ASSERT_EQ(run(0, "convert tuned lora").code, 0) << read(".err");
+  const auto config = nlohmann::json::parse(read("lora/adapter_config.json"));
+  EXPECT_EQ(config.at("modules_to_save"), nlohmann::json({"lm_head", "model.embed_tokens", "model.norm"}));
+  EXPECT_EQ(config.at("target_modules"), nlohmann::json({"q_proj"}));
+  EXPECT_EQ(config.at("lora_dropout"), 0.2);
+  EXPECT_THAT(run(0, "inspect lora --tensors").out, HasSubstr("base_model.model.lm_head.weight"));
+  ASSERT_EQ(run(0, "convert lora again").code, 0) << read(".err");
+  ASSERT_EQ(run(0, "convert again lora2 --to peft").code, 0) << read(".err");
+  EXPECT_EQ(run(0, "diff lora lora2").code, 0) << read(".out");
+  ASSERT_EQ(train("run.out=on adapter.from=lora run.steps=1" + keys).code, 0) << read(".err");
+  EXPECT_LT(losses("on")[0], losses("tuned")[0] - 0.01);
+  const JobOutcome merge = run(0, "merge tuned a");
+  ASSERT_EQ(merge.code, 0) << merge.err;
+  EXPECT_THAT(merge.out, HasSubstr("trained whole: 3 tensors"));
+  ASSERT_EQ(run(0, "merge lora b --base model").code, 0) << read(".err");
+  EXPECT_EQ(run(0, "diff a b").code, 0) << read(".out");
+  const auto loss = [&](const std::string& path) {
+    const std::string out = run(0, "eval " + path + " --data text.txt").out;
+    return std::stod(out.substr(out.find("loss ") + 5));
+  };
+  ASSERT_EQ(run(0, "merge tuned whole --to strata --base first").code, 0) << read(".err");
+  EXPECT_NEAR(loss("whole"), loss("tuned"), 2e-4);
+  // What is not trained whole here, and what is no layer.
+  EXPECT_THAT(train("run.out=x adapter.from=lora run.steps=1 adapter.target='[\"q_proj\"]'").err,
+              HasSubstr("head.weight"));
+  EXPECT_THAT(train("run.out=x run.steps=1 adapter.trained_whole='[\"lm_haed\"]'").err,
+              HasSubstr("adapter.trained_whole"));
+  EXPECT_THAT(train("run.out=x run.steps=1 adapter.trained_whole='[\"up_proj\"]'").err,
+              HasSubstr("one matrix"));
+}
+
 TEST_F(Adapters, WhatDoesNotFitIsRefused) {
   ASSERT_EQ(train("run.out=tuned run.steps=1").code, 0) << read(".err");
   const auto refused = [&](const JobOutcome& outcome, int code, const char* text) {
@@ -120,6 +170,31 @@ TEST_F(Adapters, WhatDoesNotFitIsRefused) {
   refused(run(0, "sample tuned --prompt verse"), 4, "not the one that the adapters were trained beside");
   refused(train("run.out=tuned run.steps=2"), 4, "not the one that the adapters were trained beside");
   EXPECT_EQ(run(0, "merge tuned out --base gone").code, 0) << read(".err");
+}
+
+// Rules about what is loaded: those of the model for the model, those of the adapters for them.
+TEST_F(Adapters, LoadingRulesGoWhereTheyBelong) {
+  ASSERT_EQ(train("run.out=tuned run.steps=2").code, 0) << read(".err");
+  ASSERT_EQ(run(0, "convert tuned lora").code, 0) << read(".err");
+  ASSERT_EQ(run(0, "convert model odd --to strata").code, 0) << read(".err");
+  // Adapters of another layer's name, and one that is not there.
+  const std::string rules =
+      " run.steps=1 adapter.from=lora model.from=odd 'checkpoint.reinit=[\"layers.0.mlp.up.weight\", "
+      "\"layers.1.mlp.up.lora_a\"]' ";
+  const JobOutcome some = train("run.out=some" + rules);
+  ASSERT_EQ(some.code, 0) << some.err;
+  EXPECT_THAT(some.out, HasSubstr("begin anew: 2 tensors"));
+  EXPECT_GT(std::abs(losses("some")[0] - losses("tuned")[0]), 1e-6);
+  const JobOutcome more = train("run.out=some" + rules + " run.steps=2");  // goes on: they were applied
+  EXPECT_EQ(more.code, 0) << more.err;
+  EXPECT_THAT(train("run.out=x run.steps=1 adapter.from=lora 'checkpoint.reinit=[\"nothing\"]'").err,
+              HasSubstr("reinit 'nothing' applies to nothing"));
+  // Adapters that have more than is wanted.
+  EXPECT_EQ(train("run.out=y run.steps=1 adapter.from=lora adapter.target='[\"mlp.*\"]' "
+                  "'checkpoint.ignore_extra=[\"*\"]'")
+                .code,
+            0)
+      << read(".err");
 }
 
 // The frozen model in blocks of 8 or 4 bits: about the same model, smaller, on every layout.
