@@ -22,10 +22,6 @@
 namespace strata {
 namespace {
 
-int least_ranks(const ParallelConfig& p) {
-  return narrow<int>(p.pp * std::max<int64_t>(p.dp, 1) * p.cp * p.tp);
-}
-
 // A GPU can be planned for where there is none, as long as its operations were built.
 DeviceKind device_of(DeviceChoice choice) {
   if (choice == DeviceChoice::cuda && has_cuda()) return DeviceKind::cuda;
