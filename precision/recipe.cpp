@@ -104,6 +104,27 @@ bool is_meant(const std::string& pattern, const Parameter& parameter, int& used)
                .fix = fmt::format("write \"{}\"", layer_of(parameter.name))});
 }
 
+// The recipe without the products that are slower so.
+LinearRecipe without_slower(LinearRecipe recipe, const std::vector<MeasuredLayer>& measured,
+                            const Parameter& parameter) {
+  const int64_t out = parameter.shape[0], in = parameter.shape[1];
+  const auto found = std::find_if(measured.begin(), measured.end(), [&](const MeasuredLayer& layer) {
+    return layer.out == out && layer.in == in;
+  });
+  if (found == measured.end())
+    throw Error(
+        Fault::usage,
+        {.what = "a layer's products were not measured",
+         .where = "precision.follow",
+         .found = fmt::format("nothing of {} ({} inputs, {} outputs)", layer_of(parameter.name), in, out),
+         .expected = "all layers of the model as a rank holds them, in this recipe",
+         .fix = "measure them: strata bench gemm --fp8 --config CONFIG --json > TABLE"});
+  recipe.forward.quantized &= found->forward > 1;
+  recipe.backward_input.quantized &= found->backward_input > 1;
+  recipe.backward_weight.quantized &= found->backward_weight > 1;
+  return recipe;
+}
+
 }  // namespace
 
 std::span<const QuantizationRecipe> quantization_recipes() { return kRecipes; }
@@ -136,6 +157,10 @@ std::vector<LayerRecipe> apply_recipe(const RecipeOptions& options, Model& model
       for (size_t i = 0; i < used.size(); ++i)
         if (is_meant(options.high_precision[i], parameter, used[i])) why = "precision.high_precision";
       parameter.recipe = why.empty() ? chosen : LinearRecipe{};
+      if (why.empty() && !options.measured.empty()) {
+        parameter.recipe = without_slower(chosen, options.measured, parameter);
+        if (!parameter.recipe.any()) why = "slower in 8 bits";
+      }
       parameter.recipe.site = static_cast<int>(layers.size());
       layers.push_back({layer_of(parameter.name), parameter.shape.numel(), why});
     }

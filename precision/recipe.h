@@ -30,6 +30,12 @@ std::span<const QuantizationRecipe> quantization_recipes();
 // Throws Error(usage) that lists them.
 const QuantizationRecipe& quantization_recipe(std::string_view name);
 
+// How fast the products of layers [out, in] are in 8 bits, quantizing included, beside bf16.
+struct MeasuredLayer {
+  int64_t out = 0, in = 0;
+  double forward = 0, backward_input = 0, backward_weight = 0;
+};
+
 struct RecipeOptions {
   std::string name = "block";
   std::optional<ScaleKind> scales;  // of factors; absent: the recipe's
@@ -40,6 +46,9 @@ struct RecipeOptions {
   std::vector<std::string> high_precision;
   int64_t keep_first = 0, keep_last = 0;
   int64_t smallest = 0;
+  // Where there are any: a product that is not faster (above 1) is left in bf16, and every layer that is not
+  // left out must be among them in its shape here.
+  std::vector<MeasuredLayer> measured;
 };
 
 // Of one linear layer (fused: of all its pieces).
@@ -51,8 +60,8 @@ struct LayerRecipe {
 
 // Gives every linear layer between embedding and head of `model` its recipe and its site: the place in tables
 // of counters and delayed factors, in the order of blocks and parameters, the same on every rank. Returns all
-// of them in that order. Throws Error(usage) for an unknown name and for a pattern that means no layer, or
-// only some of those fused into one matrix.
+// of them in that order. Throws Error(usage) for an unknown name, for a pattern that means no layer, or only
+// some of those fused into one matrix, and for a layer that was not measured.
 std::vector<LayerRecipe> apply_recipe(const RecipeOptions& options, Model& model);
 
 }  // namespace strata

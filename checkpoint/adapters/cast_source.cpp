@@ -99,11 +99,7 @@ void CastSource::read(size_t tensor, const Rect& rect, const StridedTarget& into
   const TensorSpec &old = source_.tensors()[tensor], &now = tensors_.at(tensor);
   if (old.type == now.type) return source_.read(tensor, rect, into);
   const int64_t old_size = size_of(old.type), size = size_of(now.type);
-  for (Rect part : cut_rows(rect.extent, 1, kElements)) {
-    StridedTarget target = into;
-    for (int d = 0; d < rect.extent.rank(); ++d)
-      target.data += part.begin[d] * into.strides[static_cast<size_t>(d)];
-    for (int d = 0; d < rect.extent.rank(); ++d) part.begin.set(d, part.begin[d] + rect.begin[d]);
+  for_parts(rect, into, kElements, [&](const Rect& part, const StridedTarget& target) {
     const int64_t count = part.numel();
     const PageMemory from = page_memory(count * old_size), to = page_memory(count * size);
     source_.read(tensor, part, row_major(from.get(), part.extent, old_size));
@@ -117,7 +113,7 @@ void CastSource::read(size_t tensor, const Rect& rect, const StridedTarget& into
                                      .fix = "convert to f32 or bf16"});
     }
     copy_strided(part.extent, {to.get(), row_major(nullptr, part.extent, size).strides}, target, size);
-  }
+  });
 }
 
 }  // namespace strata

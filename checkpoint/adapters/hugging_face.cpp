@@ -231,6 +231,8 @@ std::optional<std::string> logical_module(const std::string& hugging_face) {
   return std::nullopt;
 }
 
+bool is_hugging_face_linear(std::string_view tensor) { return tensor.ends_with("_proj.weight"); }
+
 std::vector<Asset> hf_assets(FileSystem& files, const std::string& folder) {
   constexpr int64_t kAssetBytes = int64_t{64} << 20;
   std::vector<Asset> assets;

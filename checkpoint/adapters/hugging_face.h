@@ -37,6 +37,8 @@ HfMapping to_hugging_face(const HfModel& model, std::span<const TensorSpec> stor
 // "model.layers.3.self_attn.q_proj", "head" and "lm_head". Nothing for names that mean none.
 std::optional<std::string> hugging_face_module(const std::string& logical);
 std::optional<std::string> logical_module(const std::string& hugging_face);
+// Whether a name of Hugging Face's, with any prefix, is that of such a layer's weight.
+bool is_hugging_face_linear(std::string_view tensor);
 
 // Files of a model's folder that travel along with the weights: configuration, tokenizer.
 std::vector<Asset> hf_assets(FileSystem& files, const std::string& folder);

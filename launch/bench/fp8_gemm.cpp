@@ -1,15 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "launch/bench/fp8_gemm.h"
 
+#include <algorithm>
 #include <array>
 #include <functional>
 
 #include "core/base/isa.h"
+#include "core/data/tokenizer.h"
 #include "core/device/cpu/cpu_stream.h"
 #include "core/ops/quantize.h"
 #include "launch/bench/bench_operands.h"
 #include "launch/bench/foreign_load.h"
 #include "launch/bench/median.h"
+#include "launch/train/build.h"
+#include "launch/train/place.h"
+#include "launch/train/precision.h"
+#include "parallel/comm/plan_world.h"
 #include "precision/recipe.h"
 
 namespace strata {
@@ -112,6 +118,30 @@ Fp8GemmRow measure(Pair& pair, int rounds) {
 
 }  // namespace
 
+Fp8GemmOptions fp8_gemm_options(const Config& given) {
+  Config config = given;
+  config.precision.compute = ComputeType::bf16;  // no recipe is needed, and no table followed
+  const int64_t vocab = make_tokenizer(config.data.tokenizer)->vocab_size();
+  const int ranks = least_ranks(config.parallel);
+  const auto world = make_plan_world(0, ranks);
+  const RankPlace place(*world, place_options(config, ranks, config.model.vocab ? config.model.vocab : vocab),
+                        config.model.tied);
+  const Model model = build_model(config, vocab, place.split());
+  Fp8GemmOptions options{
+      .shapes = {}, .tokens = {product_tokens(config)}, .recipes = {given.precision.recipe}};
+  for (size_t block = 1; block < model.blocks.size(); ++block)
+    for (const Parameter& parameter : model.blocks[block]->parameters()) {
+      if (parameter.role != Role::linear || !parameter.multiplied) continue;
+      const int64_t out = parameter.shape[0], in = parameter.shape[1];
+      if (std::any_of(options.shapes.begin(), options.shapes.end(),
+                      [&](const GemmShape& known) { return known.in == in && known.out == out; }))
+        continue;
+      const std::string layer = parameter.name.substr(0, parameter.name.rfind('.'));
+      options.shapes.push_back({layer.substr(layer.rfind('.') + 1), in, out});
+    }
+  return options;
+}
+
 Fp8GemmBench bench_fp8_gemm(WorkerPool& pool, const Fp8GemmOptions& options) {
   Fp8GemmBench bench{.isa = std::string(name(active_isa())), .threads = pool.threads(), .rows = {}};
   const ForeignLoad foreign;
@@ -122,7 +152,7 @@ Fp8GemmBench bench_fp8_gemm(WorkerPool& pool, const Fp8GemmOptions& options) {
              {GemmProduct::forward, GemmProduct::data_gradient, GemmProduct::weight_gradient}) {
           Pair pair(pool, quantization_recipe(recipe_name), product, shape, tokens);
           Fp8GemmRow row = measure(pair, options.rounds);
-          row.shape = shape.name, row.recipe = recipe_name, row.product = product, row.tokens = tokens;
+          row.shape = shape, row.recipe = recipe_name, row.product = product, row.tokens = tokens;
           bench.rows.push_back(std::move(row));
         }
   bench.foreign_cores = foreign.cores();

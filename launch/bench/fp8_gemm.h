@@ -5,6 +5,7 @@
 #pragma once
 
 #include "launch/bench/gemm.h"
+#include "launch/config/config.h"
 
 namespace strata {
 
@@ -15,11 +16,16 @@ struct Fp8GemmOptions {
   int rounds = 5;  // each runs all variants once; medians are reported
 };
 
+// The linear layers of a configuration's model as a rank holds them, its recipe and its number of tokens:
+// what precision.follow asks for.
+Fp8GemmOptions fp8_gemm_options(const Config& config);
+
 // Of bf16's speed, with weights kept as panels and operands that are codes already.
 inline constexpr double kFp8GemmTarget = 0.90;
 
 struct Fp8GemmRow {
-  std::string shape, recipe;
+  GemmShape shape;
+  std::string recipe;
   GemmProduct product = GemmProduct::forward;
   int64_t tokens = 0;
   double bf16_gflops = 0, codes_gflops = 0, with_quantizing_gflops = 0;

@@ -19,7 +19,7 @@ std::string to_text(const Fp8GemmBench& bench) {
     missed += row.codes_of_bf16 < kFp8GemmTarget;
     pays += row.with_quantizing_of_bf16 > 1;
     text += fmt::format("{:<16}{:<8}{:<17}{:>7}{:>9.1f}{:>9.1f}{:>9.2f}{:>9.2f}{:>12.1f}{:>9.2f}\n",
-                        row.recipe, row.shape, name(row.product), row.tokens, row.bf16_gflops,
+                        row.recipe, row.shape.name, name(row.product), row.tokens, row.bf16_gflops,
                         row.codes_gflops, row.codes_of_bf16, kFp8GemmTarget, row.with_quantizing_gflops,
                         row.with_quantizing_of_bf16);
   }
@@ -41,7 +41,9 @@ nlohmann::json to_json(const Fp8GemmBench& bench) {
                          {"rows", nlohmann::json::array()}};
   for (const Fp8GemmRow& row : bench.rows)
     json["rows"].push_back({{"recipe", row.recipe},
-                            {"shape", row.shape},
+                            {"shape", row.shape.name},
+                            {"out", row.shape.out},
+                            {"in", row.shape.in},
                             {"product", name(row.product)},
                             {"tokens", row.tokens},
                             {"bf16_gflops", row.bf16_gflops},

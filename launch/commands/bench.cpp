@@ -19,6 +19,7 @@
 #include "launch/bench/step.h"
 #include "launch/bench/train.h"
 #include "launch/commands/command.h"
+#include "launch/config/load.h"
 #include "launch/train/job.h"
 
 namespace strata {
@@ -32,6 +33,7 @@ struct Arguments {
   std::string device = "auto", compute = "bf16";
   GemmBenchOptions gemm;
   bool fp8 = false;
+  std::string config;
   AdamBenchOptions adam;
   CommBenchOptions comm;
   DiskBenchOptions disk;
@@ -74,7 +76,13 @@ Run add_bench(CLI::App& app) {
   gemm->add_option("--rounds", arguments->gemm.rounds, "medians over so many")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
-  gemm->add_flag("--fp8", arguments->fp8, "products on 8-bit codes beside bf16, for each recipe");
+  CLI::Option* const fp8 =
+      gemm->add_flag("--fp8", arguments->fp8, "products on 8-bit codes beside bf16, for each recipe");
+  gemm->add_option(
+          "--config", arguments->config,
+          "a configuration: the layers, tokens and recipe of its run; precision.follow takes the JSON")
+      ->needs(fp8)
+      ->check(CLI::ExistingFile);
   CLI::App* const step = add("step", "training steps of GPT-2 124M, and where their time goes");
   step->add_option("--rows", arguments->step.rows, "sequences per step")
       ->check(CLI::PositiveNumber)
@@ -148,7 +156,9 @@ Run add_bench(CLI::App& app) {
       ->transform(CLI::AsSizeValue(false))
       ->check(CLI::Range(int64_t{4} << 10, int64_t{1} << 32))
       ->default_str("64 MiB");
-  gemm->footer("Examples:\n  strata bench gemm --threads 2\n  strata bench gemm --fp8");
+  gemm->footer(
+      "Examples:\n  strata bench gemm --threads 2\n  strata bench gemm --fp8\n"
+      "  strata bench gemm --fp8 --config mine.toml --json > table.json");
   step->footer("Example:\n  strata bench step --seq-len 256 --compute f32 --state fp32");
   train->footer("Example:\n  strata bench train --model tiny --rows 2 --seq-len 256 --device cpu");
   adam->footer("Example:\n  strata bench adam --json");
@@ -180,8 +190,12 @@ Run add_bench(CLI::App& app) {
     }
     if (disk->parsed()) return print(bench_disk(*make_posix_file_system(), arguments->disk), arguments->json);
     WorkerPool pool(arguments->threads);
-    if (gemm->parsed() && arguments->fp8)
-      return print(bench_fp8_gemm(pool, {.rounds = arguments->gemm.rounds}), arguments->json);
+    if (gemm->parsed() && arguments->fp8) {
+      Fp8GemmOptions options;
+      if (!arguments->config.empty()) options = fp8_gemm_options(load_config(arguments->config).config);
+      options.rounds = arguments->gemm.rounds;
+      return print(bench_fp8_gemm(pool, options), arguments->json);
+    }
     if (gemm->parsed()) return print(bench_gemm(pool, arguments->gemm), arguments->json);
     arguments->step.compute = arguments->compute == "f32" ? DType::f32 : DType::bf16;
     if (step->parsed()) return print(bench_step(pool, arguments->step), arguments->json);

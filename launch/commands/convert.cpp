@@ -17,7 +17,7 @@ namespace strata {
 namespace {
 
 struct ConvertArguments {
-  std::string source, target, to, names, dtype, memory = "2GiB";
+  std::string source, target, to, names, dtype, scales, memory = "2GiB";
   OpenRules rules;
   std::vector<std::string> rename, reinit;
   int threads = 0;
@@ -72,6 +72,28 @@ std::vector<std::pair<std::string, std::string>> renames(const std::vector<std::
   return rules;
 }
 
+// What --dtype asks for that only one format has.
+void check_dtype(const ConvertArguments& arguments, TargetFormat format) {
+  const auto refuse = [](std::string what, std::string found, std::string expected, std::string fix) {
+    throw Error(Fault::usage, {.what = std::move(what),
+                               .where = "command line",
+                               .found = std::move(found),
+                               .expected = std::move(expected),
+                               .fix = std::move(fix)});
+  };
+  const std::string found = fmt::format("--dtype {} and --to {}", arguments.dtype, name(format));
+  if (arguments.dtype == "q8_0" && format != TargetFormat::gguf)
+    refuse("blocks of 8 bits are for GGUF files alone", found,
+           "--to gguf, or a file whose name ends with .gguf",
+           "--dtype bf16, or another name of what is made");
+  if (arguments.dtype == "fp8" && format != TargetFormat::hugging_face)
+    refuse("8-bit floats with factors are for folders of Hugging Face alone", found, "--to hf",
+           "--dtype bf16, or --to hf");
+  if (!arguments.scales.empty() && arguments.dtype != "fp8")
+    refuse("only 8-bit floats have factors", fmt::format("--scales {}", arguments.scales),
+           "--dtype fp8 beside it", "leave --scales out");
+}
+
 int convert(const ConvertArguments& arguments) {
   const auto files = make_posix_file_system();
   WorkerPool pool(arguments.threads);
@@ -84,19 +106,19 @@ int convert(const ConvertArguments& arguments) {
                                                       : opened.adapter ? TargetFormat::peft
                                                                        : TargetFormat::hugging_face)
                                                    : *target_format_named(arguments.to);
-  if (arguments.dtype == "q8_0" && format != TargetFormat::gguf)
-    throw Error(Fault::usage, {.what = "blocks of 8 bits are for GGUF files alone",
-                               .where = "command line",
-                               .found = fmt::format("--dtype q8_0 and --to {}", name(format)),
-                               .expected = "--to gguf, or a file whose name ends with .gguf",
-                               .fix = "--dtype bf16, or another name of what is made"});
+  check_dtype(arguments, format);
+  const bool fp8 = arguments.dtype == "fp8";
   const ConversionWish wish{
       .format = format,
       .names = arguments.names == "hf"     ? TargetNames::hugging_face
                : arguments.names == "ours" ? TargetNames::ours
                                            : TargetNames::automatic,
-      .type = arguments.dtype == "keep" ? std::nullopt : element_type_named(arguments.dtype),
+      .type = fp8                         ? ElementType::bf16
+              : arguments.dtype == "keep" ? std::nullopt
+                                          : element_type_named(arguments.dtype),
       .q8_0 = arguments.dtype == "q8_0",
+      .fp8 =
+          fp8 ? std::optional(arguments.scales == "fp32" ? ScaleKind::f32 : ScaleKind::pow2) : std::nullopt,
       .reinit = arguments.reinit,
       .allow_missing = arguments.rules.allow_missing};
   const ConversionPlan plan = plan_conversion(opened, wish);
@@ -131,10 +153,17 @@ Run add_convert(CLI::App& app) {
   app.add_option("--names", arguments->names,
                  "of tensors in dcp and universal: hf or ours; default: hf where the model is known there")
       ->check(CLI::IsMember({"hf", "ours"}));
-  app.add_option("--dtype", arguments->dtype,
-                 "of the weights: keep (as they are), f32, bf16 or f16; of a GGUF file's matrices also q8_0")
+  app.add_option(
+         "--dtype", arguments->dtype,
+         "of the weights: keep (as they are), f32, bf16 or f16; of a GGUF file's matrices also q8_0; of "
+         "linear layers for Hugging Face also fp8 (e4m3 with weight_scale_inv for 128x128 weights)")
       ->default_val("keep")
-      ->check(CLI::IsMember({"keep", "f32", "bf16", "f16", "q8_0"}));
+      ->check(CLI::IsMember({"keep", "f32", "bf16", "f16", "q8_0", "fp8"}));
+  app.add_option(
+         "--scales", arguments->scales,
+         "factors of fp8: pow2 (powers of two: converting back and forth changes nothing; the default) "
+         "or fp32 (a largest weight is the largest code)")
+      ->check(CLI::IsMember({"pow2", "fp32"}));
   app.add_option("--map", arguments->rules.map,
                  "a file of rules that say what a foreign checkpoint's tensors are (checkpoint/map.md)");
   app.add_option("--rename", arguments->rename, "OLD=NEW: take the stored tensor OLD for NEW");
@@ -148,7 +177,8 @@ Run add_convert(CLI::App& app) {
   app.footer(
       "A conversion that was cut off goes on when it is started again.\n\nExamples:\n"
       "  strata convert models/smollm2 smollm2\n  strata convert runs/tiny tiny-hf --dtype bf16\n"
-      "  strata convert runs/tiny tiny.gguf --dtype q8_0       for llama.cpp");
+      "  strata convert runs/tiny tiny.gguf --dtype q8_0       for llama.cpp\n"
+      "  strata convert runs/tiny tiny-fp8 --dtype fp8         for transformers, vLLM");
   return [=] { return convert(*arguments); };
 }
 

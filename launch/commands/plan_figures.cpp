@@ -22,10 +22,6 @@
 namespace strata {
 namespace {
 
-int least_ranks(const ParallelConfig& p) {
-  return narrow<int>(p.pp * std::max<int64_t>(p.dp, 1) * p.cp * p.tp);
-}
-
 // A GPU can be planned for where there is none, as long as its operations were built.
 DeviceKind device_of(DeviceChoice choice) {
   if (choice == DeviceChoice::cuda && has_cuda()) return DeviceKind::cuda;
@@ -90,6 +86,18 @@ PipelineRankFigures figures_of(const Planned& planned) {
   return figures;
 }
 
+// Fills in what the same step needs in bf16. Its plan may be beyond limits that 8 bits keep.
+void compare_with_bf16(PlanFigures& figures, Config config, const Rates& rates) {
+  config.precision.compute = ComputeType::bf16;
+  try {
+    const PlanFigures plain = plan_figures(config, figures.ranks, rates);
+    for (size_t rank = 0; rank < figures.pipeline.size(); ++rank)
+      figures.pipeline[rank].in_bf16 = plain.pipeline[rank].memory;
+  } catch (const Error& error) {
+    if (error.fault() != Fault::memory) throw;
+  }
+}
+
 }  // namespace
 
 PlanFigures plan_figures(const Config& config, int ranks, const Rates& rates) {
@@ -131,6 +139,7 @@ PlanFigures plan_figures(const Config& config, int ranks, const Rates& rates) {
     for (const Timeline& rank : job.ranks)
       figures.bubble += rank.bubble(Lane::compute) / static_cast<double>(job.ranks.size());
   }
+  if (config.precision.compute == ComputeType::fp8) compare_with_bf16(figures, config, rates);
   return figures;
 }
 
@@ -158,6 +167,23 @@ std::string memory_table(const PlanFigures& figures) {
       table.add(std::move(row));
     }
   return table.text();
+}
+
+// Of each pipeline rank that 8 bits make another: its device, and what is kept for the weight gradients.
+std::string comparison(const PlanFigures& figures) {
+  TextTable table({"8 bits beside bf16", "arena", "in bf16", "for weight gradients", "in bf16"});
+  bool any = false;
+  for (size_t rank = 0; rank < figures.pipeline.size(); ++rank) {
+    const PipelineRankFigures& of = figures.pipeline[rank];
+    if (!of.in_bf16) continue;
+    any = true;
+    const auto kept = [](const MemoryReport& memory) {
+      return human_bytes(memory[Tier::device].by_class[static_cast<size_t>(ValueClass::saved_weight)]);
+    };
+    table.add({fmt::format("  pipeline {}", rank), human_bytes(of.memory[Tier::device].arena),
+               human_bytes((*of.in_bf16)[Tier::device].arena), kept(of.memory), kept(*of.in_bf16)});
+  }
+  return any ? fmt::format("\n{}", table.text()) : "";
 }
 
 std::string traffic_table(const PlanFigures& figures) {
@@ -236,6 +262,7 @@ std::string to_string(const PlanFigures& f) {
   }
   if (!f.picture.empty()) text += fmt::format("\nschedule {}\n{}", f.schedule, f.picture);
   text += fmt::format("\n{}", memory_table(f));
+  text += comparison(f);
   text += moves_table(f);
   if (f.ranks > 1) text += fmt::format("\n{}", traffic_table(f));
   return text;
@@ -260,6 +287,12 @@ nlohmann::json to_json(const PlanFigures& f) {
     for (int lane = 0; lane < kNumLanes; ++lane)
       if (const int64_t bytes = rank.moved[static_cast<size_t>(lane)]; bytes > 0)
         moved[std::string(name(static_cast<Lane>(lane)))] = bytes;
+    if (rank.in_bf16) {
+      const MemoryReport::TierUse& device = (*rank.in_bf16)[Tier::device];
+      memory["device_in_bf16"] = {
+          {"arena", device.arena},
+          {"saved_weight", device.by_class[static_cast<size_t>(ValueClass::saved_weight)]}};
+    }
     pipeline.push_back({{"parameters", rank.parameters},
                         {"actions", rank.actions},
                         {"memory", memory},

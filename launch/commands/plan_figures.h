@@ -25,6 +25,8 @@ struct PipelineRankFigures {
   int64_t actions = 0;     // that run; frees do not
   int64_t stored = 0;      // bytes of values on drives
   MemoryReport memory;
+  std::optional<MemoryReport>
+      in_bf16;  // with precision.compute = "fp8": what bf16 would need, where that fits
   std::array<int64_t, kNumLinkLevels> received{};  // bytes of a step, by link
   std::array<int64_t, kNumLanes> moved{};          // bytes of a step between tiers, by lane
 };
@@ -45,9 +47,9 @@ struct PlanFigures {
   double step_seconds = 0;
   // Of the rank whose moves take longest; absent when nothing is away from the device. At the same rates.
   std::optional<StreamRoofline> roofline;
-  double endurance_bytes = 0;  // of the drives; 0: not known
-  int prefetch = 0;            // blocks that state is loaded ahead
-  double bubble = 0;           // share of the step that compute idles, mean over pipeline ranks
+  double endurance_bytes = 0;            // of the drives; 0: not known
+  int prefetch = 0;                      // blocks that state is loaded ahead
+  double bubble = 0;                     // share of the step that compute idles, mean over pipeline ranks
   std::array<double, kNumLanes> busy{};  // seconds a step, of the first pipeline rank
   std::vector<PipelineRankFigures> pipeline;
   std::vector<Program> programs;  // of training, by pipeline rank

@@ -133,6 +133,7 @@ struct PrecisionConfig {
   std::vector<std::string> high_precision;  // patterns of linear layers
   int64_t keep_first = 0, keep_last = 0;    // layers
   int64_t smallest = 0;                     // elements
+  std::string follow;                       // a file of `strata bench gemm --fp8 --json`
   int64_t history = 1024;                   // steps
   int64_t margin = 0;                       // powers of two
   bool counters = false;

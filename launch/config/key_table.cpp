@@ -434,6 +434,11 @@ void execution_keys(KeyRows& rows) {
             .unit = "elements",
             .range = kSteps,
             .only_when = fp8})
+      .key("follow", &PrecisionConfig::follow,
+           {.doc =
+                "A file that `strata bench gemm --fp8 --config CONFIG --json` wrote: products that it found "
+                "to be no faster in 8 bits are left in bf16.",
+            .only_when = fp8})
       .key("history", &PrecisionConfig::history,
            {.doc = "Steps whose largest magnitudes make a delayed factor.",
             .unit = "steps",

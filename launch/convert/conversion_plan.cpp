@@ -17,6 +17,7 @@
 #include "checkpoint/adapters/megatron_model.h"
 #include "checkpoint/adapters/megatron_names.h"
 #include "checkpoint/adapters/model_tensors.h"
+#include "checkpoint/adapters/quantized_source.h"
 #include "checkpoint/name_rules.h"
 #include "core/base/error.h"
 #include "launch/metrics/humanize.h"
@@ -51,6 +52,7 @@ void add_config(ConversionPlan& plan, const HfModel& model, std::optional<Elemen
     ElementType stored = ElementType::f32;
     for (const TensorSpec& tensor : plan.source->tensors())
       if (is_float(tensor.type)) stored = tensor.type;
+    if (type) stored = *type;
     plan.assets.push_back({"config.json", make_hf_config(model.spec, stored).dump(2) + "\n"});
   } else if (type) {
     auto json = nlohmann::ordered_json::parse(config->content);
@@ -131,6 +133,43 @@ void name_for_hugging_face(ConversionPlan& plan, const OpenedCheckpoint& opened,
   plan.source = plan.steps.back().get();
   std::erase_if(plan.assets, [](const Asset& asset) { return asset.name == "config.toml"; });
   add_config(plan, *model, wish.type);
+}
+
+// Linear layers as codes and factors, rounded once from what they are; other weights as `rest`.
+void store_in_8_bits(ConversionPlan& plan, ScaleKind kind, ElementType rest) {
+  const std::span<const TensorSpec> tensors = plan.source->tensors();
+  std::vector<bool> chosen(tensors.size());
+  std::vector<ElementType> types(tensors.size());
+  for (size_t t = 0; t < tensors.size(); ++t) {
+    chosen[t] = tensors[t].shape.rank() == 2 && is_hugging_face_linear(tensors[t].name);
+    types[t] = chosen[t] ? ElementType::f32 : is_float(tensors[t].type) ? rest : tensors[t].type;
+  }
+  if (std::find(chosen.begin(), chosen.end(), true) == chosen.end())
+    throw Error(Fault::usage, {.what = "this model has no linear layers that transformers keeps in 8 bits",
+                               .where = "command line",
+                               .found = "--dtype fp8",
+                               .expected = "a model of the Llama family",
+                               .fix = "--dtype bf16"});
+  plan.steps.push_back(std::make_unique<CastSource>(*plan.source, types));
+  plan.steps.push_back(std::make_unique<QuantizedSource>(*plan.steps.back(), chosen, kind));
+  plan.source = plan.steps.back().get();
+  const auto config = std::find_if(plan.assets.begin(), plan.assets.end(),
+                                   [](const Asset& a) { return a.name == "config.json"; });
+  auto json = nlohmann::ordered_json::parse(config->content);
+  json[kHfQuantization] = make_hf_quantization();
+  config->content = json.dump(2) + "\n";
+  plan.notes.push_back(fmt::format("linear layers in e4m3, {} for 128x128 weights; the others in {}",
+                                   kind == ScaleKind::pow2 ? "a power of two" : "a factor of fp32",
+                                   name(rest)));
+  const ScaledBlocks blocks;
+  for (size_t t = 0; t < tensors.size(); ++t)
+    if (chosen[t] && (tensors[t].shape[0] % blocks.rows != 0 || tensors[t].shape[1] % blocks.columns != 0)) {
+      plan.notes.push_back(
+          fmt::format("{} does not consist of whole blocks: transformers decodes such "
+                      "matrices wrongly where it has no kernels for 8 bits",
+                      tensors[t].name));
+      break;
+    }
 }
 
 void name_for_peft(ConversionPlan& plan, const OpenedCheckpoint& opened) {
@@ -240,7 +279,7 @@ ConversionPlan plan_conversion(const OpenedCheckpoint& opened, const ConversionW
   for (const std::string& name : opened.missing) plan.dropped.push_back(name + ": missing, as was allowed");
   // DeepSpeed keeps parameters and moments as f32.
   const auto type = wish.format == TargetFormat::universal ? std::optional(ElementType::f32) : wish.type;
-  if (type && wish.format != TargetFormat::gguf) {
+  if (type && !wish.fp8 && wish.format != TargetFormat::gguf) {
     plan.steps.push_back(std::make_unique<CastSource>(*plan.source, *type));
     plan.source = plan.steps.back().get();
   }
@@ -266,6 +305,7 @@ ConversionPlan plan_conversion(const OpenedCheckpoint& opened, const ConversionW
     refuse_adapters(opened);
     name_for_hugging_face(plan, opened, wish);
   }
+  if (wish.fp8) store_in_8_bits(plan, *wish.fp8, *wish.type);
   return plan;
 }
 

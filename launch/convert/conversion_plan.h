@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "checkpoint/adapters/gguf_values.h"
+#include "core/format/fp8.h"
 #include "launch/convert/open_checkpoint.h"
 
 namespace strata {
@@ -42,8 +43,10 @@ struct ConversionWish {
   TargetNames names = TargetNames::automatic;
   std::optional<ElementType> type = std::nullopt;  // of the weights; nothing: as they are
   bool q8_0 = false;                               // in place of a type, GGUF alone: blocks of 8 bits
-  std::vector<std::string> reinit = {};            // names of ours (name_rules.h) to leave out
-  std::vector<std::string> allow_missing = {};     // that need not be there
+  // Hugging Face alone: linear layers in e4m3, with factors of this kind; `type` is that of the others.
+  std::optional<ScaleKind> fp8 = std::nullopt;
+  std::vector<std::string> reinit = {};         // names of ours (name_rules.h) to leave out
+  std::vector<std::string> allow_missing = {};  // that need not be there
 };
 
 // `opened` lives longer. Throws Error when it cannot be done.

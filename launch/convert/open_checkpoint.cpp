@@ -14,6 +14,7 @@
 #include "checkpoint/adapters/megatron_names.h"
 #include "checkpoint/adapters/megatron_source.h"
 #include "checkpoint/adapters/safetensors_source.h"
+#include "checkpoint/adapters/scaled_source.h"
 #include "checkpoint/adapters/torch_source.h"
 #include "checkpoint/adapters/universal_source.h"
 #include "checkpoint/adapters/zero_source.h"
@@ -29,7 +30,8 @@ namespace {
 
 constexpr JsonLimits kConfigLimits{.depth = 32, .values = 100'000};
 
-const Asset* config_of(const std::vector<Asset>& assets) {
+template <typename Assets>
+auto config_of(Assets& assets) -> decltype(&assets[0]) {
   const auto found =
       std::find_if(assets.begin(), assets.end(), [](const Asset& a) { return a.name == "config.json"; });
   return found == assets.end() ? nullptr : &*found;
@@ -83,6 +85,19 @@ OpenedCheckpoint open_peft(FileSystem& files, const std::string& path) {
                                                   std::move(metadata), std::move(assets));
   opened.logical = true;
   return opened;
+}
+
+// Weights of 8 bits as the numbers that they stand for; the configuration says nothing of them any more.
+void decode_weights(OpenedCheckpoint& opened, Asset& config, const std::string& where) {
+  auto json = nlohmann::ordered_json::parse(config.content);
+  const bool codes = ScaledSource::is_needed(*opened.stored);
+  if (!codes && !json.contains(kHfQuantization)) return;
+  const ScaledBlocks blocks = parse_hf_quantization(nlohmann::json(json), where);
+  json.erase(kHfQuantization);
+  config.content = json.dump(2) + "\n";
+  if (!codes) return;
+  opened.codes = std::move(opened.stored);
+  opened.stored = std::make_unique<ScaledSource>(*opened.codes, blocks);
 }
 
 // Every tensor under the name that it is to be taken for.
@@ -155,15 +170,16 @@ OpenedCheckpoint open_model(FileSystem& files, const std::string& given, const O
   OpenedCheckpoint opened;
   const std::string path = megatron_folder(files, given);
   opened.stored = find_format(files, path)->open(files, path, opened);
-  rename_stored(opened, rules);
   const auto info = files.info(path);
   const std::string folder = info && info->type == FileInfo::Type::directory ? path : parent_directory(path);
   std::vector<Asset> assets = hf_assets(files, folder);
-  const Asset* const config = config_of(assets);
+  Asset* const config = config_of(assets);
   if (config) {
     const std::string where = folder + "/config.json";
     opened.model = parse_hf_config(parse_strict_json(config->content, where, kConfigLimits), where);
+    decode_weights(opened, *config, where);
   }
+  rename_stored(opened, rules);
   if (!rules.map.empty()) {
     opened.renamed = map_names(*opened.stored, files, rules.map, assets, opened.dropped);
     opened.logical = true;

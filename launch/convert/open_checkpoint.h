@@ -21,8 +21,9 @@ struct OpenRules {
 };
 
 struct OpenedCheckpoint {
-  std::unique_ptr<TensorSource> files;      // as it lies in the files, where tensors were renamed
-  std::unique_ptr<TensorSource> stored;     // as it lies in the files, but for these names
+  std::unique_ptr<TensorSource> codes;      // as it lies in the files, where weights are in 8 bits
+  std::unique_ptr<TensorSource> files;      // the numbers they stand for, where tensors were renamed
+  std::unique_ptr<TensorSource> stored;     // as it lies in the files, but for these
   std::unique_ptr<TensorSource> reordered;  // made of it, rows in our order; null where they are
   std::unique_ptr<TensorSource> renamed;    // made of these; null where names are ours already, or nobody's
   std::unique_ptr<TensorSource> merged;     // made of these, with adapters worked in; null mostly

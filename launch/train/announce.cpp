@@ -7,6 +7,7 @@
 
 #include "launch/config/print.h"
 #include "launch/metrics/humanize.h"
+#include "launch/train/precision.h"
 
 namespace strata {
 
@@ -21,6 +22,7 @@ void announce(const RunFacts& f) {
         f.model.num_trained(),
         100.0 * static_cast<double>(f.model.num_trained()) / static_cast<double>(f.model.num_parameters()));
   if (!config.model.from.empty()) fmt::print("           begun with {}\n", config.model.from);
+  for (const std::string& line : followed(config, f.model)) fmt::print("recipe     {}\n", line);
   fmt::print("data       {} tokens to train on, {} to validate\n", f.data.train_places(),
              f.data.valid_places());
   for (const std::string& note : f.data.notes) fmt::print("           {}\n", note);

@@ -55,7 +55,7 @@ Model build_model(const Config& config, int64_t tokenizer_vocab, const Split& sp
                      .smoothing = static_cast<float>(config.loss.label_smoothing)};
   Model model = make_model(spec, compute_type(config), split);
   choose_trained(config, model);
-  if (config.precision.compute == ComputeType::fp8) apply_recipe(recipe_options(config.precision), model);
+  if (config.precision.compute == ComputeType::fp8) apply_recipe(recipe_options(config), model);
   return model;
 }
 

@@ -105,6 +105,10 @@ struct LayoutQuestion {
 
 }  // namespace
 
+int least_ranks(const ParallelConfig& p) {
+  return narrow<int>(p.pp * std::max<int64_t>(p.dp, 1) * p.cp * p.tp);
+}
+
 FittedJob fit_layout(const Config& config, int slots, int64_t vocab) {
   for (int ranks = slots; ranks > 0; --ranks) {
     LayoutQuestion question(config, ranks, vocab);

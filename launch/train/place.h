@@ -14,6 +14,9 @@ namespace strata {
 // the equation and the nearest legal layouts when they do not fit the model, the batch or each other.
 PlaceOptions place_options(const Config& config, int ranks, int64_t vocab);
 
+// As few ranks as the sizes take.
+int least_ranks(const ParallelConfig& parallel);
+
 // The configuration with the sizes of the legal layout that is nearest to its own on as many ranks as
 // possible, at most `slots`: what a job that lost some of its ranks goes on with. Throws Error(usage) as
 // place_options() when not even one rank has a layout, or the configuration is at fault apart from its sizes.

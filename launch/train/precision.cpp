@@ -1,14 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "launch/train/precision.h"
 
+#include <fmt/ranges.h>
+
 #include <algorithm>
 #include <array>
 
 #include "core/base/error.h"
+#include "launch/train/measured_layers.h"
 
 namespace strata {
 
-RecipeOptions recipe_options(const PrecisionConfig& precision) {
+int64_t product_tokens(const Config& config) {
+  return config.batch.micro_batch * config.data.seq_len / config.parallel.cp;
+}
+
+RecipeOptions recipe_options(const Config& config) {
+  const PrecisionConfig& precision = config.precision;
   const std::array<std::string, 3> known = {"forward", "backward_input", "backward_weight"};
   for (const std::string& product : precision.products)
     if (std::find(known.begin(), known.end(), product) == known.end())
@@ -29,9 +37,40 @@ RecipeOptions recipe_options(const PrecisionConfig& precision) {
                         .keep_first = precision.keep_first,
                         .keep_last = precision.keep_last,
                         .smallest = precision.smallest};
+  if (!precision.follow.empty())
+    options.measured = read_measured_layers(precision.follow, precision.recipe, product_tokens(config));
   if (precision.scales == "fp32") options.scales = ScaleKind::f32;
   if (precision.scales == "pow2") options.scales = ScaleKind::pow2;
   return options;
+}
+
+std::vector<std::string> followed(const Config& config, const Model& model) {
+  std::vector<std::string> lines;
+  if (config.precision.compute != ComputeType::fp8 || config.precision.follow.empty()) return lines;
+  std::vector<std::pair<std::string, int>> kinds;  // and how many layers
+  for (const auto& block : model.blocks)
+    for (const Parameter& parameter : block->parameters()) {
+      const LinearRecipe& recipe = parameter.recipe;
+      if (recipe.site < 0) continue;
+      std::vector<std::string_view> products;
+      if (recipe.forward.quantized) products.push_back("forward");
+      if (recipe.backward_input.quantized) products.push_back("backward_input");
+      if (recipe.backward_weight.quantized) products.push_back("backward_weight");
+      std::string layer = parameter.name.substr(0, parameter.name.rfind('.'));
+      if (constexpr std::string_view kLayers = "layers."; layer.starts_with(kLayers))
+        layer.replace(kLayers.size(), layer.find('.', kLayers.size()) - kLayers.size(), "*");
+      std::string kind =
+          fmt::format("{:<28}{}", layer,
+                      products.empty() ? "bf16" : fmt::format("{} in 8 bits", fmt::join(products, ", ")));
+      const auto known =
+          std::find_if(kinds.begin(), kinds.end(), [&](const auto& k) { return k.first == kind; });
+      if (known == kinds.end())
+        kinds.emplace_back(std::move(kind), 1);
+      else
+        ++known->second;
+    }
+  for (const auto& [kind, layers] : kinds) lines.push_back(fmt::format("{} ({} layers)", kind, layers));
+  return lines;
 }
 
 RunPrecision::RunPrecision(const PrecisionConfig& precision, const Model& model, Allocator& memory,

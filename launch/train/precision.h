@@ -18,8 +18,15 @@
 
 namespace strata {
 
-// Throws Error(usage) for a product there is not.
-RecipeOptions recipe_options(const PrecisionConfig& precision);
+// Throws Error(usage) for a product there is not, and for a table that cannot be followed.
+RecipeOptions recipe_options(const Config& config);
+
+// Tokens that a rank multiplies at once.
+int64_t product_tokens(const Config& config);
+
+// With precision.follow, what became of each layer's products: "layers.*.mlp.down" "forward, backward_input
+// in 8 bits", those of a kind together, in the model's order.
+std::vector<std::string> followed(const Config& config, const Model& model);
 
 // The tables of a run that computes in 8 bits, beside its streams.
 class RunPrecision {

@@ -84,6 +84,27 @@ TEST(Plan, EveryLayoutOfTheConfiguration) {
   EXPECT_EQ(parsed.size(), 2u);
 }
 
+// What is kept for a weight gradient is codes and factors where bf16 keeps values: the difference is theirs.
+TEST(Plan, EightBitsNeedLessThanBf16) {
+  constexpr int64_t kTokens = 128, kHidden = 64, kFfn = 192;  // 2 x 64 tokens: one factor for each feature
+  const PlanFigures figures = plan_figures(
+      config_of({"precision.compute=fp8", "precision.recipe=block", "model.ffn=192", "run.threads=1"}), 0);
+  ASSERT_TRUE(figures.pipeline[0].in_bf16);
+  const auto& codes = figures.pipeline[0].memory[Tier::device];
+  const auto& values = (*figures.pipeline[0].in_bf16)[Tier::device];
+  const auto kept = [](const MemoryReport::TierUse& use) {
+    return use.by_class[static_cast<size_t>(ValueClass::saved_weight)];
+  };
+  // The inputs of qkv, gate_up and down in four layers; the output layer's input is attention's, kept as it
+  // is.
+  const int64_t features = 4 * (kHidden + kHidden + kFfn);
+  EXPECT_EQ(kept(values) - kept(codes), features * (2 * kTokens - (kTokens + 4)));
+  EXPECT_LT(codes.arena, values.arena);
+  EXPECT_THAT(to_string(figures), HasSubstr("8 bits beside bf16"));
+  EXPECT_EQ(to_json(figures)["pipeline"][0]["memory"]["device_in_bf16"]["arena"], values.arena);
+  EXPECT_FALSE(plan_figures(config_of({}), 0).pipeline[0].in_bf16);
+}
+
 TEST(Plan, LayoutsThatDoNotExistAreRefused) {
   EXPECT_THROW(plan_figures(config_of({"parallel.tp=3"}), 0), Error);
   EXPECT_THROW(plan_figures(config_of({"parallel.tp=2"}), 3), Error);

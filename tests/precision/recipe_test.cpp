@@ -106,6 +106,23 @@ TEST(Recipe, LeavesOutWhatIsNamed) {
   EXPECT_FALSE(recipe.backward_input.quantized || recipe.backward_weight.quantized);
 }
 
+TEST(Recipe, LeavesOutWhatIsSlower) {
+  const std::vector<MeasuredLayer> measured{
+      {.out = 128, .in = 64, .forward = 1.2, .backward_input = 1, .backward_weight = 1.01},
+      {.out = 192, .in = 64, .forward = 0.2, .backward_input = 0.9, .backward_weight = 0.8},
+      {.out = 64, .in = 96, .forward = 2, .backward_input = 2, .backward_weight = 2}};
+  Model m = model(1);
+  const auto layers =
+      apply_recipe({.name = "row", .high_precision = {"attention.output"}, .measured = measured}, m);
+  EXPECT_THAT(quantized(m), ElementsAre(true, false, false, true));
+  const LinearRecipe& qkv = m.blocks[1]->parameters()[1].recipe;
+  EXPECT_TRUE(qkv.forward.quantized && !qkv.backward_input.quantized && qkv.backward_weight.quantized);
+  EXPECT_EQ(layers[1].why, "precision.high_precision");
+  EXPECT_EQ(layers[2].why, "slower in 8 bits");
+  EXPECT_THAT(error_of({.name = "row", .measured = measured}),
+              HasSubstr("nothing of layers.0.attention.output (64 inputs, 64 outputs)"));
+}
+
 TEST(Recipe, SaysWhatItDoesNotUnderstand) {
   EXPECT_THAT(error_of({.name = "blok"}), HasSubstr("one of tensor-current, tensor-hybrid"));
   EXPECT_THAT(error_of({.high_precision = {"mlp.dwon"}}), HasSubstr("means no linear layer"));

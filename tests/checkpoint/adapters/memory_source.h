@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A checkpoint that is made up in memory: sample_bytes of each tensor.
+// A checkpoint that is made up in memory: sample_bytes of each tensor, or what a test sets.
 #pragma once
 
 #include <cstring>
@@ -21,6 +21,10 @@ class MemorySource : public TensorSource {
   void read(size_t tensor, const Rect& rect, const StridedTarget& into) const override {
     copy_rect(rect, Rect::whole(tensors_[tensor].shape), contents_[tensor].data(), rect, into,
               size_of(tensors_[tensor].type));
+  }
+  void set(const std::string& name, std::vector<std::byte> bytes) {
+    for (size_t t = 0; t < tensors_.size(); ++t)
+      if (tensors_[t].name == name) contents_[t] = std::move(bytes);
   }
   std::vector<std::byte> whole(const std::string& name) const {
     for (size_t t = 0; t < tensors_.size(); ++t)

@@ -37,6 +37,23 @@ TEST_F(FromModel, WeightsComeInAndGoOutAsTheyAre) {
   EXPECT_EQ(diff.code, 0) << diff.out;
 }
 
+// A folder whose linear layers are 8-bit codes with factors begins a run as the numbers that they stand for.
+TEST_F(FromModel, WeightsOfEightBitsComeIn) {
+  ASSERT_EQ(run(0, "convert model codes --to hf --dtype fp8").code, 0) << read(".err");
+  EXPECT_THAT(read("codes/config.json"), HasSubstr("\"weight_block_size\""));
+  const JobOutcome train =
+      run(0, "train tuned.toml model.from=codes run.out=tuned precision.compute=fp32 optimizer.lr=1e-30" +
+                 std::string(kBrief));
+  ASSERT_EQ(train.code, 0) << train.err;
+  ASSERT_EQ(run(0, "convert codes numbers").code, 0) << read(".err");
+  EXPECT_THAT(read(".out"), HasSubstr("e4m3 with a factor for 128x128 weights"));
+  ASSERT_EQ(run(0, "convert tuned out --to hf --dtype bf16").code, 0) << read(".err");
+  ASSERT_EQ(run(0, "convert numbers rounded --to hf --dtype bf16").code, 0) << read(".err");
+  EXPECT_THAT(read("rounded/config.json"), testing::Not(HasSubstr("quantization_config")));
+  EXPECT_EQ(run(0, "diff rounded out").code, 0) << read(".out");
+  EXPECT_EQ(run(0, "diff model out").code, 1);
+}
+
 TEST_F(FromModel, EveryLayoutBeginsWithTheSameWeights) {
   const std::string keys = "train tuned.toml precision.compute=fp32" + std::string(kBrief);
   ASSERT_EQ(run(0, keys + "run.out=one").code, 0) << read(".err");
