@@ -55,4 +55,7 @@ struct LayerRecipe {
 // only some of those fused into one matrix.
 std::vector<LayerRecipe> apply_recipe(const RecipeOptions& options, Model& model);
 
+// Of a model that has its recipes, by site: the format of dy.
+std::vector<Fp8Format> gradient_formats(const Model& model);
+
 }  // namespace strata
