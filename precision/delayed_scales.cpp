@@ -1,12 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "precision/delayed_scales.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <cmath>
 
-#include "core/base/error.h"
+#include "core/base/check.h"
 #include "core/format/fp8.h"
 #include "core/tensor/transfer.h"
 
@@ -24,6 +22,7 @@ DelayedScales::DelayedScales(const DelayedOptions& options, std::vector<Fp8Forma
     largest_.push_back(largest_finite(Fp8Format::e4m3));
     largest_.push_back(largest_finite(format));
   }
+  known_.resize(largest_.size());
   const int64_t bytes = width() * kRow * size_of(DType::f32);
   buffer_ = memory.allocate(2 * bytes, "delayed scales");
   factors_ = Tensor(buffer_, 0, DType::f32, {width(), kRow});
@@ -32,7 +31,7 @@ DelayedScales::DelayedScales(const DelayedOptions& options, std::vector<Fp8Forma
 }
 
 Tensor DelayedScales::factor(int site, LinearSide side) const {
-  if (history_.empty()) return {};
+  if (!known_[at(site, side)]) return {};
   return factors_.slice(0, static_cast<int64_t>(at(site, side)), 1).slice(1, 0, 1).view({1});
 }
 
@@ -64,23 +63,37 @@ void DelayedScales::make_factors(Stream& stream) {
   for (size_t i = 0; i < count; ++i) {
     float amax = 0;
     for (size_t at = i; at < history_.size(); at += count) amax = std::max(amax, history_[at]);
+    known_[i] = amax > 0;
     table[i * kRow] = scale_of(largest_[i], std::ldexp(amax, options_.margin), ScaleKind::f32).factor;
   }
   transfer(stream, Tensor::borrow(table.data(), DType::f32, factors_.shape()), factors_);
   stream.synchronize();
 }
 
-void DelayedScales::restore(Stream& stream, std::span<const float> history) {
-  if (history.size() % static_cast<size_t>(width()) != 0)
-    throw Error(Fault::model,
-                {.what = "the history of delayed scales is of another model or recipe",
-                 .where = "precision.recipe",
-                 .found = fmt::format("{} values", history.size()),
-                 .expected = fmt::format("a multiple of {}: two for each linear layer", width()),
-                 .fix = "keep model and recipe, or begin with the weights alone: model.from in a new run"});
-  const size_t kept = std::min(history.size(), static_cast<size_t>(options_.history * width()));
-  history_.assign(history.begin(), history.begin() + static_cast<std::ptrdiff_t>(kept));
-  if (!history_.empty()) make_factors(stream);
+std::vector<float> DelayedScales::history(int site) const {
+  std::vector<float> magnitudes;
+  for (const LinearSide side : {LinearSide::input, LinearSide::gradient})
+    for (size_t i = at(site, side); i < history_.size(); i += largest_.size())
+      magnitudes.push_back(history_[i]);
+  return magnitudes;
+}
+
+void DelayedScales::restore(Stream& stream, std::span<const std::vector<float>> histories) {
+  check(std::ssize(histories) == num_sites(), "[delayed] histories of {} sites, not of {}", histories.size(),
+        num_sites());
+  size_t steps = 0;
+  for (const auto& history : histories) steps = std::max(steps, history.size() / 2);
+  steps = std::min(steps, static_cast<size_t>(options_.history));
+  history_.assign(steps * largest_.size(), 0.0F);
+  for (int site = 0; site < num_sites(); ++site) {
+    const std::vector<float>& history = histories[static_cast<size_t>(site)];
+    const size_t own = history.size() / 2, kept = std::min(own, steps);
+    for (const LinearSide side : {LinearSide::input, LinearSide::gradient})
+      for (size_t step = 0; step < kept; ++step)
+        history_[step * largest_.size() + at(site, side)] =
+            history[(side == LinearSide::gradient ? own : 0) + step];
+  }
+  make_factors(stream);
 }
 
 }  // namespace strata

@@ -27,8 +27,8 @@ class DelayedScales {
   DelayedScales(const DelayedOptions& options, std::vector<Fp8Format> gradients, Allocator& memory,
                 Stream& stream);
 
-  // Of the device: the factor to use (f32 [1]; absent before any step was remembered: then a tensor's own
-  // magnitude serves), and where its magnitude goes.
+  // Of the device: the factor to use (f32 [1]; absent where no remembered step saw anything: then a tensor's
+  // own magnitude serves), and where its magnitude goes.
   Tensor factor(int site, LinearSide side) const;
   Tensor amax(int site, LinearSide side) const;
 
@@ -39,24 +39,27 @@ class DelayedScales {
   // history.
   void end_step(Stream& stream, const std::function<void(std::span<float>)>& reduce);
 
-  // Of checkpoints: f32 [steps remembered, 2 sites], the latest step first; may be empty.
-  const std::vector<float>& history() const { return history_; }
-  int64_t width() const { return static_cast<int64_t>(largest_.size()); }
-  // Throws Error(model) where `history` is not of this many sites. What is beyond the options' history is
-  // dropped.
-  void restore(Stream& stream, std::span<const float> history);
+  int num_sites() const { return static_cast<int>(largest_.size() / 2); }
+  int64_t steps() const { return std::ssize(history_) / width(); }  // remembered
+  // Of checkpoints: [2, steps()], magnitudes of a site's input and of its gradient, the latest step first.
+  std::vector<float> history(int site) const;
+  // By site, each of as many steps as it has; empty: it remembers nothing. What is beyond the options'
+  // history is dropped.
+  void restore(Stream& stream, std::span<const std::vector<float>> histories);
 
  private:
   size_t at(int site, LinearSide side) const {
     return 2 * static_cast<size_t>(site) + (side == LinearSide::gradient ? 1 : 0);
   }
+  int64_t width() const { return std::ssize(largest_); }
   void make_factors(Stream& stream);
 
   DelayedOptions options_;
   std::vector<float> largest_;  // finite code of each tensor's format, [2 sites]
   BufferRef buffer_;
   Tensor factors_, amax_;       // f32 [2 sites, a cache line] on the device
-  std::vector<float> history_;  // [steps, 2 sites]
+  std::vector<float> history_;  // [steps, 2 sites], the latest step first
+  std::vector<char> known_;     // [2 sites]: whether there is a factor
 };
 
 }  // namespace strata

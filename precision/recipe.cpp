@@ -175,4 +175,14 @@ std::vector<LayerRecipe> apply_recipe(const RecipeOptions& options, Model& model
   return layers;
 }
 
+std::vector<Fp8Format> gradient_formats(const Model& model) {
+  std::vector<Fp8Format> formats;
+  for (const auto& block : model.blocks)
+    for (const Parameter& parameter : block->parameters())
+      if (const LinearRecipe& recipe = parameter.recipe; recipe.site >= 0)
+        formats.push_back(
+            (recipe.backward_input.quantized ? recipe.backward_input : recipe.backward_weight).left.format);
+  return formats;
+}
+
 }  // namespace strata

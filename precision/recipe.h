@@ -64,4 +64,7 @@ struct LayerRecipe {
 // some of those fused into one matrix, and for a layer that was not measured.
 std::vector<LayerRecipe> apply_recipe(const RecipeOptions& options, Model& model);
 
+// Of a model that has its recipes, by site: the format of dy.
+std::vector<Fp8Format> gradient_formats(const Model& model);
+
 }  // namespace strata

@@ -121,4 +121,13 @@ void MappedSource::read(size_t tensor, const Rect& rect, const StridedTarget& in
   }
 }
 
+MappedSource select_tensors(const TensorSource& source,
+                            const std::function<bool(const TensorSpec& tensor)>& wanted) {
+  std::vector<MappedTensor> selected;
+  for (size_t i = 0; i < source.tensors().size(); ++i)
+    if (const TensorSpec& tensor = source.tensors()[i]; wanted(tensor))
+      selected.push_back({tensor, {whole_piece(i, tensor.shape)}});
+  return MappedSource(source, std::move(selected), source.metadata(), {});
+}
+
 }  // namespace strata

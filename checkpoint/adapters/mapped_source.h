@@ -5,6 +5,7 @@
 #pragma once
 
 #include <array>
+#include <functional>
 
 #include "checkpoint/logical.h"
 
@@ -54,5 +55,9 @@ class MappedSource : public TensorSource {
   nlohmann::json metadata_;
   std::vector<Asset> assets_;
 };
+
+// Those of a source's tensors that are wanted, as they are, without its assets.
+MappedSource select_tensors(const TensorSource& source,
+                            const std::function<bool(const TensorSpec& tensor)>& wanted);
 
 }  // namespace strata

@@ -289,6 +289,13 @@ ModelCosts::Measured ModelCosts::measured(const Action& action) const {
       return sizes.loss_only;
     case Kind::update:
       return sizes.update;
+    case Kind::pack: {
+      MetaStream stream(target_);
+      const auto weights = bind_weights(model_, layout_, linear_, action.block, stream, {}, {});
+      for (size_t i = 0; i < model_.parameters(action.block).size(); ++i)
+        if (weights[i].is_packed()) linear_.pack(stream, weights[i]);
+      return {stream.scratch().high_water(), stream.count};
+    }
     default:
       return {};
   }

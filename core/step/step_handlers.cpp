@@ -223,6 +223,7 @@ Executor::Handlers StepRunner::handlers() {
   });
   handle(Kind::update, [this](const Invocation& i) { update(i); });
   handle(Kind::pack, [this](const Invocation& i) {
+    stream_of(i);  // its working memory
     const bool after_update = i.find(ValueClass::packed, i.action().block)->access == Access::update;
     if (scalars().skip && after_update) return;
     pack_block(views_->weights(i.position()), i.action().block, after_update ? Packed::trained : Packed::all);

@@ -21,6 +21,7 @@
 #include "checkpoint/name_rules.h"
 #include "core/base/error.h"
 #include "launch/metrics/humanize.h"
+#include "launch/train/precision.h"
 
 namespace strata {
 namespace {
@@ -62,25 +63,31 @@ void add_config(ConversionPlan& plan, const HfModel& model, std::optional<Elemen
   }
 }
 
-// Without what safetensors have no place for, and what is to be left out.
-void leave_out(ConversionPlan& plan, bool weights_alone, const std::vector<std::string>& reinit) {
+// Without what the target has no place for, and what is to be left out.
+struct Wanted {
+  bool state = false, histories = false;  // the optimizer's, and those of delayed scales
+};
+void leave_out(ConversionPlan& plan, const Wanted& wanted, const std::vector<std::string>& reinit) {
   struct Left {
     int64_t tensors = 0, bytes = 0;
   };
   NameRules rules("reinit", reinit);
   std::vector<MappedTensor> kept;
-  std::map<std::string, Left> left;  // by state
+  std::map<std::string, Left> left;  // by whose they are
   bool any = false;
   for (size_t t = 0; t < plan.source->tensors().size(); ++t) {
     const TensorSpec& tensor = plan.source->tensors()[t];
     if (rules.apply(tensor.name)) {
       any = true;
       plan.dropped.push_back(to_string(tensor) + ": left out, for a run to make anew");
-    } else if (tensor.state == "param" || !weights_alone) {
+    } else if (tensor.state == "param" || (is_scale_history(tensor) ? wanted.histories : wanted.state)) {
       kept.push_back({tensor, {whole_piece(t, tensor.shape)}});
     } else {
-      ++left[tensor.state].tensors;
-      left[tensor.state].bytes += tensor.bytes();
+      Left& of_state = left[fmt::format(
+          "{} '{}'", is_scale_history(tensor) ? "histories of delayed scales," : "the optimizer's",
+          tensor.state)];
+      ++of_state.tensors;
+      of_state.bytes += tensor.bytes();
     }
   }
   std::vector<std::string> unused;
@@ -91,9 +98,8 @@ void leave_out(ConversionPlan& plan, bool weights_alone, const std::vector<std::
                                .found = fmt::format("{}", fmt::join(unused, "; ")),
                                .fix = "names are those of our tensors; one that ends with '*' means many"});
   if (left.empty() && !any) return;
-  for (const auto& [state, size] : left)
-    plan.dropped.push_back(
-        fmt::format("the optimizer's '{}': {} tensors, {}", state, size.tensors, human_bytes(size.bytes)));
+  for (const auto& [whose, size] : left)
+    plan.dropped.push_back(fmt::format("{}: {} tensors, {}", whose, size.tensors, human_bytes(size.bytes)));
   plan.steps.push_back(
       std::make_unique<MappedSource>(*plan.source, std::move(kept), plan.source->metadata(), plan.assets));
   plan.source = plan.steps.back().get();
@@ -287,7 +293,8 @@ ConversionPlan plan_conversion(const OpenedCheckpoint& opened, const ConversionW
   const bool theirs = wish.format == TargetFormat::dcp || wish.format == TargetFormat::universal;
   const bool ours = wish.format == TargetFormat::strata;
   // The optimizer knows nothing of merged weights.
-  leave_out(plan, (!ours && !theirs && !megatron) || opened.merged, wish.reinit);
+  leave_out(plan, {.state = (ours || theirs || megatron) && !opened.merged, .histories = ours && !opened.merged},
+            wish.reinit);
   if (wish.format == TargetFormat::peft) name_for_peft(plan, opened);
   if (megatron) {
     refuse_adapters(opened);

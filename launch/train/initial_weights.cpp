@@ -8,22 +8,12 @@
 #include "launch/train/run_tensors.h"
 
 namespace strata {
-namespace {
-
-// A checkpoint without what an optimizer left in it.
-MappedSource values_of(const TensorSource& source) {
-  std::vector<MappedTensor> values;
-  for (size_t i = 0; i < source.tensors().size(); ++i)
-    if (const TensorSpec& spec = source.tensors()[i]; spec.state == "param")
-      values.push_back({spec, {whole_piece(i, spec.shape)}});
-  return MappedSource(source, std::move(values), source.metadata(), {});
-}
-
-}  // namespace
 
 uint64_t load_values(const TensorSource& source, RunTensors::Wanted wanted, StepRunner& runner,
                      const UpdateRule& rule, const Loading& loading) {
-  const MappedSource values = values_of(source);
+  // Without what an optimizer left in it.
+  const MappedSource values =
+      select_tensors(source, [](const TensorSpec& tensor) { return tensor.state == "param"; });
   const CastSource as_f32(values, ElementType::f32);  // what update rules begin with
   RunTensors tensors(runner, rule, loading.stream);
   RestoreReport report = tensors.restore(as_f32, loading.peers, loading.pool, loading.rules, wanted);

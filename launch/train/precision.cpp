@@ -6,10 +6,16 @@
 #include <algorithm>
 #include <array>
 
+#include "checkpoint/adapters/mapped_source.h"
 #include "core/base/error.h"
 #include "launch/train/measured_layers.h"
 
 namespace strata {
+namespace {
+
+constexpr std::string_view kHistory = "amax";  // what checkpoints call the state
+
+}  // namespace
 
 int64_t product_tokens(const Config& config) {
   return config.batch.micro_batch * config.data.seq_len / config.parallel.cp;
@@ -76,22 +82,16 @@ std::vector<std::string> followed(const Config& config, const Model& model) {
 RunPrecision::RunPrecision(const PrecisionConfig& precision, const Model& model, Allocator& memory,
                            Stream& stream) {
   if (precision.compute != ComputeType::fp8) return;
-  std::vector<Fp8Format> gradients;
-  bool delayed = false;
   for (const auto& block : model.blocks)
     for (const Parameter& parameter : block->parameters()) {
       if (parameter.recipe.site < 0) continue;
-      const LinearRecipe& recipe = parameter.recipe;
       layers_.push_back(parameter.name.substr(0, parameter.name.rfind('.')));
-      const ProductRecipe& product =
-          recipe.backward_input.quantized ? recipe.backward_input : recipe.backward_weight;
-      gradients.push_back(product.left.format);
-      delayed = delayed || recipe.delayed;
+      if (parameter.recipe.delayed) delayed_sites_.push_back(parameter.recipe.site);
     }
-  if (delayed)
+  if (!delayed_sites_.empty())
     delayed_ = std::make_unique<DelayedScales>(
-        DelayedOptions{.history = precision.history, .margin = narrow<int>(precision.margin)}, gradients,
-        memory, stream);
+        DelayedOptions{.history = precision.history, .margin = narrow<int>(precision.margin)},
+        gradient_formats(model), memory, stream);
   if (precision.counters)
     counters_ = std::make_unique<QuantizationCounters>(narrow<int>(layers_.size()), memory, stream);
   op_ = std::make_unique<QuantizedLinearOp>(delayed_.get(), counters_.get());
@@ -112,13 +112,52 @@ void RunPrecision::end_step(Stream& stream, Communicator& everyone, Stream& host
   });
 }
 
-void RunPrecision::describe(nlohmann::json& meta) const {
-  if (delayed_) meta["delayed_scales"] = delayed_->history();
+bool is_scale_history(const TensorSpec& tensor) { return tensor.state == kHistory; }
+
+std::vector<SaveItem> RunPrecision::save_items() {
+  saved_.clear();
+  std::vector<SaveItem> items;
+  if (!delayed_ || delayed_->steps() == 0) return items;
+  const Shape shape{2, delayed_->steps()};
+  for (const int site : delayed_sites_) {
+    saved_.push_back(delayed_->history(site));
+    items.push_back({.tensor = {.name = layers_[static_cast<size_t>(site)],
+                                .state = std::string(kHistory),
+                                .type = ElementType::f32,
+                                .shape = shape},
+                     .rect = {{0, 0}, shape},
+                     .data = reinterpret_cast<const std::byte*>(saved_.back().data())});
+  }
+  return items;
 }
 
-void RunPrecision::restore(Stream& stream, const nlohmann::json& meta) {
-  if (delayed_ && meta.contains("delayed_scales"))
-    delayed_->restore(stream, meta.at("delayed_scales").get<std::vector<float>>());
+std::string RunPrecision::restore(const TensorSource& checkpoint, const Loading& loading) {
+  if (!delayed_) return "";
+  const MappedSource stored = select_tensors(checkpoint, is_scale_history);
+  std::vector<std::vector<float>> histories(layers_.size());
+  std::vector<RestoreItem> items;
+  for (const int site : delayed_sites_) {
+    const std::string& layer = layers_[static_cast<size_t>(site)];
+    for (const TensorSpec& tensor : stored.tensors()) {
+      if (tensor.name != layer) continue;
+      const Shape& shape = tensor.shape;
+      if (tensor.type != ElementType::f32 || shape.rank() != 2 || shape[0] != 2)
+        throw Error(Fault::model, {.what = "a history of delayed scales is not of its form",
+                                   .where = checkpoint.path(),
+                                   .found = to_string(tensor),
+                                   .expected = "f32 [2, steps]: of the layer's input and of its gradient",
+                                   .fix = "begin with the weights alone: model.from in a new run"});
+      auto& history = histories[static_cast<size_t>(site)];
+      history.resize(static_cast<size_t>(shape.numel()));
+      items.push_back({tensor, {{0, 0}, shape}, reinterpret_cast<std::byte*>(history.data())});
+    }
+  }
+  if (!items.empty()) strata::restore(stored, loading.peers, items, loading.pool, {.ignore_extra = {"*"}});
+  delayed_->restore(loading.stream, histories);
+  if (items.size() == delayed_sites_.size()) return "";
+  return fmt::format(
+      "begin anew: the delayed scales of {} of {} layers, of which the checkpoint has no history\n",
+      delayed_sites_.size() - items.size(), delayed_sites_.size());
 }
 
 std::map<std::string, std::map<std::string, QuantizedShare>> RunPrecision::shares(Stream& stream) {

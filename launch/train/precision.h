@@ -4,13 +4,13 @@
 
 #include <map>
 #include <memory>
-#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
 #include "core/dist/communicator.h"
 #include "launch/config/config.h"
 #include "launch/metrics/step_record.h"
+#include "launch/train/run_state.h"
 #include "precision/delayed_scales.h"
 #include "precision/quantization_counters.h"
 #include "precision/quantized_linear_op.h"
@@ -28,6 +28,10 @@ int64_t product_tokens(const Config& config);
 // in 8 bits", those of a kind together, in the model's order.
 std::vector<std::string> followed(const Config& config, const Model& model);
 
+// Whether a tensor of a checkpoint is a history of delayed scales: "layers.3.mlp.down" (amax) f32 [2, steps],
+// the largest magnitudes of a layer's input and of its gradient, the latest step first.
+bool is_scale_history(const TensorSpec& tensor);
+
 // The tables of a run that computes in 8 bits, beside its streams.
 class RunPrecision {
  public:
@@ -41,16 +45,20 @@ class RunPrecision {
   // The largest magnitudes of all ranks, on `host`.
   void end_step(Stream& stream, Communicator& everyone, Stream& host);
 
-  // The history of delayed scales in a checkpoint's description of the run. A checkpoint without one, of
-  // another recipe, begins anew.
-  void describe(nlohmann::json& meta) const;
-  void restore(Stream& stream, const nlohmann::json& meta);
+  // The histories of delayed scales, which every rank has whole, in memory of this object until the next
+  // call.
+  std::vector<SaveItem> save_items();
+  // Collective over the peers. Layers whose history the checkpoint has not begin anew: what it returns says
+  // so to people, or is "". Throws Error(model) for a history of another form.
+  std::string restore(const TensorSource& checkpoint, const Loading& loading);
 
   // Of what this rank quantized since the last call; empty without precision.counters.
   std::map<std::string, std::map<std::string, QuantizedShare>> shares(Stream& stream);
 
  private:
   std::vector<std::string> layers_;  // by site
+  std::vector<int> delayed_sites_;
+  std::vector<std::vector<float>> saved_;
   std::unique_ptr<DelayedScales> delayed_;
   std::unique_ptr<QuantizationCounters> counters_;
   std::unique_ptr<QuantizedLinearOp> op_;

@@ -46,6 +46,7 @@ SaveResult RunSaver::begin(const RunSnapshot& snapshot) {
     drives = std::make_shared<SnapshotReader>(*store_, rule_);
   std::vector<SaveItem> items = tensors.save_items(drives);
   drives = nullptr;  // the items hold it
+  items.insert(items.end(), snapshot.items.begin(), snapshot.items.end());
   return saver_->begin(
       {.step = snapshot.step, .meta = snapshot.meta, .items = std::move(items), .assets = snapshot.assets});
 }

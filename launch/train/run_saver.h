@@ -14,11 +14,13 @@
 
 namespace strata {
 
-// Everything of a checkpoint but its tensors.
+// Everything of a checkpoint but the tensors of its state.
 struct RunSnapshot {
   int64_t step = 0;
   nlohmann::json meta;        // run_meta()
   std::vector<Asset> assets;  // configuration, tokenizer
+  // What a run remembers as tensors beside its state, in memory that stays until the save has begun.
+  std::vector<SaveItem> items = {};
 };
 
 // All but the accessors is collective over the peers.

@@ -5,9 +5,11 @@
 
 #include <nlohmann/json.hpp>
 
+#include "checkpoint/adapters/mapped_source.h"
 #include "checkpoint/step_folders.h"
 #include "core/base/error.h"
 #include "core/base/log.h"
+#include "launch/train/precision.h"
 #include "launch/train/run_tensors.h"
 
 namespace strata {
@@ -62,8 +64,10 @@ RunPosition position_of(const nlohmann::json& meta, const UpdateRule& rule, uint
 RunPosition load_run(const StrataSource& checkpoint, StepRunner& runner, const UpdateRule& rule,
                      uint64_t data_fingerprint, const Loading& loading) {
   const RunPosition position = position_of(checkpoint.metadata(), rule, data_fingerprint, checkpoint.path());
-  RestoreReport report = RunTensors(runner, rule, loading.stream)
-                             .restore(checkpoint, loading.peers, loading.pool, loading.rules);
+  const MappedSource state =
+      select_tensors(checkpoint, [](const TensorSpec& tensor) { return !is_scale_history(tensor); });
+  RestoreReport report =
+      RunTensors(runner, rule, loading.stream).restore(state, loading.peers, loading.pool, loading.rules);
   if (loading.report) *loading.report = std::move(report);
   runner.weights_changed();
   return position;

@@ -464,12 +464,13 @@ void Trainer::start() {
     position_ = load_run(checkpoint, runner_, *rule_, data_.fingerprint, resuming);
     guard_.restore(position_.guard);
     runner_.resume_after(position_.step);
-    precision_.restore(device_.stream(), checkpoint.metadata());
+    const std::string anew = precision_.restore(checkpoint, loading);
     resumed_after = position_.step;
     if (leads()) {
       for (const std::string& damaged : folder_.choice().passed_over) fmt::print("passed over {}\n", damaged);
       const std::string& why = folder_.choice().why;
       fmt::print("resuming after step {} from {}{}\n", position_.step, *path, why.empty() ? "" : ", " + why);
+      fmt::print("{}", anew);
     }
   } else {
     load_start(loading);
@@ -614,8 +615,10 @@ RunSnapshot Trainer::snapshot() {
       run_meta(position_, *rule_, config, data_.fingerprint,
                to_string(place_.options().mesh, narrow<int>(config_.parallel.virtual_stages)));
   if (trains_adapters(config_)) describe_adapters(meta, config_, base_);
-  precision_.describe(meta);
-  return {.step = position_.step, .meta = std::move(meta), .assets = std::move(assets)};
+  return {.step = position_.step,
+          .meta = std::move(meta),
+          .assets = std::move(assets),
+          .items = precision_.save_items()};
 }
 
 void Trainer::open_saver() {

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cmath>
 #include <mutex>
+#include <numeric>
 
 #include "core/base/hash.h"
 #include "core/device/cpu/cpu_stream.h"
@@ -20,6 +21,9 @@
 #include "parallel/comm/counting.h"
 #include "parallel/comm/thread_world.h"
 #include "parallel/schedules/schedule_table.h"
+#include "precision/delayed_scales.h"
+#include "precision/quantized_linear_op.h"
+#include "precision/recipe.h"
 #include "tests/parallel/steps/slow_store.h"
 
 namespace strata {
@@ -73,6 +77,7 @@ void put(StepOutcome::Tensors& tensors, const LogicalState& state, const Tensor&
 Model prepared(const StepRun& run, const Split& split) {
   Model model = make_model(run.spec, run.compute, split);
   if (run.prepare) run.prepare(model);
+  if (!run.recipe.empty()) apply_recipe({.name = run.recipe}, model);
   return model;
 }
 
@@ -89,21 +94,24 @@ class RankRun {
         model_(prepared(run, place_.split())),
         rule_(
             make_update_rule("adamw", run.state, run.compute, {.beta1 = 0.9f, .beta2 = 0.95f, .eps = 1e-4f})),
-        plan_(model_, {.geometry = {.rows = run.rows,
-                                    .seq_len = place_.local_seq_len(run.seq_len),
-                                    .micro_batches = place_.options().micro_batches},
-                       .rule = rule_.get(),
-                       .recompute = layout.recompute,
-                       .rank = place_.rank_options(model_),
-                       .tiers = layout.tiers,
-                       .group = layout.group,
-                       .given = layout.given}),
-        store_(open_store(world.rank(), layout.drive_us)),
         pool_(layout.threads),
         stream_(pool_),
         alone_(1),
         communication_(alone_),
         allocator_(make_cpu_allocator()),
+        delayed_(make_delayed()),
+        linear_(delayed_.get(), nullptr),
+        plan_(model_, {.geometry = {.rows = run.rows,
+                                    .seq_len = place_.local_seq_len(run.seq_len),
+                                    .micro_batches = place_.options().micro_batches},
+                       .rule = rule_.get(),
+                       .recompute = layout.recompute,
+                       .linear = run.recipe.empty() ? nullptr : &linear_,
+                       .rank = place_.rank_options(model_),
+                       .tiers = layout.tiers,
+                       .group = layout.group,
+                       .given = layout.given}),
+        store_(open_store(world.rank(), layout.drive_us)),
         runner_(
             plan_, {stream_, &communication_}, *allocator_, [this](StepScalars& sums) { clip(sums); },
             {.max_delay_us = layout.max_delay_us, .delay_seed = static_cast<uint64_t>(world.rank())},
@@ -114,12 +122,14 @@ class RankRun {
     collect(outcome_.initial, false);
     for (step_ = 0; step_ < run_.steps; ++step_) {
       const std::vector<Traffic> before = traffic_.snapshot();
+      if (delayed_) delayed_->begin_step(stream_);
       const StepScalars sums = runner_.train_step(batches(step_), [&](const Parameter& parameter) {
         return UpdateScalars{.learning_rate = run_.learning_rate,
                              .weight_decay = weight_decay_of(parameter, 0.1f),
                              .step = step_ + 1};
       });
       if (step_ == 0) note_traffic(before);
+      if (delayed_) delayed_->end_step(stream_, [this](std::span<float> magnitudes) { largest(magnitudes); });
       if (step_ + 1 == std::min(run_.compared_step, run_.steps)) collect(outcome_.parameters, false);
       if (world_.rank() > 0) continue;
       outcome_.losses.push_back(sums.loss.mean());
@@ -166,6 +176,22 @@ class RankRun {
     return batches;
   }
 
+  std::unique_ptr<DelayedScales> make_delayed() {
+    if (run_.recipe.empty() || !quantization_recipe(run_.recipe).delayed) return nullptr;
+    std::vector<int> all(static_cast<size_t>(world_.size()));
+    std::iota(all.begin(), all.end(), 0);
+    everyone_ = world_.group({.purpose = "magnitudes", .members = all, .level = LinkLevel::world});
+    return std::make_unique<DelayedScales>(DelayedOptions{}, gradient_formats(model_), *allocator_, stream_);
+  }
+  // Of all ranks.
+  void largest(std::span<float> magnitudes) {
+    if (world_.size() == 1) return;
+    everyone_->all_reduce(communication_,
+                          Tensor::borrow(magnitudes.data(), DType::f32, {std::ssize(magnitudes)}),
+                          Reduction::max);
+    communication_.synchronize();
+  }
+
   void clip(StepScalars& sums) {
     if (step_ == 0) collect(outcome_.gradients, true);
     const Clip clip = clip_by_norm(sums.squares, run_.grad_clip);
@@ -207,15 +233,18 @@ class RankRun {
   RankPlace place_;
   Model model_;
   std::unique_ptr<UpdateRule> rule_;
-  StepPlan plan_;
-  MemoryFileSystem files_;
-  SlowStore* slow_ = nullptr;
-  std::unique_ptr<BackingStore> store_;
   WorkerPool pool_;
   CpuStream stream_;
   WorkerPool alone_;
   CpuStream communication_;
   std::shared_ptr<Allocator> allocator_;
+  std::unique_ptr<Communicator> everyone_;  // of delayed factors
+  std::unique_ptr<DelayedScales> delayed_;
+  QuantizedLinearOp linear_;
+  StepPlan plan_;
+  MemoryFileSystem files_;
+  SlowStore* slow_ = nullptr;
+  std::unique_ptr<BackingStore> store_;
   int64_t step_ = 0;
   StepRunner runner_;
 };
@@ -271,6 +300,15 @@ ModelSpec small_gpt2() {
           .vocab = 100,
           .max_positions = 32,
           .tied = true};
+}
+
+StepRun eight_bit_run(const std::string& recipe) {
+  StepRun run{.spec = small_llama(), .compute = DType::bf16, .recipe = recipe, .state = "split"};
+  run.spec.hidden = 160;
+  run.spec.head_dim = 40;
+  run.spec.ffn = 208;
+  run.learning_rate = 1e-3f;
+  return run;
 }
 
 PlaceOptions place_options(const StepRun& run, const StepLayout& layout) {
@@ -350,6 +388,20 @@ std::string broken_bounds(const Distances& far, bool rounds_apart) {
   within(far.fifth_loss, 1e-5, "loss of the fifth step");
   within(far.twentieth_loss, rounds_apart ? 1e-3 : 1e-5, "loss of the twentieth step");
   within(far.valid_loss, 1e-4, "validation loss");
+  return text;
+}
+
+std::string beyond_noise(const StepOutcome& many, const StepOutcome& one, const StepOutcome& plain) {
+  const Distances far = distances(many, one), noise = distances(one, plain);
+  if (!far.same_start) return "initial values or steps differ\n";
+  std::string text;
+  const auto within = [&](double distance, double bound, std::string_view what) {
+    if (!(distance <= bound)) text += fmt::format("{}: {:.2e}, at most {:.2e}\n", what, distance, bound);
+  };
+  within(far.gradients, 1.5 * noise.gradients, "first gradients");
+  for (size_t step = 0; step < one.losses.size(); ++step)
+    within(std::abs(many.losses[step] / one.losses[step] - 1), 2e-3,
+           fmt::format("loss of step {}", step + 1));
   return text;
 }
 

@@ -40,6 +40,7 @@ std::string to_string(const StepLayout& layout);
 struct StepRun {
   ModelSpec spec;
   DType compute = DType::f32;
+  std::string recipe = {};  // of linear layers that multiply in 8 bits, with bf16 around them; empty: none do
   std::string state = "fp32";
   int64_t seq_len = 16, rows = 1;
   int samples = 8;  // micro-batches of a step, over all data ranks
@@ -71,6 +72,9 @@ struct StepOutcome {
 ModelSpec small_llama(bool tied = false);
 ModelSpec small_gpt2();
 
+// Layers larger than a 128x128 block and not a multiple of it, whole and as a rank's share.
+StepRun eight_bit_run(const std::string& recipe);
+
 // What a rank's place in such a run is made of.
 PlaceOptions place_options(const StepRun& run, const StepLayout& layout);
 
@@ -93,6 +97,13 @@ inline std::string differences(const StepOutcome& many, const StepOutcome& one, 
 inline bool rounds_apart(const StepLayout& layout) { return layout.mesh.tp * layout.mesh.cp > 1; }
 // What is not the same to the bit, a line each.
 std::string different_bits(const StepOutcome& many, const StepOutcome& one);
+
+// Where a cut changes which elements share a factor (a rank's share of a layer or of the tokens has its own),
+// 8-bit products are rounded anew: `many` is then as far from `one` as two draws of the same noise are. That
+// noise is known, `one` against `plain`, the same run without a recipe. Two draws are sqrt(2) of it apart:
+// 1.5 times is the bound of the first gradients. Losses are means over noise that mostly cancels out: 2e-3
+// relative, of every step. What is broken, a line each.
+std::string beyond_noise(const StepOutcome& many, const StepOutcome& one, const StepOutcome& plain);
 
 // The largest distance of a tensor, |a - b| / |b| in norm; a tensor whose norm is below a hundredth of the
 // largest is measured against that.
