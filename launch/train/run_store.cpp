@@ -10,8 +10,9 @@
 namespace strata {
 
 // Resumes what a killed run has committed there, when that is further than the newest checkpoint and common
-// to all ranks. They are apart by one commit at most: no rank writes over what another still needs, since a
-// step ends in sums over all.
+// to all ranks. They are apart by one commit at most: no rank writes over what another still needs, since all
+// of them meet between a commit and the next one: in the sums at the end of a step, or, where commits are
+// those of deferred updates, when they ask each other whether to stop.
 RunStore open_run_store(FileSystem& files, const Config& config, const StepPlan& plan, int rank,
                         std::span<const DriveProbe> drives, const RunFolder& folder,
                         const AllRanks& of_all_ranks) {

@@ -131,6 +131,7 @@ void Run::open_saver() {
 void Run::save(bool last) {
   progress_.enter(account_.position().step, "save");
   const Progress::StorageWait storage(progress_);
+  runner_.settle();
   if (last)
     saver_->finish(snapshot());
   else
