@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/program/passes.h"
 
+#include <algorithm>
+#include <cstdint>
 #include <unordered_map>
 #include <unordered_set>
 
@@ -42,41 +44,108 @@ Pass recompute_pass(std::vector<int> blocks) {
   };
 }
 
-Pass optimizer_pass() {
-  return [](Program& program) {
+namespace {
+
+// A block's new weights and what follows from them.
+std::vector<Action> update_of(int16_t b, const BlockInfo& block) {
+  std::vector<Action> actions{{.kind = Kind::update, .block = b}};
+  if (block.state_level > block.weight_level) actions.push_back({.kind = Kind::spread, .block = b});
+  // While the new weights are still in the cache. Gathered ones are packed where they are gathered.
+  if (block.keeps_packed()) actions.push_back({.kind = Kind::pack, .block = b});
+  return actions;
+}
+
+bool uses_weights(const Action& action, const Program& program, int block) {
+  for (const Effect& effect : effects(action, program.blocks))
+    if (effect.value.block == block &&
+        (effect.value.cls == ValueClass::weight || effect.value.cls == ValueClass::packed))
+      return true;
+  return false;
+}
+
+// The updates of the step before, as late as their weights allow; the scalars that they read last until then.
+void defer_updates(Program& program) {
+  Edits edits;
+  std::vector<Action>& list = program.list;
+  for (int16_t b = 0; b < program.num_blocks(); ++b) {
+    const BlockInfo& block = program.blocks[static_cast<size_t>(b)];
+    if (!block.trains()) continue;
+    const auto first = std::find_if(list.begin(), list.end(),
+                                    [&](const Action& action) { return uses_weights(action, program, b); });
+    for (const Action& action : update_of(b, block))
+      edits.insert(static_cast<size_t>(first - list.begin()), action);
+  }
+  // Every block's forward comes before the first loss, wherever the head is.
+  const auto summed = std::find_if(list.begin(), list.end(), [](const Action& action) {
+    return action.kind == Kind::loss || action.kind == Kind::norm || action.kind == Kind::total ||
+           action.kind == Kind::clip;
+  });
+  check(list.front().kind == Kind::begin, "[optimizer_pass] a step that begins with `{}`", list.front());
+  edits.insert(static_cast<size_t>(summed - list.begin()), list.front());
+  edits.apply(list);
+  list.erase(std::find_if(list.begin(), list.end(), [](const Action& a) { return a.kind == Kind::begin; }));
+}
+
+}  // namespace
+
+Pass optimizer_pass(Timing timing) {
+  return [timing](Program& program) {
+    const bool deferred = timing == Timing::deferred, train = program.goal == Goal::train;
     const auto each_trainable = [&](auto visit) {
-      for (int b = 0; b < program.num_blocks() && program.goal == Goal::train; ++b)
+      for (int b = 0; b < program.num_blocks(); ++b)
         if (const BlockInfo& block = program.blocks[static_cast<size_t>(b)]; block.trains())
           visit(static_cast<int16_t>(b), block);
     };
-    each_trainable(
-        [&](int16_t b, const BlockInfo&) { program.list.push_back({.kind = Kind::norm, .block = b}); });
-    if (program.ranks > 1) program.list.push_back({.kind = Kind::total});
-    if (program.goal == Goal::train) program.list.push_back({.kind = Kind::clip});
+    // Also of an evaluation, which leaves them alone: both programs have the same values at the same places.
     each_trainable([&](int16_t b, const BlockInfo& block) {
-      program.list.push_back({.kind = Kind::update, .block = b});
-      if (block.state_level > block.weight_level) program.list.push_back({.kind = Kind::spread, .block = b});
-      // While the new weights are still in the cache. Gathered ones are packed where they are gathered.
-      if (block.keeps_packed()) program.list.push_back({.kind = Kind::pack, .block = b});
+      if (deferred)
+        program.initial.push_back(
+            {.cls = ValueClass::grad, .block = b, .tier = block.grad_home, .level = block.state_level});
+      if (train) program.list.push_back({.kind = Kind::norm, .block = b});
+    });
+    if (program.ranks > 1) program.list.push_back({.kind = Kind::total});
+    if (!train) return;
+    program.list.push_back({.kind = Kind::clip});
+    if (deferred) return defer_updates(program);
+    each_trainable([&](int16_t b, const BlockInfo& block) {
+      for (const Action& action : update_of(b, block)) program.list.push_back(action);
     });
   };
 }
 
+namespace {
+
+// Where a value's memory is free to be used again: behind its last use. But where a deferred update leaves by
+// a slow lane, not before two more blocks are updated: what computes meanwhile would have to wait for the
+// drive.
+size_t end_of(const Value& value, size_t last_use, const std::vector<Action>& list) {
+  if (list[last_use].kind != Kind::store || !persistent(value.cls)) return last_use + 1;
+  constexpr int kBlocks = 2;
+  size_t end = last_use + 1;
+  for (size_t i = end, updates = 0; i < list.size(); ++i) {
+    if (list[i].kind == Kind::begin) return end;  // a deferred one
+    if (list[i].kind == Kind::update && ++updates == kBlocks + 1) end = i;
+  }
+  return last_use + 1;
+}
+
+}  // namespace
+
 Pass free_pass() {
   return [](Program& program) {
-    std::unordered_set<uint64_t> kept;
-    for (const Value& value : program.initial) kept.insert(key(value));
     struct Life {
       Value value;
       size_t last_use;
+      size_t next = SIZE_MAX;  // where it is made anew
+      bool lasts = false;      // into the next step
     };
     std::unordered_map<uint64_t, size_t> newest;
     std::vector<Life> lives;  // in the order of creation, so that the text is the same everywhere
     for (size_t i = 0; i < program.list.size(); ++i) {
       for (const Effect& effect : effects(program.list[i], program.blocks)) {
-        if (kept.contains(key(effect.value))) continue;
         const auto [at, fresh] = newest.try_emplace(key(effect.value), lives.size());
         if (fresh || effect.access == Access::create) {
+          if (!fresh) lives[at->second].next = i;
           at->second = lives.size();
           lives.push_back({effect.value, i});
         } else {
@@ -84,10 +153,14 @@ Pass free_pass() {
         }
       }
     }
+    // An initial value that is made anew has two lives in the list, and the last one does not end in it.
+    for (const Value& value : program.initial)
+      if (const auto at = newest.find(key(value)); at != newest.end()) lives[at->second].lasts = true;
     Edits edits;
     for (const Life& life : lives)
-      if (program.list[life.last_use].kind != Kind::free)
-        edits.insert(life.last_use + 1, free_of(life.value));
+      if (!life.lasts && program.list[life.last_use].kind != Kind::free)
+        edits.insert(std::min(life.next, end_of(life.value, life.last_use, program.list)),
+                     free_of(life.value));
     edits.apply(program.list);
   };
 }
@@ -107,7 +180,7 @@ Program make_list(const Grid& grid, const std::vector<Stage>& stages, std::vecto
       recompute.push_back(b);
   if (goal == Goal::train) recompute_pass(std::move(recompute))(program);
   partition_pass({options.order, options.gather_ahead, rank_of_block})(program);
-  optimizer_pass()(program);
+  optimizer_pass(options.timing)(program);
   tier_pass(options.tiers)(program);
   return program;
 }

@@ -33,17 +33,17 @@ struct PartitionOptions {
 // of a balanced tree over micro-batches in SumOrder::tree; ties of twins.
 Pass partition_pass(PartitionOptions options = {});
 
-// norm of every trainable block, the totals over all ranks, clip, then update, spread and pack block by
-// block, in forward order: the order in which the next step wants them. Of an evaluation only the totals.
-Pass optimizer_pass();
+// norm of every trainable block, the totals over all ranks, clip; update, spread and pack block by block, in
+// forward order: the order in which the next step wants them. Of an evaluation only the totals.
+Pass optimizer_pass(Timing timing = Timing::sync);
 
 // What the homes of the blocks' values (BlockInfo) demand: loads ahead of the uses of what is not at home on
 // the device, stores of what a use has changed, packing of weights that were loaded, and the commit of what
 // went to nvme.
 Pass tier_pass(TierOptions options = {});
 
-// Ends every value that is not initial right after the last use of each of its lives. Later passes may move
-// these frees.
+// Ends every value that is not initial right after the last use of each of its lives; what a deferred update
+// stores, a few blocks later. Later passes may move these frees.
 Pass free_pass();
 
 // Puts the list of every rank of a job (programs[r] is pipeline rank r's, before free_pass) into the order of
@@ -57,7 +57,8 @@ struct StepOptions {
   SumOrder order = SumOrder::ascending;
   int gather_ahead = 1;
   TierOptions tiers;  // how values travel; where they live, the blocks say
-  int ranks = 1;      // of the job
+  Timing timing = Timing::sync;
+  int ranks = 1;  // of the job
 };
 
 // The program of a training step on one rank, all passes applied: ready for link().

@@ -24,6 +24,12 @@ std::string_view name(Goal goal);
 // over them, the same bits for every number of ranks that they are dealt to (DESIGN section 9).
 enum class SumOrder : uint8_t { any, ascending, tree };
 
+// When blocks are updated: behind the step that made their gradients, or in the next one, each right before
+// its weights are first used. Gradients and scalars then outlive their step (the gradients are initial
+// values) and `begin` comes behind the last update. The first step of all finds nothing to apply: who runs
+// the list leaves the updates out then, and runs them alone when somebody wants the weights.
+enum class Timing : uint8_t { sync, deferred };
+
 struct Program {
   Goal goal = Goal::train;
   int micro_batches = 1;

@@ -65,11 +65,12 @@ class Travels {
   void use(const Value& value, size_t position, Access access) {
     const auto [at, fresh] = newest_.try_emplace(key(value), runs_.size());
     const auto window = static_cast<size_t>(options_.prefetch * hops(value));
-    if (fresh || runs_.size() - runs_[at->second].seen_at > window) {
-      if (!fresh) runs_[at->second].comes_back = true;
+    const bool anew = access == Access::create;
+    if (fresh || anew || runs_.size() - runs_[at->second].seen_at > window) {
+      if (!fresh && !anew) runs_[at->second].comes_back = true;
       at->second = runs_.size();
       runs_.push_back({.value = value, .first = position, .last = position, .seen_at = 0});
-      runs_.back().made_here = access == Access::create;
+      runs_.back().made_here = anew;
       runs_.back().seen_at = runs_.size();
     }
     Run& run = runs_[at->second];
@@ -106,13 +107,19 @@ class Travels {
   }
 
   void store(const Run& run) {
-    if (!run.changed || (!persistent(run.value.cls) && !run.comes_back)) return;
+    if (!run.changed || (!outlives_step(run.value) && !run.comes_back)) return;
     const std::vector<Tier> way = way_up(block(run.value.block).home(run.value.cls), options_);
     for (size_t hop = way.size() - 1; hop > 0; --hop) {
       Value from = run.value;
       from.tier = way[hop];
       edits_.insert(run.last + 1, move_of(from, way[hop - 1]));
     }
+  }
+
+  // What the next step finds, gradients of a deferred update among it.
+  bool outlives_step(Value value) const {
+    value.tier = block(value.block).home(value.cls);
+    return std::find(program_.initial.begin(), program_.initial.end(), value) != program_.initial.end();
   }
 
   const Program& program_;
@@ -129,22 +136,29 @@ Pass tier_pass(TierOptions options) {
   return [options](Program& program) {
     check(options.prefetch >= 0, "[tier_pass] a prefetch of {} uses", options.prefetch);
     Edits edits;
-    const auto norms = std::find_if(program.list.begin(), program.list.end(),
-                                    [](const Action& a) { return a.kind == Kind::norm; });
-    const auto first_norm = static_cast<size_t>(norms - program.list.begin());
-    Travels of_blocks(program, options, std::min<size_t>(1, program.list.size()), edits);
+    const auto first = [&](Kind kind) {
+      const auto at = std::find_if(program.list.begin(), program.list.end(),
+                                   [&](const Action& a) { return a.kind == kind; });
+      return static_cast<size_t>(at - program.list.begin());
+    };
+    const size_t start = first(Kind::begin) == 0 ? 1 : 0;
+    Travels of_blocks(program, options, std::min(start, program.list.size()), edits);
     of_blocks.of(ValueClass::weight);
     of_blocks.of(ValueClass::x);
     of_blocks.of(ValueClass::grad);
-    Travels of_state(program, options, first_norm, edits);
+    // Where the updates are deferred, they come before the norms.
+    Travels of_state(program, options, std::min(first(Kind::norm), start == 0 ? 0 : program.list.size()),
+                     edits);
     of_state.of(ValueClass::master);
     of_state.of(ValueClass::moments);
     edits.apply(program.list);
     const auto to_nvme = [](const Action& a) {
       return a.kind == Kind::store && a.onto == Tier::nvme && persistent(a.cls);
     };
-    if (std::any_of(program.list.begin(), program.list.end(), to_nvme))
-      program.list.push_back({.kind = Kind::commit});
+    const auto last = std::find_if(program.list.rbegin(), program.list.rend(), to_nvme);
+    if (last == program.list.rend()) return;
+    // A deferred update is whole long before its list ends.
+    program.list.insert(start == 0 ? last.base() : program.list.end(), {.kind = Kind::commit});
   };
 }
 

@@ -3,6 +3,7 @@
 // decision about the step.
 #include <algorithm>
 #include <unordered_map>
+#include <unordered_set>
 
 #include "core/program/effects.h"
 #include "core/program/list_walk.h"
@@ -29,7 +30,9 @@ class SumWalk : ListWalk {
         if (value.cls == ValueClass::grad && value.block >= 0 && value.block <= program_.head())
           visit(value, grads[key(value)]);
     };
+    std::unordered_set<int> deferred;  // blocks
     each_initial_grad([&](const Value& value, Sum& sum) {
+      deferred.insert(value.block);
       sum = empty_sum();
       for (size_t k = 0; k < sum.times.size(); ++k)
         sum.times[k] = k % 2 == 1 || block(program_.head()).tied_to == value.block ? 1 : 0;
@@ -74,8 +77,11 @@ class SumWalk : ListWalk {
           clipped = i;
           break;
         case Kind::update:
-          // Before `begin` it would be the deferred update of the step before.
-          if (begun >= 0 && clipped < 0) report(i, "uses the clip coefficient before it is decided");
+          // Before `begin` it is the deferred update of the step before.
+          if (begun >= 0 && deferred.contains(action.block))
+            report(i, "belongs to the step before, whose scalars end with {}", line(begun));
+          else if (begun >= 0 && clipped < 0)
+            report(i, "uses the clip coefficient before it is decided");
           break;
         default:
           break;

@@ -74,7 +74,10 @@ class TierWalk : ListWalk {
     const Value* fresh = nullptr;
     for (const Value& value : program_.initial) {
       const Name& name = names_[name_of(value)];
-      if (value.tier != Tier::nvme || value.cls == ValueClass::map || name.writes == 0) continue;
+      // (A step's gradients that wait there for the next one are nothing that a restart looks for.)
+      if (value.tier != Tier::nvme || !persistent(value.cls) || value.cls == ValueClass::map ||
+          name.writes == 0)
+        continue;
       const int version = name.at[index(Tier::nvme)];
       if (version == 0)
         old = &value;

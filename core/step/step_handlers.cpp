@@ -140,7 +140,7 @@ void StepRunner::update(const Invocation& invocation) {
     UpdateSpan span{.weight = own.weight[i],
                     .grad = gradient(invocation, block, i),
                     .state = own.state[i],
-                    .scalars = (*update_)(parameters[i]),
+                    .scalars = update_[static_cast<size_t>(block)][i],
                     .matrices = own.matrices[i]};
     span.scalars.gradient_scale = sums.coefficient;
     plan_.rule()->update(stream, span);
@@ -203,10 +203,11 @@ Executor::Handlers StepRunner::handlers() {
   Executor::Handlers handlers;
   auto handle = [&](Kind kind, auto&& handler) {
     handlers[static_cast<size_t>(kind)] = [this, handler](const Invocation& i) {
-      if (!clock_) return handler(i);
+      const bool runs = !left_out(i);
+      if (!clock_) return runs ? handler(i) : void();
       const ProfilerRange range(to_string(i.action()).c_str());
       if (!overlaps(i.lane())) clock_->begin(i.lane());
-      handler(i);
+      if (runs) handler(i);
     };
   };
   handle(Kind::begin, [this](const Invocation&) { scalars() = {}; });
@@ -233,9 +234,11 @@ Executor::Handlers StepRunner::handlers() {
     handle(kind, [this](const Invocation& i) { exchange(i); });
   handle(Kind::load, [this](const Invocation& i) { move(i); });
   handle(Kind::store, [this](const Invocation& i) { move(i); });
-  handle(Kind::commit, [this](const Invocation& i) {
-    const int64_t step = first_step_ + i.step() + 1;
-    store_->commit(step, commit_note_ ? commit_note_(step, scalars()) : std::string());
+  handle(Kind::commit, [this](const Invocation&) {
+    // A deferred update is of the step before the one that runs.
+    const bool deferred = !parts_.empty();
+    const int64_t step = first_step_ + steps_ - (deferred && !settling_ ? 1 : 0);
+    store_->commit(step, deferred ? note_ : commit_note_ ? commit_note_(step, scalars()) : std::string());
   });
   return handlers;
 }

@@ -76,8 +76,11 @@ StepPlan::StepPlan(const Model& model, const StepPlanOptions& options)
         "[plan] sequences of {} tokens, the model has {} positions", geometry.seq_len,
         model.spec.max_positions);
   check(rank.ranks == 1 || exchange_, "[plan] {} ranks without groups", rank.ranks);
-  StepOptions step{
-      .order = rank.order, .gather_ahead = rank.gather_ahead, .tiers = options_.tiers, .ranks = rank.ranks};
+  StepOptions step{.order = rank.order,
+                   .gather_ahead = rank.gather_ahead,
+                   .tiers = options_.tiers,
+                   .timing = options_.timing,
+                   .ranks = rank.ranks};
   const SharedCosts shared(costs_);
   const std::vector<BlockInfo> infos = costs_.block_infos(options.rule != nullptr);
   evaluate_ = link_verified(
@@ -168,14 +171,15 @@ std::vector<StoredValue> StepPlan::stored_values() const {
   std::vector<StoredValue> values;
   for (const Value& value : main().program.initial) {
     const int64_t bytes = costs_.bytes(value);
-    if (value.tier != Tier::nvme || value.cls == ValueClass::map || bytes == 0) continue;
+    if (value.tier != Tier::nvme || !persistent(value.cls) || value.cls == ValueClass::map || bytes == 0)
+      continue;
     const bool changes = trains() && main().program.blocks[static_cast<size_t>(value.block)].trains();
     values.push_back({value, bytes, changes ? Lifetime::versioned : Lifetime::fixed});
   }
   std::set<uint64_t> seen;
   for (const PlannedBuffer& buffer : main().buffers)
-    if (buffer.begin >= 0 && buffer.value.tier == Tier::nvme && buffer.bytes > 0 &&
-        seen.insert(key(buffer.value)).second)
+    if ((buffer.begin >= 0 || !persistent(buffer.value.cls)) && buffer.value.tier == Tier::nvme &&
+        buffer.bytes > 0 && seen.insert(key(buffer.value)).second)
       values.push_back({buffer.value, buffer.bytes, Lifetime::scratch});
   return values;
 }

@@ -42,6 +42,7 @@ struct StepPlanOptions {
   Rates rates;  // for simulated times
   RankOptions rank;
   TierOptions tiers;  // through_host follows from the target
+  Timing timing = Timing::sync;
   // Of one pipeline stage: micro-batches that pass a block before the next one; 0: all. A tied table needs
   // twins then, if sums have an order.
   int group = 1;
@@ -87,6 +88,7 @@ class StepPlan {
   // alone are scratch.
   std::vector<StoredValue> stored_values() const;
   bool offloads() const { return options_.tiers.offloads(); }
+  Timing timing() const { return options_.timing; }
   // The program that a value's places are those of: of training when there is one.
   const LinkedProgram& main() const { return train_.empty() ? evaluate() : train(); }
 

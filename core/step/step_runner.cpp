@@ -60,6 +60,7 @@ StepRunner::StepRunner(const StepPlan& plan, const StepStreams& streams, Allocat
   evaluate_executor_ = std::make_unique<Executor>(plan.evaluate(), handlers(), bases, with_order({}));
   if (plan.trains()) {
     train_views_ = bind(plan.train());
+    find_parts();
     train_executor_ =
         std::make_unique<Executor>(plan.train(), handlers(), bases, with_order(std::move(executor)));
   }
@@ -80,6 +81,10 @@ ExecutorOptions StepRunner::with_order(ExecutorOptions options) {
     else
       stream_of(lane).wait(event);
   };
+  if (options.inspect)
+    options.inspect = [this, given = options.inspect](const Invocation& invocation) {
+      if (!left_out(invocation)) given(invocation);
+    };
   if (options.trace && stream_.device().kind == DeviceKind::cuda) {
     clock_ = std::make_unique<ActionClock>(options.trace,
                                            [this](Lane lane) -> Stream& { return stream_of(lane); });
@@ -298,14 +303,28 @@ StepScalars StepRunner::train_step(std::span<const Batch> batches, const Scalars
   const float loss_scale = static_cast<float>(1.0 / static_cast<double>(targets));
   for (size_t i = 0; i < batches.size(); ++i) batches_.set(i, batches[i], loss_scale);
   batches_.upload(stream_, batches.size());
-  update_ = &update;
   views_ = train_views_.get();
+  const bool deferred = plan_.timing() == Timing::deferred;
+  ++steps_;
+  if (!deferred) know_update(update);
   run(*train_executor_);
-  update_ = nullptr;
+  if (!deferred) return scalars();
+  know_update(update);
+  if (commit_note_) note_ = commit_note_(first_step_ + steps_, scalars());
+  settled_ = false;
   return scalars();
 }
 
+void StepRunner::know_update(const Scalars& update) {
+  for (int block = 0; block < model_.num_blocks(); ++block) {
+    const auto parameters = model_.parameters(block);
+    for (size_t i = 0; i < parameters.size(); ++i)
+      if (parameters[i].trainable) update_[static_cast<size_t>(block)][i] = update(parameters[i]);
+  }
+}
+
 LossSum StepRunner::evaluate(const Batch& batch) {
+  settle();
   batches_.set(0, batch, 1);
   batches_.upload(stream_, 1);
   views_ = evaluate_views_.get();

@@ -83,8 +83,8 @@ class StepRunner {
   bool is_away_on_nvme(int block) const;
   // Optimizer steps that the state has behind it, when it did not begin here: commits are numbered so.
   void resume_after(int64_t steps) { first_step_ = steps; }
-  // What commits keep beside a step's state: asked for when all of the step's state is on its way, from the
-  // lane's thread; sums are final.
+  // What commits keep beside a step's state: asked for when the step's sums are final, from the thread of a
+  // lane; of a deferred update at the end of its step, from the caller's.
   using CommitNote = std::function<std::string(int64_t step, const StepScalars& sums)>;
   void keep_with_commits(CommitNote note) { commit_note_ = std::move(note); }
   // Whether all that outlives a step is on nvme, so that a store alone can give it back.
@@ -98,9 +98,13 @@ class StepRunner {
   // from its role and name; the gradient scale is filled in here. Error(data) when no token of the step has a
   // target.
   using Scalars = std::function<UpdateScalars(const Parameter& parameter)>;
+  // Where updates are deferred, the weights are those before the step until the next one, or settle().
   StepScalars train_step(std::span<const Batch> batches, const Scalars& update);
 
-  // Loss of one batch per data rank, summed over them, no gradients.
+  // Applies what the last step has left over, if anything: before somebody looks at weights or state.
+  void settle();
+
+  // Loss of one batch per data rank, summed over them, no gradients. Settles first.
   LossSum evaluate(const Batch& batch);
 
   const StepPlan& plan() const { return plan_; }
@@ -121,6 +125,12 @@ class StepRunner {
   };
 
   void bind_shards();
+  // What of the training program belongs to the step before: alone in a run that settles, left out in one
+  // that follows such a run.
+  enum class Part : uint8_t { step, update, both };
+  void find_parts();
+  bool left_out(const Invocation& invocation) const;
+  void know_update(const Scalars& update);
   int64_t over_all_ranks(int64_t targets) const;
   StepScalars& scalars() const { return *reinterpret_cast<StepScalars*>(scalars_->data()); }
   void run(Executor& executor);
@@ -186,8 +196,13 @@ class StepRunner {
   BatchMemory batches_;
   std::vector<OwnShard> own_;  // by block; empty for blocks elsewhere
   std::unique_ptr<ActionViews> train_views_, evaluate_views_;
-  const ActionViews* views_ = nullptr;  // of the program that runs
-  const Scalars* update_ = nullptr;     // of the step that runs
+  const ActionViews* views_ = nullptr;              // of the program that runs
+  std::vector<std::vector<UpdateScalars>> update_;  // by block and parameter, of the step whose update runs
+  std::vector<Part> parts_;                         // by position; empty: nothing is deferred
+  bool settled_ = true;                             // the last step has left nothing over
+  bool settling_ = false;
+  int64_t steps_ = 0;                   // done or running, since the first one here
+  std::string note_;                    // for the commit of a deferred update
   std::unique_ptr<ActionClock> clock_;  // of a device with a clock of its own, where somebody traces
   std::unique_ptr<Executor> train_executor_, evaluate_executor_;
 };

@@ -19,7 +19,8 @@ Value on(Tier tier, Value value) {
 std::vector<Value> StepRunner::values_away(int block) const {
   std::vector<Value> values;
   for (const Value& value : plan_.main().program.initial)
-    if (value.block == block && value.tier != Tier::device) values.push_back(on(Tier::device, value));
+    if (value.block == block && value.tier != Tier::device && persistent(value.cls))
+      values.push_back(on(Tier::device, value));
   return values;
 }
 
@@ -78,7 +79,7 @@ void StepRunner::move(const Invocation& invocation) {
 
 void StepRunner::end_move(const Invocation& invocation) {
   const Action& action = invocation.action();
-  if (!is_move(action) || invocation.bytes_of(moved_from(action)).bytes == 0) return;
+  if (!is_move(action) || invocation.bytes_of(moved_from(action)).bytes == 0 || left_out(invocation)) return;
   OnTheirWay& lane = moved_from(action).tier == Tier::nvme ? reads_ : writes_;
   const BackingStore::Ticket ticket = lane.ring[lane.first];
   lane.first = (lane.first + 1) % lane.ring.size();

@@ -20,6 +20,7 @@ namespace {
 // What is looked at must lie where it can be; the bits are the same.
 StepPlanOptions at_home(StepPlanOptions options) {
   options.tiers = {};
+  options.timing = Timing::sync;
   options.limit = {};
   return options;
 }

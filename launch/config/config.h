@@ -12,7 +12,7 @@
 
 #include "core/data/records/data_format.h"
 #include "core/data/sampler.h"
-#include "core/program/value.h"
+#include "core/program/program.h"
 #include "launch/config/units.h"
 
 namespace strata {
@@ -155,7 +155,8 @@ struct OffloadConfig {
        activations = Tier::device;
   // On the next faster tier, of the bytes.
   double weights_kept = 0, gradients_kept = 0, master_kept = 0, moments_kept = 0, activations_kept = 0;
-  int64_t prefetch = -1;                 // blocks; -1: as rates suggest
+  int64_t prefetch = -1;  // blocks; -1: as rates suggest
+  Timing timing = Timing::sync;
   int64_t group = 1;                     // micro-batches; 0: all of a step
   std::string device_limit, host_limit;  // sizes; empty: none
   int64_t slots = 1;

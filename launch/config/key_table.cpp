@@ -545,6 +545,13 @@ void execution_keys(KeyRows& rows) {
             .unit = "blocks",
             .range = between(-1, 1000),
             .effect = KeyEffect::execution})
+      .key("timing", &OffloadConfig::timing,
+           {.doc =
+                "When layers are updated: sync behind their step, deferred in the next one, each before its "
+                "forward pass, so that its state travels while others compute; gradients then keep their "
+                "memory from step to step.",
+            .choices = {"sync", "deferred"},
+            .effect = KeyEffect::execution})
       .key("device_limit", &OffloadConfig::device_limit,
            {.doc = "Memory of the device for a step, as \"64GiB\"; \"\": as much as it takes.",
             .effect = KeyEffect::execution})

@@ -16,8 +16,6 @@ constexpr RefusedKey kRefused[] = {
      "precision.state = \"split\""},
     {"precision.state", "sr8", "8-bit optimizer state is not available in this version",
      "precision.state = \"split\""},
-    {"optimizer.timing", "deferred", "deferred updates are not available in this version",
-     "optimizer.timing = \"sync\", which gives the same bits"},
     {"batch.micro_batch", "auto", "choosing the micro-batch is not available in this version",
      "batch.micro_batch = 4, then raise it while memory lasts"},
     {"parallel.ep", "", "experts are not available in this version", "remove it"},

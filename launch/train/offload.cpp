@@ -54,11 +54,13 @@ void check_offload(const Config& config) {
                                .found = fmt::format("{}", config.offload.slots),
                                .expected = "1: the model beside the adapters is not the run's own",
                                .fix = "remove offload.slots"});
-  if (!config.log.record.empty() && tier_options(config.offload).offloads())
+  const bool deferred = config.offload.timing == Timing::deferred;
+  if (!config.log.record.empty() && (deferred || tier_options(config.offload).offloads()))
     throw Error(Fault::usage,
                 {.what = "a record of every action needs the state where it can be read at any time",
                  .where = "log.record",
-                 .found = "state away from the device in [offload]",
+                 .found = deferred ? "updates that wait for the next step"
+                                   : "state away from the device in [offload]",
                  .fix = "record the run without [offload]: its bits are the same"});
 }
 

@@ -187,6 +187,7 @@ StepPlanOptions plan_options(const Config& config, const UpdateRule& rule, const
           .rates = rates,
           .rank = place.rank_options(model),
           .tiers = tier_options(config.offload),
+          .timing = config.offload.timing,
           .group = narrow<int>(config.offload.group),
           .limit = tier_limits(config.offload),
           .given = given_programs(config.run.program)};

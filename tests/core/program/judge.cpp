@@ -56,7 +56,8 @@ class Interpreter {
     switch (a_.kind) {
       case Kind::begin: {
         Content s = values_.get(scalars());
-        s[kStep] = mix64(s[kStep]);
+        // What was added up before is the last step's, and whole.
+        s[kStep] = hash_combine(hash_combine(mix64(s[kStep]), s[kLosses]), s[kNorms]);
         s[kLosses] = s[kNorms] = 0;
         return values_.change(scalars(), s);
       }
@@ -169,11 +170,12 @@ class Interpreter {
         value.tier = a_.onto;
         const bool at_home =
             std::find(program_.initial.begin(), program_.initial.end(), value) != program_.initial.end();
-        if (at_home && a_.kind == Kind::store)
+        // Gradients are made anew by every store.
+        if (at_home && a_.kind == Kind::store && a_.cls != ValueClass::grad)
           values_.change(value, content);
         else
           values_.make(value, content);
-        if (at_home && a_.onto == Tier::nvme) stored(value, content);
+        if (at_home && a_.onto == Tier::nvme && a_.cls != ValueClass::grad) stored(value, content);
         return;
       }
       case Kind::commit: {
@@ -329,6 +331,10 @@ class Reference {
     step_ = step;
     const int head = program_.head();
     const bool train = program_.goal == Goal::train;
+    // Gradients that are there before a step are the last one's, which it applies first.
+    const bool deferred = std::any_of(program_.initial.begin(), program_.initial.end(),
+                                      [](const Value& value) { return value.cls == ValueClass::grad; });
+    if (train && deferred) update_all();
     act({.kind = Kind::begin});
     each_block([&](int16_t b, const BlockInfo& info) {
       const bool whole = info.weight_level == 0;
@@ -352,11 +358,7 @@ class Reference {
     if (program_.ranks > 1) act({.kind = Kind::total});
     if (!train) return;
     act({.kind = Kind::clip});
-    each_trained([&](int16_t b, const BlockInfo& info) {
-      act({.kind = Kind::update, .block = b});
-      if (info.state_level > info.weight_level) act({.kind = Kind::spread, .block = b});
-      if (info.packed && info.weight_level == 0) act({.kind = Kind::pack, .block = b});
-    });
+    if (!deferred) update_all();
     come_home();
   }
 
@@ -383,6 +385,13 @@ class Reference {
       if (info.trainable) visit(b, info);
     });
   }
+  void update_all() {
+    each_trained([&](int16_t b, const BlockInfo& info) {
+      act({.kind = Kind::update, .block = b});
+      if (info.state_level > info.weight_level) act({.kind = Kind::spread, .block = b});
+      if (info.packed && info.weight_level == 0) act({.kind = Kind::pack, .block = b});
+    });
+  }
   // What a step has changed, where the next one looks for it.
   void come_home() {
     bool on_nvme = false;
@@ -391,7 +400,7 @@ class Reference {
           !program_.blocks[static_cast<size_t>(home.block)].trainable)
         continue;
       act(move_of(on_device(home), home.tier));
-      on_nvme |= home.tier == Tier::nvme;
+      on_nvme |= home.tier == Tier::nvme && home.cls != ValueClass::grad;
     }
     if (on_nvme) act({.kind = Kind::commit});
   }
@@ -504,7 +513,8 @@ class Rank {
     if (action.kind == Kind::store && action.onto == Tier::nvme) {
       const Value kept = moved_to(action);
       const auto at_home = std::find(program_.initial.begin(), program_.initial.end(), kept);
-      if (at_home != program_.initial.end() && expected_.at(key(kept)) != initial_content(kept))
+      if (at_home != program_.initial.end() && kept.cls != ValueClass::grad &&
+          expected_.at(key(kept)) != initial_content(kept))
         durable_ = false;
     }
     if (action.kind != Kind::free) return apply(action, program_, 0, rules_, table_);
@@ -513,7 +523,13 @@ class Rank {
     const auto sum = expected_.find(key(on_device(ended)));
     const Content last = table_.get(ended);
     table_.end(ended);
-    if (ended.cls != ValueClass::grad || sum == expected_.end() || last == sum->second) return;
+    if (ended.cls != ValueClass::grad || sum == expected_.end()) return;
+    // What ends behind the whole sum is an older copy of it.
+    if (last == sum->second) whole_.insert(sum->first);
+    if (whole_.contains(sum->first)) return;
+    // Or that of the step before, whose update was deferred.
+    for (const Value& value : program_.initial)
+      if (on_device(value) == on_device(ended) && last == initial_content(value)) return;
     for (int tier = 0; tier < kNumTiers; ++tier) {
       Value copy = ended;
       copy.tier = static_cast<Tier>(tier);
@@ -527,7 +543,7 @@ class Rank {
     bool old = false, fresh = false;
     table_.get({.cls = ValueClass::map, .tier = Tier::nvme});
     for (const Value& value : program_.initial) {
-      if (value.tier != Tier::nvme || value.cls == ValueClass::map) continue;
+      if (value.tier != Tier::nvme || value.cls == ValueClass::map || value.cls == ValueClass::grad) continue;
       const Content before = initial_content(value), after = expected_.at(key(value)),
                     now = table_.get(value);
       if (before == after) continue;
@@ -544,7 +560,8 @@ class Rank {
   Table table_;
   size_t at_ = 0;
   int totals_ = 0;
-  std::set<int> spread_;  // blocks
+  std::set<int> spread_;      // blocks
+  std::set<uint64_t> whole_;  // sums that have ended as they should
   bool durable_ = true;
 };
 
@@ -655,7 +672,11 @@ std::string judge_job(std::span<const Program> programs, Rules rules) {
   try {
     Program whole = programs[0];
     for (BlockInfo& block : whole.blocks) block.here = true;
-    whole.initial = persistent_values(whole);
+    whole.initial.clear();
+    for (const Program& program : programs)
+      for (const Value& value : program.initial)
+        if (std::find(whole.initial.begin(), whole.initial.end(), value) == whole.initial.end())
+          whole.initial.push_back(value);
     const Contents expected = reference(whole, 1, rules);
     return JobJudge(programs, rules, expected).run();
   } catch (const std::exception& error) {

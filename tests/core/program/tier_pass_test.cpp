@@ -48,6 +48,40 @@ TEST(TierPass, StateComesAheadOfItsUpdateAndGoesBehindIt) {
             "commit\n");
 }
 
+// The step before is applied block by block, each ahead of its forward; what a restart finds is whole then.
+TEST(TierPass, DeferredUpdatesTravelAheadOfTheirForward) {
+  std::vector<BlockInfo> blocks = model(3);
+  for (BlockInfo& block : blocks) block.moments_home = Tier::nvme;
+  blocks[1].grad_home = Tier::host;
+  const Program program = make_step(blocks, 1, {.tiers = {.prefetch = 1}, .timing = Timing::deferred});
+  EXPECT_EQ(explain(program, verify(program)), "");
+  EXPECT_EQ(lines_from(program, to_string(program.list.front())),
+            "load grad 1 from=host onto=device\n"
+            "load moments 0 from=nvme onto=device\n"
+            "load moments 1 from=nvme onto=device\n"
+            "update 0\n"
+            "store moments 0 from=device onto=nvme\n"
+            "pack 0\n"
+            "forward 0 mb=0 save\n"
+            "load moments 2 from=nvme onto=device\n"
+            "update 1\n"
+            "store moments 1 from=device onto=nvme\n"
+            "pack 1\n"
+            "forward 1 mb=0 save\n"
+            "update 2\n"
+            "store moments 2 from=device onto=nvme\n"
+            "commit\n"
+            "pack 2\n"
+            "begin\n"
+            "loss 2 mb=0 overwrite\n"
+            "backward_input 1 mb=0\n"
+            "backward_weight 1 mb=0 overwrite\n"
+            "backward_weight 0 mb=0 overwrite\n"
+            "norm 0\nnorm 1\n"
+            "store grad 1 from=device onto=host\n"
+            "norm 2\nclip\n");
+}
+
 TEST(TierPass, EveryHopLeadsTheNext) {
   std::vector<BlockInfo> blocks = model(3);
   blocks[2].master_home = Tier::nvme;

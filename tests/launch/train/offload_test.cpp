@@ -22,6 +22,9 @@ namespace {
 
 using testing::HasSubstr;
 
+const std::vector<std::string> all_on_nvme{"offload.weights=nvme", "offload.master=nvme",
+                                           "offload.moments=nvme"};
+
 class Offload : public TinyRun {
  protected:
   // Temporary folders may lie in memory or in a container's layer.
@@ -39,6 +42,55 @@ class Offload : public TinyRun {
     return sums;
   }
 
+  // With two slots the drives alone give a killed run back, at any instant: nothing was saved.
+  void go_on_after_kills(const std::string& timing, int most) {
+    ASSERT_EQ(train(config("device", {"guard.spike=30"})), 0);
+    auto overrides = all_on_nvme;
+    overrides.push_back("offload.timing=" + timing);
+    for (const char* more : {"offload.slots=2", "checkpoint.every=0", "guard.spike=30"})
+      overrides.emplace_back(more);
+    const LoadedConfig killed = offloaded("killed", overrides);
+    int kills = 0, went_on = 0;
+    for (int64_t wait_us = 60'000; kills < most; wait_us = 60'000 + wait_us * 7919 % 90'000) {
+      int out_of_child[2];
+      ASSERT_EQ(pipe(out_of_child), 0);
+      const size_t before =
+          std::filesystem::exists(out("killed") / "metrics.jsonl") ? losses("killed").size() : 0;
+      const pid_t child = fork();
+      ASSERT_GE(child, 0);
+      if (child == 0) {
+        dup2(out_of_child[1], STDOUT_FILENO);
+        train(killed);
+        _exit(0);
+      }
+      close(out_of_child[1]);
+      // Behind the first step of this start, and then at any instant.
+      const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+      while (std::chrono::steady_clock::now() < deadline && waitpid(child, nullptr, WNOHANG) == 0) {
+        const bool begun = std::filesystem::exists(out("killed") / "metrics.jsonl");
+        if (begun && losses("killed").size() > before) break;
+        std::this_thread::sleep_for(std::chrono::milliseconds(1));
+      }
+      std::this_thread::sleep_for(std::chrono::microseconds(wait_us % 25'000));
+      if (kill(child, SIGKILL) != 0) break;  // it came to its end
+      waitpid(child, nullptr, 0);
+      ++kills;
+      std::string said;
+      char buffer[4096];
+      for (ssize_t n; (n = read(out_of_child[0], buffer, sizeof buffer)) > 0;)
+        said.append(buffer, static_cast<size_t>(n));
+      close(out_of_child[0]);
+      went_on += said.find("the last one committed to the drives") != std::string::npos;
+      EXPECT_TRUE(list_steps(*make_posix_file_system(), (out("killed") / "checkpoints").string()).empty());
+    }
+    EXPECT_GE(kills, most / 2);
+    // A deferred update is committed in the step behind its own.
+    EXPECT_GE(went_on, kills - (timing == "sync" ? 1 : 2)) << "every start but the first";
+    ASSERT_EQ(train(killed), 0);
+    EXPECT_EQ(losses("killed"), losses("device"));
+    EXPECT_EQ(tensors("killed", 100), tensors("device", 100));
+  }
+
   static std::string error_of(const std::function<void()>& action) {
     try {
       action();
@@ -48,9 +100,6 @@ class Offload : public TinyRun {
     return "nothing was thrown";
   }
 };
-
-const std::vector<std::string> all_on_nvme{"offload.weights=nvme", "offload.master=nvme",
-                                           "offload.moments=nvme"};
 
 TEST_F(Offload, TheTierChangesNoBit) {
   ASSERT_EQ(train(config("device", {"run.steps=50"})), 0);
@@ -99,6 +148,33 @@ TEST_F(Offload, ActivationsAndGroupsChangeNoBit) {
   }
 }
 
+// Updates that wait for the next step: saves and evaluations in between find what they would have found.
+TEST_F(Offload, DeferredUpdatesChangeNoBit) {
+  const auto with = [](std::vector<std::string> more) {
+    for (const char* common : {"run.steps=30", "checkpoint.every=7", "eval.every=5"})
+      more.emplace_back(common);
+    return more;
+  };
+  ASSERT_EQ(train(config("sync", with({}))), 0);
+  auto all = all_on_nvme;
+  all.insert(all.end(), {"offload.gradients=host", "offload.slots=2", "offload.prefetch=2"});
+  const std::vector<std::vector<std::string>> choices{{}, {"offload.moments=nvme"}, all};
+  for (size_t i = 0; i < choices.size(); ++i) {
+    auto overrides = with(choices[i]);
+    overrides.emplace_back("offload.timing=deferred");
+    const std::string name = "deferred" + std::to_string(i);
+    ASSERT_EQ(train(offloaded(name, overrides)), 0);
+    EXPECT_EQ(losses(name), losses("sync")) << i;
+    for (const int64_t step : {21, 28, 30})
+      EXPECT_EQ(tensors(name, step), tensors("sync", step)) << i << " " << step;
+  }
+  // And a run goes on with the other timing.
+  ASSERT_EQ(train(offloaded("both", with({"schedule.type=constant", "run.steps=10"}))), 0);
+  ASSERT_EQ(train(config("one", with({"schedule.type=constant"}))), 0);
+  ASSERT_EQ(train(offloaded("both", with({"schedule.type=constant", "offload.timing=deferred"}))), 0);
+  EXPECT_EQ(losses("both"), losses("one"));
+}
+
 // A checkpoint of one choice goes on under another.
 TEST_F(Offload, ARunGoesOnWithItsStateElsewhere) {
   ASSERT_EQ(train(config("device", {"schedule.type=constant", "run.steps=50"})), 0);
@@ -134,52 +210,8 @@ TEST_F(Offload, AKilledRunGoesOn) {
   EXPECT_EQ(tensors("killed", 100), tensors("device", 100));
 }
 
-// With two slots the drives alone give a killed run back, at any instant: nothing was saved.
-TEST_F(Offload, AKilledRunGoesOnFromItsLastStepOnDrives) {
-  ASSERT_EQ(train(config("device", {"guard.spike=30"})), 0);
-  auto overrides = all_on_nvme;
-  for (const char* more : {"offload.slots=2", "checkpoint.every=0", "guard.spike=30"})
-    overrides.emplace_back(more);
-  const LoadedConfig killed = offloaded("killed", overrides);
-  int kills = 0, went_on = 0;
-  for (int64_t wait_us = 60'000; kills < 12; wait_us = 60'000 + wait_us * 7919 % 90'000) {
-    int out_of_child[2];
-    ASSERT_EQ(pipe(out_of_child), 0);
-    const size_t before =
-        std::filesystem::exists(out("killed") / "metrics.jsonl") ? losses("killed").size() : 0;
-    const pid_t child = fork();
-    ASSERT_GE(child, 0);
-    if (child == 0) {
-      dup2(out_of_child[1], STDOUT_FILENO);
-      train(killed);
-      _exit(0);
-    }
-    close(out_of_child[1]);
-    // Behind the first step of this start, and then at any instant.
-    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(20);
-    while (std::chrono::steady_clock::now() < deadline && waitpid(child, nullptr, WNOHANG) == 0) {
-      const bool begun = std::filesystem::exists(out("killed") / "metrics.jsonl");
-      if (begun && losses("killed").size() > before) break;
-      std::this_thread::sleep_for(std::chrono::milliseconds(1));
-    }
-    std::this_thread::sleep_for(std::chrono::microseconds(wait_us % 25'000));
-    if (kill(child, SIGKILL) != 0) break;  // it came to its end
-    waitpid(child, nullptr, 0);
-    ++kills;
-    std::string said;
-    char buffer[4096];
-    for (ssize_t n; (n = read(out_of_child[0], buffer, sizeof buffer)) > 0;)
-      said.append(buffer, static_cast<size_t>(n));
-    close(out_of_child[0]);
-    went_on += said.find("the last one committed to the drives") != std::string::npos;
-    EXPECT_TRUE(list_steps(*make_posix_file_system(), (out("killed") / "checkpoints").string()).empty());
-  }
-  EXPECT_GE(kills, 5);
-  EXPECT_GE(went_on, kills - 1) << "every start but the first";
-  ASSERT_EQ(train(killed), 0);
-  EXPECT_EQ(losses("killed"), losses("device"));
-  EXPECT_EQ(tensors("killed", 100), tensors("device", 100));
-}
+TEST_F(Offload, AKilledRunGoesOnFromItsLastStepOnDrives) { go_on_after_kills("sync", 12); }
+TEST_F(Offload, AKilledRunGoesOnFromItsLastCommittedUpdate) { go_on_after_kills("deferred", 8); }
 
 // Resident memory of a run in a process of its own, at most, steps, a save and all; and the arenas that it
 // said it planned: what goes on at once, and so the plan, depends on how fast it finds the drive to be.

@@ -109,6 +109,7 @@ class RankRun {
                        .linear = run.recipe.empty() ? nullptr : &linear_,
                        .rank = place_.rank_options(model_),
                        .tiers = layout.tiers,
+                       .timing = layout.timing,
                        .group = layout.group,
                        .given = layout.given}),
         store_(open_store(world.rank(), layout.drive_us)),
@@ -130,7 +131,10 @@ class RankRun {
       });
       if (step_ == 0) note_traffic(before);
       if (delayed_) delayed_->end_step(stream_, [this](std::span<float> magnitudes) { largest(magnitudes); });
-      if (step_ + 1 == std::min(run_.compared_step, run_.steps)) collect(outcome_.parameters, false);
+      if (step_ + 1 == std::min(run_.compared_step, run_.steps)) {
+        runner_.settle();
+        collect(outcome_.parameters, false);
+      }
       if (world_.rank() > 0) continue;
       outcome_.losses.push_back(sums.loss.mean());
       outcome_.norms.push_back(sums.grad_norm);
@@ -272,6 +276,7 @@ std::string to_string(const StepLayout& layout) {
     parts.push_back(fmt::format("{} ahead", layout.gather_ahead));
   if (layout.recompute) parts.emplace_back("recompute");
   if (layout.tree) parts.emplace_back("ordered");
+  if (layout.timing == Timing::deferred) parts.emplace_back("deferred");
   if (layout.group != 1) parts.push_back(fmt::format("groups of {}", layout.group));
   return parts.empty() ? "one rank" : fmt::format("{}", fmt::join(parts, ", "));
 }

@@ -32,6 +32,7 @@ struct StepLayout {
   int group = 1;               // micro-batches that pass a block before the next
   TierOptions tiers = {};      // every rank's values on nvme lie on a store of its own, in memory
   int64_t drive_us = 0;        // after which a store answers
+  Timing timing = Timing::sync;
 
   int ranks() const { return mesh.pp * mesh.dp * mesh.cp * mesh.tp; }
 };
