@@ -118,36 +118,13 @@ void matmul(Stream& stream, const Matmul& args) {
     };
     pool.for_each(a.num_pieces + b.num_pieces, std::ref(pack_piece));
 
-    const MatmulBlock whole{.a = packed_a ? packed_a : args.a.raw(),
-                            .a_is_packed = packed_a != nullptr,
-                            .a_row_bytes = args.a.stride(0) * size_of(args.a.dtype()),
-                            .b = static_cast<const uint32_t*>(packed_b),
-                            .k = k,
-                            .k_step = 0,
-                            .out = args.out.raw(),
-                            .out_is_bf16 = args.out.dtype() == DType::bf16,
-                            .accumulate = args.write == Write::accumulate,
-                            .out_stride = args.out.stride(0),
-                            .bias = args.bias ? args.bias.raw() : nullptr,
-                            .bias_is_bf16 = args.bias && args.bias.dtype() == DType::bf16,
-                            .add = args.add ? args.add.raw() : nullptr,
-                            .add_stride = args.add ? args.add.stride(0) : 0,
-                            .n = n,
-                            .row = 0,
-                            .rows = m,
-                            .panel = 0,
-                            .panels = div_up(n, kernels.columns)};
+    MatmulBlock whole = whole_block(kernels, args, k);
+    whole.a = packed_a ? packed_a : args.a.raw();
+    whole.a_is_packed = packed_a != nullptr;
+    whole.a_row_bytes = args.a.stride(0) * size_of(args.a.dtype());
+    whole.b = static_cast<const uint32_t*>(packed_b);
     const Blocking blocking = choose_blocking(kernels, m, n, k, pool.threads());
-    const auto multiply = [&](int64_t index, int) {
-      MatmulBlock block = whole;
-      block.k_step = blocking.k_step;
-      // Blocks that share a piece of b follow one another.
-      block.row = index % blocking.row_blocks * blocking.rows;
-      block.rows = std::min(blocking.rows, whole.rows - block.row);
-      block.panel = index / blocking.row_blocks * blocking.panels;
-      block.panels = std::min(blocking.panels, whole.panels - block.panel);
-      kernels.block(block);
-    };
+    const auto multiply = [&](int64_t index, int) { kernels.block(block_at(blocking, whole, index)); };
     pool.for_each(blocking.row_blocks * blocking.panel_blocks, std::ref(multiply));
   });
 }

@@ -8,6 +8,7 @@
 #include "core/base/check.h"
 #include "core/ops/cpu/kernels/matmul_kernels.h"
 #include "core/ops/cpu/kernels/matrix_ref.h"
+#include "core/ops/write.h"
 #include "core/tensor/tensor.h"
 
 namespace strata::cpu {
@@ -87,6 +88,41 @@ inline Blocking choose_blocking(const MatmulKernels& kernels, int64_t m, int64_t
   blocking.rows = std::max<int64_t>(1, rows / kernels.rows) * kernels.rows;
   blocking.row_blocks = div_up(m, blocking.rows);
   return blocking;
+}
+
+// The output of a product (Matmul, QuantizedMatmul) as one block, its operands still to be named.
+template <typename Product>
+MatmulBlock whole_block(const MatmulKernels& kernels, const Product& args, int64_t k) {
+  return {.a = nullptr,
+          .a_is_packed = false,
+          .a_row_bytes = 0,
+          .b = nullptr,
+          .k = k,
+          .k_step = 0,
+          .out = args.out.raw(),
+          .out_is_bf16 = args.out.dtype() == DType::bf16,
+          .accumulate = args.write == Write::accumulate,
+          .out_stride = args.out.stride(0),
+          .bias = args.bias ? args.bias.raw() : nullptr,
+          .bias_is_bf16 = args.bias && args.bias.dtype() == DType::bf16,
+          .add = args.add ? args.add.raw() : nullptr,
+          .add_stride = args.add ? args.add.stride(0) : 0,
+          .n = args.out.dim(1),
+          .row = 0,
+          .rows = args.out.dim(0),
+          .panel = 0,
+          .panels = div_up(args.out.dim(1), kernels.columns)};
+}
+
+// The `index`-th of a blocking's blocks. Those that share a piece of b follow one another.
+inline MatmulBlock block_at(const Blocking& blocking, const MatmulBlock& whole, int64_t index) {
+  MatmulBlock block = whole;
+  block.k_step = blocking.k_step;
+  block.row = index % blocking.row_blocks * blocking.rows;
+  block.rows = std::min(blocking.rows, whole.rows - block.row);
+  block.panel = index / blocking.row_blocks * blocking.panels;
+  block.panels = std::min(blocking.panels, whole.panels - block.panel);
+  return block;
 }
 
 }  // namespace strata::cpu

@@ -31,6 +31,7 @@ struct Tile {
   const float* right = nullptr;  // factors of the columns, then `left` of the rows; null: none
   const float* left = nullptr;
   int64_t left_stride = 0;
+  const float* before = nullptr;  // scaled sums of earlier chunks, to be added first, rows of `columns`
 };
 
 template <typename Vector, int rows, Operand operand>
@@ -82,6 +83,9 @@ void multiply_tile(const Tile& t) {
     for (int v = 0; v < kVectors; ++v) {
       float* out = t.out + r * t.out_stride + v * Vector::kLanes;
       if (t.right) sum[r][v] *= Vector::load(t.right + v * Vector::kLanes) * t.left[r * t.left_stride];
+      if (t.before)
+        sum[r][v] =
+            Vector::add(Vector::load(t.before + r * Vector::kColumns + v * Vector::kLanes), sum[r][v]);
       Vector::store(out, t.accumulate ? Vector::add(Vector::load(out), sum[r][v]) : sum[r][v]);
     }
 }
@@ -173,8 +177,8 @@ void multiply_block(const MatmulBlock& p) {
   } while (unit < units);
 }
 
-// Sums of whole chunks are scaled and added to the running sums; a single chunk's are scaled once, at the
-// end.
+// Sums of whole chunks are scaled and added to the running sums; a single chunk's are scaled once, in its
+// last step.
 template <typename Vector>
 void multiply_scaled_block(const ScaledBlock& s) {
   constexpr int kRows = Vector::kRows, kColumns = Vector::kColumns, kPerUnit = Vector::Unit::kPerUnit;
@@ -184,7 +188,7 @@ void multiply_scaled_block(const ScaledBlock& s) {
   const int64_t step = p.k_step / kPerUnit;
   const bool one_step = units <= step, one_chunk = s.chunks <= 1;
   const int64_t chunk_units = one_chunk ? step : s.chunk / kPerUnit;
-  const bool packed = p.a_is_packed;
+  const bool packed = p.a_is_packed, plain = !p.out_is_bf16 && !p.bias && !p.add;
 
   int64_t unit = 0;
   do {  // once also when k is 0
@@ -198,34 +202,33 @@ void multiply_scaled_block(const ScaledBlock& s) {
         const int64_t column = (p.panel + panel) * kColumns;
         const int64_t columns = p.n - column < kColumns ? p.n - column : kColumns;
         float* sums = one_step ? total : total + ((row - p.row) * p.panels + panel * rows) * kColumns;
+        const bool direct = last && plain && columns == kColumns;
         int64_t at = unit;
         do {
           const int64_t length = unit + count - at < chunk_units ? unit + count - at : chunk_units;
           const bool half = !packed && at + length == units && p.k % kPerUnit != 0;
           const int64_t chunk = one_chunk ? 0 : at / chunk_units;
+          const bool running = !one_chunk && at > 0, ends = last && at + length == units;
+          const bool finishes = direct && ends, scales = s.chunks > 0 && (!one_chunk || ends);
           const Tile tile{.a = a + at * (packed ? kRows * 4 : 4),
                           .a_row_bytes = p.a_row_bytes,
                           .b = p.b + ((p.panel + panel) * units + at) * kColumns,
                           .units = half ? length - 1 : length,
                           .half_unit = half,
                           .start = one_chunk && unit > 0 ? sums : nullptr,
-                          .out = sums,
-                          .out_stride = kColumns,
-                          .accumulate = !one_chunk && at > 0,
-                          .right = one_chunk ? nullptr : s.b_scales + chunk * s.b_scales_stride + column,
+                          .out = finishes ? static_cast<float*>(p.out) + row * p.out_stride + column : sums,
+                          .out_stride = finishes ? p.out_stride : kColumns,
+                          .accumulate = finishes ? p.accumulate : running,
+                          .right = scales ? s.b_scales + chunk * s.b_scales_stride + column : nullptr,
                           .left = s.a_scales + row * s.chunks + chunk,
-                          .left_stride = s.chunks};
+                          .left_stride = s.chunks,
+                          .before = finishes && running ? sums : nullptr};
           (packed ? kTiles<Vector, Operand::packed>.of
                   : kTiles<Vector, Operand::as_it_stands>.of)[rows - 1](tile);
           at += chunk_units;
         } while (at < unit + count);
-        if (!last) continue;
-        for (int64_t r = 0; r < rows; ++r) {
-          float* finished = sums + r * kColumns;
-          if (one_chunk && s.chunks > 0)
-            for (int j = 0; j < kColumns; ++j) finished[j] *= s.a_scales[row + r] * s.b_scales[column + j];
-          finish_row(p, finished, row + r, column, columns);
-        }
+        if (last && !direct)
+          for (int64_t r = 0; r < rows; ++r) finish_row(p, sums + r * kColumns, row + r, column, columns);
       }
     }
     unit += count;
