@@ -28,7 +28,7 @@ def strata_steps(a, folder, rows, seq, compute):
     out = f"{folder}/run-{time.monotonic_ns()}"
     subprocess.run([a.strata, "train", f"{folder}/tuned.toml", f"run.out={out}", f"run.threads={a.threads}", f"run.steps={a.steps + 2}",
                     f"data.seq_len={seq}", f"batch.micro_batch={rows}", f"batch.tokens_per_step={rows * seq}", f"precision.compute={compute}",
-                    f"adapter.rank={RANK}", f"adapter.alpha={ALPHA}", "adapter.dropout=0", "eval.every=0", "data.valid_fraction=0",
+                    f"adapter.rank={RANK}", f"adapter.alpha={ALPHA}", "adapter.dropout=0", "eval.every=0", "data.valid_fraction=0", "schedule.warmup=0",
                     "checkpoint.every=1000000", "log.tensorboard=false", *a.set], check=True, stdout=subprocess.DEVNULL)
     lines = [json.loads(line) for line in open(f"{out}/metrics.jsonl")]
     steps = [line["step_ms"] / 1e3 for line in lines if "step_ms" in line]
@@ -81,12 +81,14 @@ def main():
     arguments.add_argument("--model", required=True, help="a folder of Hugging Face")
     arguments.add_argument("--text", required=True)
     arguments.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
+    arguments.add_argument("--shapes", type=int, default=len(SHAPES), help="only the first so many")
     arguments.add_argument("--rounds", type=int, default=3)
     arguments.add_argument("--steps", type=int, default=3, help="timed ones of a round, after two")
     arguments.add_argument("--compute", choices=["f32", "bf16"], nargs="+", default=["f32", "bf16"])
     arguments.add_argument("--set", action="append", default=[], help="KEY=VALUE for strata train")
     a = arguments.parse_args()
     a.model, a.text, a.strata = (os.path.abspath(path) for path in (a.model, a.text, a.strata))
+    shapes = SHAPES[: a.shapes]
     rows_out, began, foreign = [], time.perf_counter(), foreign_seconds()
     with tempfile.TemporaryDirectory() as folder:
         subprocess.run([a.strata, "init", "--from", a.model, "--data", a.text, "--lora", "-o", f"{folder}/tuned.toml"], check=True,
@@ -94,11 +96,11 @@ def main():
         for compute in a.compute:
             peer, times = Peer(a, compute), {}
             for _ in range(a.rounds):
-                for shape in SHAPES:
+                for shape in shapes:
                     for name, (steps, loss) in (("Strata", strata_steps(a, folder, *shape, "fp32" if compute == "f32" else "bf16")),
                                                 ("peft", peer.steps(*shape, a.steps))):
                         times.setdefault((shape, name), []).extend(steps)
-            for shape in SHAPES:
+            for shape in shapes:
                 ours, theirs = times[(shape, "Strata")], times[(shape, "peft")]
                 tokens = shape[0] * shape[1]
                 speed = lambda t: f"{tokens / statistics.median(t):.0f} ({tokens / min(t):.0f})"

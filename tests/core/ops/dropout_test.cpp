@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include "core/ops/elementwise.h"
 #include "tests/support/matrix.h"
 #include "tests/support/test_tensors.h"
 
@@ -39,8 +40,11 @@ TEST(Dropout, IsTheScalarFunctionWhereverASliceBegins) {
                        out = make.uninitialised(type, {c.rows, c.columns}),
                        same = make.normal(type, {c.rows, c.columns});
           dropout(stream, {.x = x, .out = out, .rate = p, .key = kKey, .first = c.first, .pitch = c.pitch});
-          const Tensor before = make.on_host(same), add = make.normal(type, {c.rows, c.columns}),
-                       added = make.on_host(add);
+          const Tensor add = make.normal(type, {c.rows, c.columns}),
+                       before = make.uninitialised(type, {c.rows, c.columns}),
+                       added = make.uninitialised(type, {c.rows, c.columns});
+          copy(stream, same, before);
+          copy(stream, add, added);
           dropout(stream,
                   {.x = same, .out = same, .rate = p, .key = kKey, .first = c.first, .pitch = c.pitch});
           dropout(
