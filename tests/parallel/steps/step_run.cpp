@@ -116,9 +116,12 @@ class RankRun {
     for (step_ = 0; step_ < run_.steps; ++step_) {
       const std::vector<Traffic> before = traffic_.snapshot();
       const StepScalars sums = runner_.train_step(batches(step_), [&](const Parameter& parameter) {
-        return UpdateScalars{.learning_rate = run_.learning_rate,
-                             .weight_decay = weight_decay_of(parameter, 0.1f),
-                             .step = step_ + 1};
+        return UpdateScalars{
+            .learning_rate = run_.learning_rate,
+            .weight_decay = weight_decay_of(parameter, 0.1f),
+            .step = step_ + 1,
+            .key = {
+                .seed = 1, .stream = hash_name(parameter.name), .step = static_cast<uint32_t>(step_ + 1)}};
       });
       if (step_ == 0) note_traffic(before);
       if (step_ + 1 == std::min(run_.compared_step, run_.steps)) {
