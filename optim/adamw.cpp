@@ -14,6 +14,8 @@
 #include "optim/state_fp32.h"
 #include "optim/state_master.h"
 #include "optim/state_split.h"
+#include "optim/state_split8.h"
+#include "optim/state_sr8.h"
 
 namespace strata {
 namespace {
@@ -55,13 +57,15 @@ class Adamw final : public UpdateRule {
     if (on_cuda(stream))
       cuda::export_state(stream, State::bind(weight, state), values.data<float>(), weight.numel());
     else
-      cpu::export_state(cpu_stream(stream), State::bind(weight, state), values.data<float>(),
-                        weight.numel());
+      cpu::export_state(cpu_stream(stream), State::bind(weight, state), values.data<float>(), weight.numel());
   }
 
   void update(Stream& stream, const UpdateSpan& span) const override {
     check_state(span.weight, span.state);
     check_operand(name(), "gradient", span.grad, DType::f32, span.weight.numel());
+    check(span.scalars.first_index % static_cast<uint64_t>(block_of(slots_)) == 0,
+          "[{}] a span begins at element {}, in the middle of a block of {}", name(),
+          span.scalars.first_index, block_of(slots_));
     check(span.scalars.step >= 1, "[{}] step is {}, the first one is 1", name(), span.scalars.step);
     if (runs_nothing(stream, State::kUpdateBytes, span.weight)) return;
     const AdamwCoefficients coefficients = adamw_coefficients(options_, span.scalars);
@@ -79,12 +83,12 @@ class Adamw final : public UpdateRule {
     check(state.size() == slots_.size(), "[{}] was given {} state slots, expected {}", name(), state.size(),
           slots_.size());
     for (size_t i = 0; i < slots_.size(); ++i)
-      check_operand(name(), slots_[i].name, state[i], slots_[i].dtype, weight.numel());
+      check_operand(name(), slots_[i].name, state[i], slots_[i].dtype, slots_[i].entries(weight.numel()));
   }
 
   int64_t kept_bytes() const {
     int64_t bytes = size_of(State::kWeight);
-    for (const StateSlot& slot : slots_) bytes += size_of(slot.dtype);
+    for (const StateSlot& slot : slots_) bytes += slot.per == 1 ? size_of(slot.dtype) : 0;
     return bytes;
   }
 
@@ -138,7 +142,9 @@ AdamwCoefficients adamw_coefficients(const AdamwOptions& options, const UpdateSc
           .step_size = static_cast<float>(lr / bias1),
           .inverse_root_bias2 = static_cast<float>(1.0 / std::sqrt(bias2)),
           .eps = static_cast<float>(options.eps),
-          .decay = static_cast<float>(lr * scalars.weight_decay)};
+          .decay = static_cast<float>(lr * scalars.weight_decay),
+          .key = scalars.key,
+          .first_index = scalars.first_index};
 }
 
 template <typename State>
@@ -159,5 +165,7 @@ std::unique_ptr<UpdateRule> make_adamw(const AdamwOptions& options) {
 template std::unique_ptr<UpdateRule> make_adamw<Fp32State>(const AdamwOptions&);
 template std::unique_ptr<UpdateRule> make_adamw<MasterState>(const AdamwOptions&);
 template std::unique_ptr<UpdateRule> make_adamw<SplitState>(const AdamwOptions&);
+template std::unique_ptr<UpdateRule> make_adamw<Split8State>(const AdamwOptions&);
+template std::unique_ptr<UpdateRule> make_adamw<Sr8State>(const AdamwOptions&);
 
 }  // namespace strata

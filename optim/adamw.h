@@ -22,8 +22,8 @@ void check_options(const AdamwOptions& options);
 // The constants of one step. Bias corrections and products are made in double, as torch.optim.AdamW does.
 AdamwCoefficients adamw_coefficients(const AdamwOptions& options, const UpdateScalars& scalars);
 
-// For State in Fp32State, MasterState, SplitState. A rule is immutable: any number of threads and streams may
-// use it.
+// For State in Fp32State, MasterState, SplitState, Split8State, Sr8State. A rule is immutable: any number of
+// threads and streams may use it.
 template <typename State>
 std::unique_ptr<UpdateRule> make_adamw(const AdamwOptions& options);
 

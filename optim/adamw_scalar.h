@@ -9,6 +9,7 @@
 #include <cmath>
 
 #include "core/base/host_device.h"
+#include "core/base/philox.h"
 #include "optim/canonical.h"
 
 namespace strata {
@@ -24,6 +25,10 @@ struct AdamwCoefficients {
   float inverse_root_bias2 = 1;  // 1 / sqrt(1 - beta2^t)
   float eps = 0;
   float decay = 0;  // lr * weight_decay
+  // For formats that round stochastically: the parameter's and the step's, and the element that the span
+  // begins with.
+  RandomKey key;
+  uint64_t first_index = 0;
 };
 
 struct AdamwElement {

@@ -5,6 +5,8 @@
 #include "optim/state_fp32.h"
 #include "optim/state_master.h"
 #include "optim/state_split.h"
+#include "optim/state_split8.h"
+#include "optim/state_sr8.h"
 
 namespace strata::cuda {
 namespace {
@@ -33,6 +35,8 @@ void export_state(Stream&, const State&, float*, int64_t) {
 STRATA_INSTANTIATE(Fp32State);
 STRATA_INSTANTIATE(MasterState);
 STRATA_INSTANTIATE(SplitState);
+STRATA_INSTANTIATE(Split8State);
+STRATA_INSTANTIATE(Sr8State);
 #undef STRATA_INSTANTIATE
 
 }  // namespace strata::cuda

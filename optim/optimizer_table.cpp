@@ -13,6 +13,8 @@
 #include "optim/state_fp32.h"
 #include "optim/state_master.h"
 #include "optim/state_split.h"
+#include "optim/state_split8.h"
+#include "optim/state_sr8.h"
 
 namespace strata {
 namespace {
@@ -25,6 +27,12 @@ constexpr OptimizerRow kTable[] = {
     {"adamw", "split", DType::bf16,
      "the weight is the high half of its master; bf16 moments: 8 bytes per parameter",
      make_adamw<SplitState>},
+    {"adamw", "split8", DType::bf16,
+     "as split, moments in 8 bits with an exponent for each 128: 6 bytes per parameter",
+     make_adamw<Split8State>},
+    {"adamw", "sr8", DType::bf16,
+     "a bf16 weight that is rounded stochastically, moments as in split8: 4 bytes per parameter",
+     make_adamw<Sr8State>},
     {"muon", "fp32", DType::f32, "AdamW's bytes; matrices of layers leave the second moment zero",
      make_muon<Fp32State>},
     {"muon", "fp32", DType::bf16, "AdamW's bytes; matrices of layers leave the second moment zero",

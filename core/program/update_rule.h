@@ -4,6 +4,7 @@
 // business.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <span>
 #include <string>
@@ -15,11 +16,32 @@
 
 namespace strata {
 
-// One array of state with as many elements as the parameter. Names are what checkpoints call them.
+// How a slot of codes and the slot behind it, of what blocks of codes share, keep numbers. On the host, of
+// whole blocks from the first on. What is decoded and encoded again is the same number; everything else that
+// is encoded becomes the nearest one. Every number that can be kept is a bf16 number.
+struct SlotCodec {
+  void (*decode)(const uint8_t* codes, const uint8_t* shared, int64_t count, float* values);
+  void (*encode)(const float* values, int64_t count, uint8_t* codes, uint8_t* shared);
+};
+
+// One array of state, with an entry for each element of the parameter or for each block of `per` elements
+// (the last one may be short). Names are what checkpoints call them.
 struct StateSlot {
   std::string name;  // "master", "master_low", "moment1", "moment2"
   DType dtype = DType::f32;
+  int64_t per = 1;
+  const SlotCodec* codec = nullptr;  // of codes: they mean something together with the next slot
+
+  int64_t entries(int64_t elements) const { return (elements + per - 1) / per; }
+  bool element_wise() const { return per == 1 && !codec; }  // an entry is a number by itself
 };
+
+// Elements that a span of a parameter must be whole blocks of, but for the parameter's end.
+inline int64_t block_of(std::span<const StateSlot> slots) {
+  int64_t block = 1;
+  for (const StateSlot& slot : slots) block = std::max(block, slot.per);
+  return block;
+}
 
 // What changes from parameter to parameter and from step to step.
 struct UpdateScalars {
@@ -38,7 +60,8 @@ struct MatrixSpan {
 };
 
 // One contiguous span of a parameter. `weight` is the weight the model computes with (f32 or bf16), updated
-// in place; `grad` is f32; `state` is in the order of slots(). All have the same number of elements.
+// in place; `grad` is f32; `state` is in the order of slots(). All have as many elements, slots of blocks as
+// many as there are blocks: the span begins at one.
 struct UpdateSpan {
   Tensor weight;
   Tensor grad;
@@ -61,10 +84,11 @@ class UpdateRule {
   virtual bool element_wise() const { return true; }
 
   // Makes the state (and the weight as the model sees it) of a parameter from its f32 values. `values` and
-  // the outputs have the same number of elements; moments become zero.
+  // the outputs are of as many elements; moments become zero.
   virtual void initialize(Stream& stream, const Tensor& values, const Tensor& weight,
                           std::span<const Tensor> state) const = 0;
-  // The f32 values again: what a checkpoint keeps. Exactly the numbers the rule steps from.
+  // The f32 values again: what a checkpoint keeps. Exactly the numbers the rule steps from. Only slots that
+  // hold them are looked at (names that begin with "master").
   virtual void export_values(Stream& stream, const Tensor& weight, std::span<const Tensor> state,
                              const Tensor& values) const = 0;
 

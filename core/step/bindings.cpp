@@ -74,12 +74,13 @@ std::vector<Tensor> bind_state(const StateLayout& layout, int block, size_t para
                                const StateBytes& bytes) {
   std::vector<Tensor> state;
   const ParameterPlace& place = layout.place(block, parameter);
-  for (size_t slot = 0; slot < place.state.size(); ++slot)
-    state.push_back(
-        Tensor::borrow(at(class_of(layout.slots()[slot]) == ValueClass::master ? bytes.master : bytes.moments,
-                          place.state[slot]),
-                       layout.slots()[slot].dtype,
-                       {layout.shard_elements(block, parameter, layout.partition().state_level())}, device));
+  const int64_t elements = layout.shard_elements(block, parameter, layout.partition().state_level());
+  for (size_t slot = 0; slot < place.state.size(); ++slot) {
+    const StateSlot& kind = layout.slots()[slot];
+    state.push_back(Tensor::borrow(
+        at(class_of(kind) == ValueClass::master ? bytes.master : bytes.moments, place.state[slot]),
+        kind.dtype, {kind.entries(elements)}, device));
+  }
   return state;
 }
 

@@ -80,13 +80,14 @@ void ModelCosts::measure_update(int block, const UpdateRule& rule) {
     if (!parameters[i].trainable) continue;
     const std::vector<MatrixSpan> matrices = matrices_of(model_, block, i);
     if (matrices.empty()) continue;  // their bytes are counted as of any rule
-    const auto borrow = [&](DType dtype) {
-      return Tensor::borrow(nullptr, dtype, {parameters[i].shape.numel()}, stream.device());
+    const int64_t elements = parameters[i].shape.numel();
+    const auto borrow = [&](DType dtype, int64_t entries) {
+      return Tensor::borrow(nullptr, dtype, {entries}, stream.device());
     };
     std::vector<Tensor> state;
-    for (const StateSlot& slot : rule.slots()) state.push_back(borrow(slot.dtype));
-    rule.update(stream, {.weight = borrow(rule.weight_dtype()),
-                         .grad = borrow(DType::f32),
+    for (const StateSlot& slot : rule.slots()) state.push_back(borrow(slot.dtype, slot.entries(elements)));
+    rule.update(stream, {.weight = borrow(rule.weight_dtype(), elements),
+                         .grad = borrow(DType::f32, elements),
                          .state = state,
                          .matrices = matrices});
   }

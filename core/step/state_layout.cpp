@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/step/state_layout.h"
 
+#include <algorithm>
+
 #include "core/base/check.h"
 #include "core/device/meta_stream.h"
 
@@ -32,6 +34,8 @@ StateLayout::StateLayout(const Model& model, const UpdateRule* rule, const Linea
         rule ? rule->name() : "", name(weight_dtype_), name(model.compute));
   if (rule) slots_.assign(rule->slots().begin(), rule->slots().end());
   const int levels = partition.num_levels(), ways = partition.shards(levels - 1);
+  // Shards are whole blocks of state, too.
+  const int64_t multiple = std::max(kShardMultiple, block_of(slots_));
   MetaStream stream(target);
   for (int block = 0; block < model.num_blocks(); ++block) {
     auto& places = places_.emplace_back();
@@ -45,7 +49,7 @@ StateLayout::StateLayout(const Model& model, const UpdateRule* rule, const Linea
       const bool in_blocks = place.format != WeightFormat::none;
       check(!in_blocks || !parameter.trainable, "[state] '{}' is trained and kept in blocks", parameter.name);
       place.elements =
-          ways == 1 ? count : round_up(count, ways * (in_blocks ? kBlockElements : kShardMultiple));
+          ways == 1 ? count : round_up(count, ways * (in_blocks ? kBlockElements : multiple));
       const auto on_level = [&](int level, DType dtype) {
         return place.elements / partition.shards(level) * size_of(dtype);
       };
@@ -59,9 +63,10 @@ StateLayout::StateLayout(const Model& model, const UpdateRule* rule, const Linea
       if (!rule || !parameter.trainable) continue;
       for (int level = 0; level < levels; ++level)
         place.grad.push_back(append(bytes.grad[static_cast<size_t>(level)], on_level(level, DType::f32)));
+      const int64_t elements = place.elements / partition.shards(partition.state_level());
       for (const StateSlot& slot : slots_)
         place.state.push_back(append(class_of(slot) == ValueClass::master ? bytes.master : bytes.moments,
-                                     on_level(partition.state_level(), slot.dtype)));
+                                     slot.entries(elements) * size_of(slot.dtype)));
     }
   }
 }

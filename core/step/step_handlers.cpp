@@ -143,6 +143,7 @@ void StepRunner::update(const Invocation& invocation) {
                     .scalars = update_[static_cast<size_t>(block)][i],
                     .matrices = own.matrices[i]};
     span.scalars.gradient_scale = sums.coefficient;
+    span.scalars.first_index = first_element(block, i);
     plan_.rule()->update(stream, span);
   }
 }

@@ -231,7 +231,10 @@ std::vector<LogicalState> StepRunner::logical_states() const {
               .format = format,
               .block = block});
           if (own.gradient[i]) state.gradient = elements(own.gradient[i]);
-          for (const Tensor& slot : own.state[i]) state.state.push_back(elements(slot));
+          state.offset = begin + part.begin - first;
+          for (size_t slot = 0; slot < own.state[i].size(); ++slot)
+            state.state.push_back(plan_.layout().slots()[slot].element_wise() ? elements(own.state[i][slot])
+                                                                              : own.state[i][slot]);
         }
       }
     }
@@ -321,6 +324,19 @@ void StepRunner::know_update(const Scalars& update) {
     for (size_t i = 0; i < parameters.size(); ++i)
       if (parameters[i].trainable) update_[static_cast<size_t>(block)][i] = update(parameters[i]);
   }
+}
+
+// (The parts that a tensor axis makes of a parameter follow one another.)
+uint64_t StepRunner::first_element(int block, size_t parameter) const {
+  const Partition& partition = plan_.layout().partition();
+  const int level = partition.state_level();
+  const int64_t count = plan_.layout().shard_elements(block, parameter, level);
+  const int data_rank = plan_.rank().groups ? plan_.rank().groups->data_rank() : 0;
+  const bool cut = model_.parameters(block)[parameter].value.kind != AxisPlacement::Kind::replicate;
+  const int64_t part = cut ? model_.split.part : 0;
+  const int64_t of_part =
+      round_up(plan_.layout().place(block, parameter).elements, block_of(plan_.layout().slots()));
+  return static_cast<uint64_t>(part * of_part + partition.shard(data_rank, level) * count);
 }
 
 LossSum StepRunner::evaluate(const Batch& batch) {

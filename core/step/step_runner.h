@@ -37,8 +37,11 @@ struct LogicalState {
   WeightFormat format = WeightFormat::none;
   // f32; absent when frozen, without a rule or away from the device. Holds it only while the clip rule runs.
   Tensor gradient;
-  std::vector<Tensor> state;  // in the order of the rule's slots; empty without a rule
-  int block = 0;              // it belongs to
+  // In the order of the rule's slots; empty without a rule. Of codes and what their blocks share, the whole
+  // shard's, in which this piece begins at element `offset`.
+  std::vector<Tensor> state;
+  int64_t offset = 0;
+  int block = 0;  // it belongs to
 };
 
 // Where actions run. On a CPU, lanes that work at the same time need streams of their own.
@@ -131,6 +134,8 @@ class StepRunner {
   void find_parts();
   bool left_out(const Invocation& invocation) const;
   void know_update(const Scalars& update);
+  // Of this rank's shard of a parameter's state, among the elements that all ranks have of it.
+  uint64_t first_element(int block, size_t parameter) const;
   int64_t over_all_ranks(int64_t targets) const;
   StepScalars& scalars() const { return *reinterpret_cast<StepScalars*>(scalars_->data()); }
   void run(Executor& executor);

@@ -35,7 +35,7 @@ struct Subject {
     weight = make_tensor(allocator, rule->weight_dtype(), {n}, "bench weight");
     grad = make_tensor(allocator, DType::f32, {n}, "bench gradient");
     for (const StateSlot& slot : rule->slots())
-      state.push_back(make_tensor(allocator, slot.dtype, {n}, "bench " + slot.name));
+      state.push_back(make_tensor(allocator, slot.dtype, {slot.entries(n)}, "bench " + slot.name));
   }
 
   // Ordinary numbers: denormals, zeros or NaN would time something else. Touches every page.

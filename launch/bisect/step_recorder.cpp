@@ -178,8 +178,10 @@ void StepRecorder::add_state(const StepRunner& runner, bool gradients) {
       continue;
     }
     if (state.format == WeightFormat::none) put(Quantity::weight, state.name, state.weight);
+    // (Codes are no numbers: what they stand for shows in the next step's weights.)
     for (size_t slot = 0; slot < state.state.size(); ++slot)
-      put(Quantity::state, state.name + "/" + plan_.rule()->slots()[slot].name, state.state[slot]);
+      if (plan_.rule()->slots()[slot].element_wise())
+        put(Quantity::state, state.name + "/" + plan_.rule()->slots()[slot].name, state.state[slot]);
   }
 }
 

@@ -93,7 +93,8 @@ Run add_bench(CLI::App& app) {
   step->add_option("--steps", arguments->step.steps, "medians over so many")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
-  step->add_option("--state", arguments->step.state, "state format: fp32 or split")->capture_default_str();
+  step->add_option("--state", arguments->step.state, "state format: fp32, split, split8 or sr8")
+      ->capture_default_str();
   step->add_option("--compute", arguments->compute, "f32 goes with --state fp32")
       ->check(CLI::IsMember({"bf16", "f32"}))
       ->capture_default_str();

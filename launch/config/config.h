@@ -22,7 +22,11 @@ enum class RunMode { fast, ordered };
 enum class DocumentEnd { file, blank_line };
 enum class RopeScalingKind { none, llama3 };
 enum class ComputeType { fp32, bf16, fp8 };
-enum class StateFormat { fp32, split };
+enum class StateFormat { fp32, split, split8, sr8 };
+inline std::string_view name(StateFormat format) {  // as optimizer_table calls it
+  constexpr std::string_view kNames[] = {"fp32", "split", "split8", "sr8"};
+  return kNames[static_cast<size_t>(format)];
+}
 enum class UpdateTiming { sync };
 enum class Recompute { none, full };
 enum class NanAction { stop, skip };

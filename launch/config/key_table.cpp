@@ -396,10 +396,14 @@ void execution_keys(KeyRows& rows) {
             .choices = {"fp32", "bf16", "fp8"},
             .aliases = {"dtype", "mixed_precision"}})
       .key("state", &PrecisionConfig::state,
-           {.doc = "Optimizer state: fp32 (14 bytes per parameter) or split (8: the bf16 weight is the high "
-                   "half of "
-                   "its own master).",
-            .choices = {"fp32", "split"}})
+           {.doc =
+                "Optimizer state: fp32 (14 bytes per parameter), split (8: the bf16 weight is the high half "
+                "of "
+                "its own master), split8 (6: moments in 8 bits) or sr8 (4: no master, the bf16 weight is "
+                "rounded "
+                "stochastically). A checkpoint of one is gone on with in another (checkpoint.resume in a new "
+                "run.out).",
+            .choices = {"fp32", "split", "split8", "sr8"}})
       .key("recipe", &PrecisionConfig::recipe,
            {.doc =
                 "Which elements of an 8-bit operand share a factor: all (tensor-current; tensor-delayed: the "

@@ -180,12 +180,14 @@ void check_schedule(const Config& config, Faults& faults) {
 }
 
 void check_precision(const PrecisionConfig& precision, Faults& faults) {
-  if (precision.state == StateFormat::split && precision.compute == ComputeType::fp32)
-    faults.push_back({{"precision.compute", "precision.state"},
-                      "split state keeps the weights as bf16, which fp32 products cannot use unrounded",
-                      "state \"split\" with compute \"fp32\"",
-                      "state \"split\" only with compute \"bf16\"",
-                      "precision.state = \"fp32\" or precision.compute = \"bf16\""});
+  if (precision.state != StateFormat::fp32 && precision.compute == ComputeType::fp32)
+    faults.push_back(
+        {{"precision.compute", "precision.state"},
+         fmt::format("{} state keeps the weights as bf16, which fp32 products cannot use unrounded",
+                     name(precision.state)),
+         fmt::format("state \"{}\" with compute \"fp32\"", name(precision.state)),
+         fmt::format("state \"{}\" only with compute \"bf16\"", name(precision.state)),
+         "precision.state = \"fp32\" or precision.compute = \"bf16\""});
 }
 
 void check_validation(const Config& config, Faults& faults) {

@@ -60,9 +60,7 @@ Model build_model(const Config& config, int64_t tokenizer_vocab, const Split& sp
 }
 
 std::unique_ptr<UpdateRule> build_update_rule(const Config& config) {
-  return make_update_rule(config.optimizer.type,
-                          config.precision.state == StateFormat::split ? "split" : "fp32",
-                          compute_type(config),
+  return make_update_rule(config.optimizer.type, name(config.precision.state), compute_type(config),
                           {.beta1 = config.optimizer.betas[0],
                            .beta2 = config.optimizer.betas[1],
                            .eps = config.optimizer.eps,

@@ -38,15 +38,16 @@ RunPosition position_of(const nlohmann::json& meta, const UpdateRule& rule, uint
                    .found = fmt::format("data fingerprint {:016x}", data_fingerprint),
                    .expected = fmt::format("{:016x}", meta.at("data").get<uint64_t>()),
                    .fix = "restore data.train, data.valid and data.tokenizer, or start a new run.out"});
-    if (meta.at("update_rule") != rule.name())
+    // Another state format of the same optimizer is converted.
+    const auto optimizer = [](const std::string& name) { return name.substr(0, name.find('/')); };
+    if (optimizer(meta.at("update_rule").get<std::string>()) != optimizer(rule.name()))
       throw Error(
           Fault::model,
-          {.what = "the checkpoint holds the state of another optimizer or state format",
+          {.what = "the checkpoint holds the state of another optimizer",
            .where = where,
            .found = meta.at("update_rule").get<std::string>(),
            .expected = rule.name(),
-           .fix = "keep optimizer.type and precision.state, or begin with its weights alone: model.from in a "
-                  "new run.out"});
+           .fix = "keep optimizer.type, or begin with its weights alone: model.from in a new run.out"});
     position = {.step = meta.at("step"),
                 .updates = meta.at("updates"),
                 .cursor = meta.at("cursor"),

@@ -7,6 +7,7 @@
 
 #include "core/base/check.h"
 #include "core/base/hash.h"
+#include "core/tensor/bf16.h"
 #include "core/tensor/transfer.h"
 
 namespace strata {
@@ -82,10 +83,13 @@ std::vector<RunTensors::Part> RunTensors::parts(Wanted wanted) const {
     parts.push_back({&state,
                      spec_of(state, "param", apart ? ElementType::f32 : element_type(state.weight.dtype())),
                      apart ? Tensor() : state.weight});
-    for (size_t slot = 0; wanted == Wanted::everything && slot < state.state.size(); ++slot)
-      if (const StateSlot& kind = rule_.slots()[slot]; !holds_value(kind))
-        parts.push_back(
-            {&state, spec_of(state, state_name(kind), element_type(kind.dtype)), state.state[slot]});
+    for (size_t slot = 0; wanted == Wanted::everything && slot < state.state.size(); ++slot) {
+      const StateSlot& kind = rule_.slots()[slot];
+      if (holds_value(kind) || kind.per > 1) continue;
+      const DType type = kind.codec ? kDecodedType : kind.dtype;
+      parts.push_back({&state, spec_of(state, state_name(kind), element_type(type)),
+                       kind.codec ? Tensor() : state.state[slot], narrow<int>(static_cast<int64_t>(slot))});
+    }
   }
   return parts;
 }
@@ -112,17 +116,27 @@ SaveItem RunTensors::late_item(const Part& part, const std::shared_ptr<SnapshotR
   };
   SaveItem item{.tensor = part.spec, .rect = state.held};
   if (part.tensor) {
-    item.read = [drives, from = source(part.tensor)](std::span<std::byte> into) {
-      if (from.stored) return drives->read(*from.stored, into);
-      std::memcpy(into.data(), from.here.raw(), into.size());
+    item.read = [drives, from = source(part.tensor)](std::span<std::byte> into) { drives->read(from, into); };
+    return item;
+  }
+  if (part.slot >= 0) {
+    const CodedPiece piece = coded(part);
+    item.read = [drives, piece, codes = source(piece.codes),
+                 shared = source(piece.shared)](std::span<std::byte> into) {
+      std::vector<uint8_t> of_elements(static_cast<size_t>(piece.codes.numel())),
+          of_blocks(static_cast<size_t>(piece.shared.numel()));
+      drives->read(codes, std::as_writable_bytes(std::span(of_elements)));
+      drives->read(shared, std::as_writable_bytes(std::span(of_blocks)));
+      decode_piece(piece, of_elements.data(), of_blocks.data(), into);
     };
     return item;
   }
   std::vector<SnapshotReader::Source> slots;
-  for (size_t slot = 0; slot < state.state.size(); ++slot)
-    slots.push_back(holds_value(rule_.slots()[slot])
-                        ? source(state.state[slot])
-                        : SnapshotReader::Source{.dtype = state.state[slot].dtype()});
+  for (size_t slot = 0; slot < state.state.size(); ++slot) {
+    const StateSlot& kind = rule_.slots()[slot];
+    slots.push_back(holds_value(kind) ? source(state.state[slot])
+                                      : SnapshotReader::Source{.dtype = kind.dtype, .per = kind.per});
+  }
   item.read = [drives, weight = source(state.weight), slots = std::move(slots)](std::span<std::byte> into) {
     drives->export_values(weight, slots, into);
   };
@@ -141,7 +155,10 @@ std::vector<SaveItem> RunTensors::save_items(const std::shared_ptr<SnapshotReade
     }
     fetch(part.state->block);
     Tensor host = part.tensor;
-    if (!part.tensor) {
+    if (part.slot >= 0 && !part.tensor) {
+      host = in_host_memory(kDecodedType, part.state->held.extent);
+      read_piece(stream_, coded(part), host);
+    } else if (!part.tensor) {
       host = in_host_memory(DType::f32, part.state->held.extent);
       export_values(*part.state, host);
     } else if (!on_the_host(part.tensor) || runner_.is_away(part.state->block)) {
@@ -162,9 +179,17 @@ void RunTensors::fetch(int block) {
 }
 
 void RunTensors::export_values(const LogicalState& state, const Tensor& host) {
-  if (on_the_host(state.weight)) return rule_.export_values(stream_, state.weight, state.state, host);
+  // What does not hold the value is not looked at, and may be of other elements.
+  std::vector<Tensor> slots;
+  for (size_t slot = 0; slot < state.state.size(); ++slot)
+    if (const StateSlot& kind = rule_.slots()[slot]; holds_value(kind))
+      slots.push_back(state.state[slot]);
+    else
+      slots.push_back(
+          Tensor::borrow(nullptr, kind.dtype, {kind.entries(state.weight.numel())}, state.weight.device()));
+  if (on_the_host(state.weight)) return rule_.export_values(stream_, state.weight, slots, host);
   const Tensor values = make_tensor(memory_, DType::f32, host.shape(), "checkpoint values");
-  rule_.export_values(stream_, state.weight, state.state, values);
+  rule_.export_values(stream_, state.weight, slots, values);
   transfer(stream_, values, host);
   stream_.synchronize();  // `values` goes
 }
@@ -173,11 +198,10 @@ RestoreReport RunTensors::restore(const TensorSource& source, Peers& peers, Work
                                   const RestoreRules& rules, Wanted wanted) {
   copies_.clear();
   // Evaluation has no state: values of a bf16 weight come as f32, unless the checkpoint has them as they are.
-  const auto stored_as_is = [&](const LogicalState& state) {
+  const auto stored_type = [&](const TensorSpec& wanted) {
     for (const TensorSpec& stored : source.tensors())
-      if (stored.name == state.name && stored.state == "param")
-        return stored.type == element_type(state.weight.dtype());
-    return true;
+      if (stored.name == wanted.name && stored.state == wanted.state) return stored.type;
+    return wanted.type;
   };
   // What arrives, and how it gets where it belongs.
   struct Arrival {
@@ -186,20 +210,29 @@ RestoreReport RunTensors::restore(const TensorSource& source, Peers& peers, Work
     DType dtype = DType::f32;
     bool direct = false;  // into the target itself
     bool spoken = false;  // into the model's digest
+    int slot = -1;        // of moments
     Tensor host;          // while its group is there
   };
   std::vector<RestoreItem> items;
   std::vector<Arrival> arrivals;
   for (Part& part : parts(wanted)) {
     const LogicalState& state = *part.state;
-    Arrival arrival{.state = &state, .target = part.tensor};
+    Arrival arrival{.state = &state, .target = part.tensor, .slot = part.slot};
+    const ElementType stored = stored_type(part.spec);
     if (part.spec.state == "param" && part.tensor && state.state.empty() &&
-        state.weight.dtype() != DType::f32 && !stored_as_is(state)) {
+        state.weight.dtype() != DType::f32 && stored != part.spec.type) {
       part.spec.type = ElementType::f32;
       arrival.target = {};
     }
-    if (arrival.target) arrival.dtype = arrival.target.dtype();
-    arrival.direct = arrival.target && on_the_host(arrival.target) && !runner_.is_away(state.block);
+    // Moments of another state format are converted.
+    const bool number = stored == ElementType::f32 || stored == ElementType::bf16;
+    const bool converted = part.slot >= 0 && number && stored != part.spec.type;
+    if (converted) part.spec.type = stored;
+    arrival.dtype = part.slot >= 0   ? dtype_of(part.spec.type).value()
+                    : arrival.target ? arrival.target.dtype()
+                                     : DType::f32;
+    arrival.direct =
+        arrival.target && !converted && on_the_host(arrival.target) && !runner_.is_away(state.block);
     arrival.spoken = wanted == Wanted::model && state.speaks && arrival.dtype == DType::f32;
     items.push_back({std::move(part.spec), state.held, nullptr, group_of(state)});
     arrivals.push_back(std::move(arrival));
@@ -221,7 +254,7 @@ RestoreReport RunTensors::restore(const TensorSource& source, Peers& peers, Work
   };
   const auto arrived = [&](int64_t group) {
     for (size_t i = 0; i < items.size(); ++i) {
-      auto& [state, target, dtype, direct, spoken, host] = arrivals[i];
+      auto& [state, target, dtype, direct, spoken, slot, host] = arrivals[i];
       if (items[i].group != group || !host) continue;
       if (spoken)
         model_digest_ += (hash_name(state->name) | 1) *
@@ -229,7 +262,11 @@ RestoreReport RunTensors::restore(const TensorSource& source, Peers& peers, Work
       if (!direct) {
         if (fetched_ != state->block) leave();
         fetch(state->block);
-        if (target)
+        if (slot >= 0 && !target)
+          write_piece(stream_, coded(*state, slot), host);
+        else if (target && host.dtype() != target.dtype())
+          take_moments(host, target);
+        else if (target)
           transfer(stream_, host, target);
         else
           take_values(*state, host);
@@ -242,6 +279,18 @@ RestoreReport RunTensors::restore(const TensorSource& source, Peers& peers, Work
       strata::restore(source, peers, items, pool, rules, {.memory = memory, .arrived = arrived});
   leave();
   return report;
+}
+
+// Of another type.
+void RunTensors::take_moments(const Tensor& numbers, const Tensor& target) {
+  const Tensor converted = make_tensor(*make_cpu_allocator(), target.dtype(), target.shape(), "moments");
+  for (int64_t i = 0; i < numbers.numel(); ++i)
+    if (numbers.dtype() == DType::bf16)
+      converted.data<float>()[i] = to_float(numbers.data<const bf16>()[i]);
+    else
+      converted.data<bf16>()[i] = to_bf16(numbers.data<const float>()[i]);
+  transfer(stream_, converted, target);
+  stream_.synchronize();  // `converted` goes
 }
 
 // By block, then by piece. A twin of the table comes with the table.
@@ -281,7 +330,7 @@ void RunTensors::take_values(const LogicalState& state, const Tensor& values) {
     const StateSlot& kind = rule_.slots()[slot];
     slots.push_back(slot < state.state.size() && holds_value(kind)
                         ? flat(state.state[slot])
-                        : make_tensor(memory_, kind.dtype, elements, "unused moments"));
+                        : make_tensor(memory_, kind.dtype, {kind.entries(elements[0])}, "unused moments"));
   }
   rule_.initialize(stream_, here, flat(state.weight), slots);
   stream_.synchronize();  // `here` and `slots` go

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // The state of a run as checkpoints hold it: the f32 values that the optimizer steps from ("param"), whatever
-// halves or masters they are kept in, its moments as they are ("m", "v"), and frozen weights in the type the
-// model computes with. Of a run that trains adapters they are the adapters' alone: the model beside them lies
-// where it lay. Nothing here depends on the layout: every rank has the rectangles it holds.
+// halves or masters they are kept in, its moments ("m", "v"; as numbers, where they are kept as codes), and
+// frozen weights in the type the model computes with. Of a run that trains adapters they are the adapters'
+// alone: the model beside them lies where it lay. Nothing here depends on the layout: every rank has the
+// rectangles it holds.
 #pragma once
 
 #include <memory>
@@ -11,6 +12,7 @@
 #include "checkpoint/restore.h"
 #include "checkpoint/saver.h"
 #include "core/step/step_runner.h"
+#include "launch/train/coded_moments.h"
 #include "launch/train/snapshot_reader.h"
 
 namespace strata {
@@ -45,14 +47,20 @@ class RunTensors {
   struct Part {
     const LogicalState* state;
     TensorSpec spec;
-    Tensor tensor;  // absent: values that the rule keeps in other forms
+    Tensor tensor;  // absent: numbers that the rule keeps in other forms
+    int slot = -1;  // of the rule's, whose moments they are; -1: values
   };
   std::vector<Part> parts(Wanted wanted) const;
   bool keeps_values_apart(const LogicalState& state) const;
   SaveItem late_item(const Part& part, const std::shared_ptr<SnapshotReader>& drives);
   Tensor in_host_memory(DType dtype, const Shape& shape);
   void export_values(const LogicalState& state, const Tensor& host);
+  CodedPiece coded(const Part& part) const { return coded(*part.state, part.slot); }
+  CodedPiece coded(const LogicalState& state, int slot) const {
+    return coded_piece(state, rule_.slots(), static_cast<size_t>(slot));
+  }
   void take_values(const LogicalState& state, const Tensor& values);
+  void take_moments(const Tensor& numbers, const Tensor& target);
   // Which of a restore's groups it comes with.
   int64_t group_of(const LogicalState& state) const;
   // Before a block's tensors are touched: what is away comes where they point, and what was fetched before

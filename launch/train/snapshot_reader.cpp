@@ -30,12 +30,17 @@ void SnapshotReader::read(const StepRunner::StoredRange& range, std::span<std::b
   if (--reads_left_.at(key(range.value)) == 0) snapshot_->release(range.value);
 }
 
+void SnapshotReader::read(const Source& source, std::span<std::byte> into) {
+  if (source.stored) return read(*source.stored, into);
+  std::memcpy(into.data(), source.here.raw(), into.size());
+}
+
 Tensor SnapshotReader::bring(const Source& source, int64_t elements, PageMemory& memory) {
   if (source.here) return source.here.view({elements});
+  if (!source.stored) return Tensor::borrow(nullptr, source.dtype, {div_up(elements, source.per)});
   const int64_t bytes = elements * size_of(source.dtype);
   memory = page_memory(bytes);
-  // A slot that does not hold the value is not looked at.
-  if (source.stored) read(*source.stored, {memory.get(), static_cast<size_t>(bytes)});
+  read(*source.stored, {memory.get(), static_cast<size_t>(bytes)});
   return Tensor::borrow(memory.get(), source.dtype, {elements});
 }
 
@@ -53,6 +58,7 @@ void SnapshotReader::export_values(const Source& weight, std::span<const Source>
 std::vector<LogicalState> in_pieces(std::vector<LogicalState> states, const StepRunner& runner,
                                     int64_t bytes) {
   std::vector<LogicalState> pieces;
+  const auto slots = runner.plan().layout().slots();
   for (LogicalState& state : states) {
     if (!runner.plan().offloads() || state.format != WeightFormat::none || state.held.extent.rank() == 0) {
       pieces.push_back(std::move(state));
@@ -67,7 +73,9 @@ std::vector<LogicalState> in_pieces(std::vector<LogicalState> states, const Step
       piece.held.extent.set(0, count);
       piece.weight = state.weight.slice(0, first, count);
       if (state.gradient) piece.gradient = state.gradient.slice(0, first, count);
-      for (Tensor& slot : piece.state) slot = slot.slice(0, first, count);
+      piece.offset = state.offset + first * of_row;
+      for (size_t slot = 0; slot < piece.state.size(); ++slot)
+        if (slots[slot].element_wise()) piece.state[slot] = piece.state[slot].slice(0, first, count);
       pieces.push_back(std::move(piece));
     }
   }

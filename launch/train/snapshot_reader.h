@@ -26,19 +26,20 @@ class SnapshotReader {
 
   // Announces a read of a value: after the last one its slots are free.
   void expect(const Value& value) { ++reads_left_[key(value)]; }
-  // The bytes of a range, once expected.
-  void read(const StepRunner::StoredRange& range, std::span<std::byte> into);
-
   // A tensor of a parameter's piece: on nvme, or a copy in memory of the host.
   struct Source {
     std::optional<StepRunner::StoredRange> stored;
     Tensor here;
     DType dtype = DType::f32;
+    int64_t per = 1;  // elements that share an entry
   };
+  void read(const Source& source, std::span<std::byte> into);
   // What the rule makes of a weight and the slots that hold its value (the others are absent) as f32.
   void export_values(const Source& weight, std::span<const Source> slots, std::span<std::byte> into);
 
  private:
+  // The bytes of a range, once expected.
+  void read(const StepRunner::StoredRange& range, std::span<std::byte> into);
   Tensor bring(const Source& source, int64_t elements, PageMemory& memory);
 
   const UpdateRule& rule_;

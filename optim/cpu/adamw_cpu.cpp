@@ -25,6 +25,33 @@ void for_chunks(WorkerPool& pool, int64_t n, const Body& body) {
 AdamwLoop<Fp32State> loop_of(const AdamwKernels& kernels, const Fp32State&) { return kernels.fp32; }
 AdamwLoop<MasterState> loop_of(const AdamwKernels& kernels, const MasterState&) { return kernels.master; }
 AdamwLoop<SplitState> loop_of(const AdamwKernels& kernels, const SplitState&) { return kernels.split; }
+AdamwLoop<Split8State> loop_of(const AdamwKernels& kernels, const Split8State&) { return kernels.split8; }
+AdamwLoop<Sr8State> loop_of(const AdamwKernels& kernels, const Sr8State&) { return kernels.sr8; }
+static_assert(kChunk % kMomentBlock == 0);
+
+// What a span keeps of values that it begins with, and of moments that are zero.
+template <typename State>
+void initialize_span(const State& state, const float* values, int64_t begin, int64_t end) {
+  for (int64_t i = begin; i < end; ++i) state.store(i, {.value = canonical_nan(values[i])});
+}
+template <typename State>
+requires(State::kBlock > 1) void initialize_span(const State& state, const float* values, int64_t begin,
+                                                 int64_t end) {
+  for (int64_t i = begin; i < end; ++i) {
+    state.begin(i, canonical_nan(values[i]));
+    state.moments.code1[i] = state.moments.code2[i] = 0;
+  }
+  for (int64_t b = begin / State::kBlock; b * State::kBlock < end; ++b)
+    state.moments.top1[b] = state.moments.top2[b] = 0;
+}
+
+template <typename State>
+float value_of(const State& state, int64_t i) {
+  if constexpr (requires { state.value(i); })
+    return state.value(i);
+  else
+    return state.load(i).value;
+}
 
 }  // namespace
 
@@ -40,9 +67,7 @@ void adamw_update(CpuStream& stream, const State& state, const float* grad, int6
 template <typename State>
 void initialize_state(CpuStream& stream, const State& state, const float* values, int64_t n) {
   stream.enqueue([&pool = stream.pool(), state, values, n] {
-    for_chunks(pool, n, [&](int64_t begin, int64_t end) {
-      for (int64_t i = begin; i < end; ++i) state.store(i, {.value = canonical_nan(values[i])});
-    });
+    for_chunks(pool, n, [&](int64_t begin, int64_t end) { initialize_span(state, values, begin, end); });
   });
 }
 
@@ -50,7 +75,7 @@ template <typename State>
 void export_state(CpuStream& stream, const State& state, float* values, int64_t n) {
   stream.enqueue([&pool = stream.pool(), state, values, n] {
     for_chunks(pool, n, [&](int64_t begin, int64_t end) {
-      for (int64_t i = begin; i < end; ++i) values[i] = state.load(i).value;
+      for (int64_t i = begin; i < end; ++i) values[i] = value_of(state, i);
     });
   });
 }
@@ -62,6 +87,8 @@ void export_state(CpuStream& stream, const State& state, float* values, int64_t 
 STRATA_INSTANTIATE(Fp32State);
 STRATA_INSTANTIATE(MasterState);
 STRATA_INSTANTIATE(SplitState);
+STRATA_INSTANTIATE(Split8State);
+STRATA_INSTANTIATE(Sr8State);
 #undef STRATA_INSTANTIATE
 
 }  // namespace strata::cpu

@@ -27,9 +27,14 @@ template <typename State>
 void adamw_update(Stream& stream, const State& state, const float* grad, int64_t n,
                   const AdamwCoefficients& coefficients) {
   if (n == 0) return;
+  if constexpr (requires { State::kBlock; }) {
+    launch(cuda_stream(stream), adamw_blocks_kernel<State>, grid_of(div_up(n, State::kBlock) * 32), state, grad, n,
+           coefficients);
+  } else {
   const int64_t whole = is_aligned(state) && are_aligned(grad) ? n / kAdamwElements * kAdamwElements : 0;
   launch(cuda_stream(stream), adamw_kernel<State>, grid_of(whole > 0 ? div_up(whole, kAdamwElements * kAdamwPieces) : n), state, grad,
          whole, n, coefficients);
+  }
 }
 
 template <typename State>
@@ -49,6 +54,8 @@ void export_state(Stream& stream, const State& state, float* values, int64_t n) 
 STRATA_INSTANTIATE(Fp32State);
 STRATA_INSTANTIATE(MasterState);
 STRATA_INSTANTIATE(SplitState);
+STRATA_INSTANTIATE(Split8State);
+STRATA_INSTANTIATE(Sr8State);
 #undef STRATA_INSTANTIATE
 
 }  // namespace strata::cuda

@@ -12,6 +12,7 @@
 
 #include "core/device/cpu/cpu_stream.h"
 #include "core/program/update_rule.h"
+#include "core/tensor/bf16.h"
 #include "optim/optimizer_table.h"
 
 namespace strata::test {
@@ -25,20 +26,25 @@ struct RuleState {
     const auto allocator = make_cpu_allocator();
     weight = make_tensor(*allocator, rule.weight_dtype(), {n}, "weight");
     for (const StateSlot& slot : rule.slots())
-      slots.push_back(make_tensor(*allocator, slot.dtype, {n}, slot.name));
+      slots.push_back(make_tensor(*allocator, slot.dtype, {slot.entries(n)}, slot.name));
     grad = make_tensor(*allocator, DType::f32, {n}, "grad");
   }
 
-  // The elements [begin, begin + count) as an update sees them.
+  // The elements [begin, begin + count) as an update sees them: whole blocks where the format has some.
   void update(const UpdateRule& rule, Stream& stream, const UpdateScalars& scalars, int64_t begin = 0,
               int64_t count = -1) const {
     if (count < 0) count = weight.numel() - begin;
     std::vector<Tensor> state;
-    for (const Tensor& slot : slots) state.push_back(slot.slice(0, begin, count));
-    rule.update(stream, {.weight = weight.slice(0, begin, count),
-                         .grad = grad.slice(0, begin, count),
-                         .state = state,
-                         .scalars = scalars});
+    for (size_t i = 0; i < slots.size(); ++i) {
+      const StateSlot& kind = rule.slots()[i];
+      state.push_back(slots[i].slice(0, begin / kind.per, kind.entries(count)));
+    }
+    UpdateSpan span{.weight = weight.slice(0, begin, count),
+                    .grad = grad.slice(0, begin, count),
+                    .state = state,
+                    .scalars = scalars};
+    span.scalars.first_index += static_cast<uint64_t>(begin);
+    rule.update(stream, span);
   }
 
   const Tensor& slot(const UpdateRule& rule, std::string_view name) const {
@@ -55,6 +61,19 @@ struct RuleState {
     return bytes;
   }
 };
+
+// The numbers that a slot keeps, whatever it keeps them as.
+inline std::vector<float> numbers_of(const UpdateRule& rule, const RuleState& state, std::string_view name) {
+  const Tensor& slot = state.slot(rule, name);
+  std::vector<float> numbers(static_cast<size_t>(slot.numel()));
+  for (size_t i = 0; i < rule.slots().size(); ++i)
+    if (const StateSlot& kind = rule.slots()[i]; kind.name == name && kind.codec)
+      kind.codec->decode(slot.data<uint8_t>(), state.slots[i + 1].data<uint8_t>(), slot.numel(),
+                         numbers.data());
+  for (size_t i = 0; i < numbers.size() && slot.dtype() != DType::u8; ++i)
+    numbers[i] = slot.dtype() == DType::bf16 ? to_float(slot.data<bf16>()[i]) : slot.data<float>()[i];
+  return numbers;
+}
 
 inline Tensor tensor_of(std::vector<float>& values) {
   return Tensor::borrow(values.data(), DType::f32, {static_cast<int64_t>(values.size())});

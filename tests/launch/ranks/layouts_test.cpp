@@ -57,6 +57,25 @@ TEST_F(JobTest, ARunGoesOnOnAnotherLayout) {
   EXPECT_THAT(sample.out, testing::StartsWith("verse"));
 }
 
+// Moments that are kept as codes of whole blocks come apart and together again; updates wait for the next
+// step.
+TEST_F(JobTest, EightBitStateGoesOnOnAnotherLayout) {
+  const std::string common =
+      " run.mode=ordered precision.compute=bf16 precision.state=split8 schedule.type=constant";
+  ASSERT_EQ(run(0, "train job.toml run.out=whole" + common).code, 0) << read(".err");
+  const std::string cut = "train job.toml run.out=cut" + common;
+  ASSERT_EQ(run(2, cut + " run.steps=2 parallel.partition=zero3").code, 0) << read(".err");
+  ASSERT_EQ(run(4, cut + " run.steps=4 parallel.partition=1/2/4 offload.any_volume=true offload.moments=nvme "
+                         "offload.gradients=host offload.timing=deferred")
+                .code,
+            0)
+      << read(".err");
+  EXPECT_EQ(losses("cut"), losses("whole"));
+  const JobOutcome same = run(0, "diff whole cut");
+  EXPECT_EQ(same.code, 0) << same.out;
+  EXPECT_THAT(same.out, HasSubstr("0 differ"));
+}
+
 // Rows are packed and mixed by the data alone: every layout trains on the same ones, and goes on with them.
 TEST_F(JobTest, PackedMixturesDoNotDependOnTheLayout) {
   std::ofstream records(folder_ / "pairs.jsonl");

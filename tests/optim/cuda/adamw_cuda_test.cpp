@@ -14,6 +14,7 @@
 #include "optim/state_fp32.h"
 #include "optim/state_master.h"
 #include "optim/state_split.h"
+#include "tests/optim/moment8_reference.h"
 #include "tests/optim/rule_fixture.h"
 #include "tests/support/cuda/cuda_device.h"
 
@@ -149,7 +150,7 @@ TEST_P(CudaRules, SameBitsAsOnTheCpu) {
   memory->write(device_values.raw(), values.data(), device_values.bytes());
   const Tensor weight = memory->allocate(rule->weight_dtype(), kCount);
   std::vector<Tensor> slots;
-  for (const StateSlot& slot : rule->slots()) slots.push_back(memory->allocate(slot.dtype, kCount));
+  for (const StateSlot& slot : rule->slots()) slots.push_back(memory->allocate(slot.dtype, slot.entries(kCount)));
   rule->initialize(*stream, device_values, weight, slots);
   for (int64_t step = 1; step <= 3; ++step) {
     const std::vector<float> gradients = normal_values(kCount, 1.0f, static_cast<uint32_t>(step));
@@ -182,6 +183,65 @@ TEST_P(CudaRules, SameBitsAsOnTheCpu) {
 INSTANTIATE_TEST_SUITE_P(Table, CudaRules,
                          testing::ValuesIn(optimizer_table().begin(), optimizer_table().end()),
                          [](const auto& info) { return row_name(info.param); });
+
+template <typename State>
+class CudaBlockState : public testing::Test {};
+using BlockStates = testing::Types<Split8State, Sr8State>;
+TYPED_TEST_SUITE(CudaBlockState, BlockStates);
+
+TYPED_TEST(CudaBlockState, GivesTheBitsOfTheScalarFormula) {
+  using State = TypeParam;
+  AdamwCoefficients coefficients = adamw_coefficients(
+      {}, {.learning_rate = 3e-4f, .weight_decay = 0.1f, .gradient_scale = 0.37f, .step = 7});
+  coefficients.key = {.seed = 5, .stream = 0x123456789abcdef0u, .step = 9};
+  for_schedules([&] {
+    for (const int64_t n : {1, 31, 127, 128, 129, 1000, 5003}) {
+      coefficients.first_index = static_cast<uint64_t>(n) * kMomentBlock;
+      std::mt19937 random(static_cast<uint32_t>(n));
+      BlockArrays arrays(n, random);
+      std::vector<float> grad = normal_values(n, 0.1f, static_cast<uint32_t>(n));
+      if (n > 3) grad[1] = std::nanf(""), grad[2] = -std::numeric_limits<float>::infinity(), grad[3] = 0;
+
+      const auto memory = make_cuda_test_memory();
+      DeviceArrays device(*memory, 0);
+      const auto bytes_of = [](const auto& values) {
+        const auto bytes = std::as_bytes(std::span(values));
+        return Bytes(bytes.begin(), bytes.end());
+      };
+      const Tensor weight = device.add(DType::bf16, bytes_of(arrays.weight)),
+                   low = device.add(DType::i16, bytes_of(arrays.low)),
+                   code1 = device.add(DType::u8, bytes_of(arrays.code1)),
+                   top1 = device.add(DType::u8, bytes_of(arrays.top1)),
+                   code2 = device.add(DType::u8, bytes_of(arrays.code2)),
+                   top2 = device.add(DType::u8, bytes_of(arrays.top2)),
+                   gradient = device.add(DType::f32, bytes_of(grad));
+      std::vector<Tensor> slots{code1, top1, code2, top2};
+      if (State::slots().size() > slots.size()) slots.insert(slots.begin(), low);
+      const auto stream = make_cuda_test_stream();
+      cuda::adamw_update(*stream, State::bind(weight, slots), gradient.data<float>(), n, coefficients);
+      const Tensor values = device.add(DType::f32, bytes_of(grad));
+      cuda::export_state(*stream, State::bind(weight, slots), values.data<float>(), n);
+      stream->synchronize();
+
+      const State state = arrays.template state<State>();
+      step_blocks(state, grad, 0, coefficients);
+      std::vector<float> masters;
+      for (int64_t i = 0; i < n; ++i) masters.push_back(state.value(i));
+      ASSERT_TRUE(device.read(weight) == bytes_of(arrays.weight)) << State::kName << " n " << n;
+      ASSERT_TRUE(device.read(low) == bytes_of(arrays.low)) << State::kName << " n " << n;
+      ASSERT_TRUE(device.read(code1) == bytes_of(arrays.code1)) << State::kName << " n " << n;
+      ASSERT_TRUE(device.read(top1) == bytes_of(arrays.top1)) << State::kName << " n " << n;
+      ASSERT_TRUE(device.read(code2) == bytes_of(arrays.code2)) << State::kName << " n " << n;
+      ASSERT_TRUE(device.read(top2) == bytes_of(arrays.top2)) << State::kName << " n " << n;
+      ASSERT_TRUE(device.read(values) == bytes_of(masters)) << State::kName << " n " << n;
+
+      cuda::initialize_state(*stream, State::bind(weight, slots), gradient.data<float>(), n);
+      stream->synchronize();
+      for (const Tensor& cleared : {code1, top1, code2, top2})
+        ASSERT_TRUE(device.read(cleared) == Bytes(static_cast<size_t>(cleared.bytes()))) << State::kName;
+    }
+  });
+}
 
 }  // namespace
 }  // namespace strata::test

@@ -125,9 +125,12 @@ class RankRun {
       const std::vector<Traffic> before = traffic_.snapshot();
       if (delayed_) delayed_->begin_step(stream_);
       const StepScalars sums = runner_.train_step(batches(step_), [&](const Parameter& parameter) {
-        return UpdateScalars{.learning_rate = run_.learning_rate,
-                             .weight_decay = weight_decay_of(parameter, 0.1f),
-                             .step = step_ + 1};
+        return UpdateScalars{
+            .learning_rate = run_.learning_rate,
+            .weight_decay = weight_decay_of(parameter, 0.1f),
+            .step = step_ + 1,
+            .key = {
+                .seed = 1, .stream = hash_name(parameter.name), .step = static_cast<uint32_t>(step_ + 1)}};
       });
       if (step_ == 0) note_traffic(before);
       if (delayed_) delayed_->end_step(stream_, [this](std::span<float> magnitudes) { largest(magnitudes); });

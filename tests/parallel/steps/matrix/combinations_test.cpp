@@ -57,22 +57,33 @@ struct Training {
   bool adapters;
   const char* state;
   float clip;
+  Timing timing = Timing::sync;
 };
 const Training kTrainings[] = {
-    {"all, fp32", false, "fp32", 0},       {"all, fp32, clipped", false, "fp32", 0.1f},
-    {"all, split", false, "split", 0},     {"all, split, clipped", false, "split", 0.1f},
-    {"adapters, fp32", true, "fp32", 0},   {"adapters, fp32, clipped", true, "fp32", 0.1f},
-    {"adapters, split", true, "split", 0}, {"adapters, split, clipped", true, "split", 0.1f}};
+    {"all, fp32", false, "fp32", 0},
+    {"all, fp32, clipped", false, "fp32", 0.1f},
+    {"all, split", false, "split", 0},
+    {"all, split, clipped", false, "split", 0.1f},
+    {"all, split8, clipped", false, "split8", 0.1f},
+    {"all, sr8, clipped", false, "sr8", 0.1f},
+    {"all, split, clipped, deferred", false, "split", 0.1f, Timing::deferred},
+    {"all, sr8, clipped, deferred", false, "sr8", 0.1f, Timing::deferred},
+    {"adapters, fp32", true, "fp32", 0},
+    {"adapters, fp32, clipped", true, "fp32", 0.1f},
+    {"adapters, split", true, "split", 0},
+    {"adapters, split, clipped", true, "split", 0.1f},
+    {"adapters, split8, clipped, deferred", true, "split8", 0.1f, Timing::deferred}};
 
 // Runs with everything on the device are made once for all places.
 using Known = std::map<std::string, StepOutcome>;
 
 std::string outcome(Known& known, const std::string& name, const StepRun& run, StepLayout layout,
-                    const TierOptions& tiers) {
+                    const TierOptions& tiers, Timing timing) {
   try {
     if (!known.contains(name)) known[name] = run_steps(run, layout);
     const StepOutcome& here = known[name];
     layout.tiers = tiers;
+    layout.timing = timing;
     StepOutcome away = run_steps(run, layout);
     away.gradients = here.gradients;  // cannot be looked at in the middle of a step where they are away
     return different_bits(away, here).empty() ? "same bits" : "OTHER BITS";
@@ -88,8 +99,10 @@ std::string table() {
       "what\n\nEach cell is two runs of a small model, one with everything on the device and one with state "
       "where the row "
       "says:\n*same bits* in losses, norms and parameters. Columns: what is trained, the state format of "
-      "AdamW, and "
-      "whether the\ngradient is clipped.\n\n| state | partition | micro-batches |";
+      "AdamW, "
+      "whether the\ngradient is clipped, and whether updates wait for the next step (against a run with all "
+      "on the "
+      "device in which they do not).\n\n| state | partition | micro-batches |";
   std::string line = "\n| --- | --- | --- |";
   for (const Training& training : kTrainings) text += fmt::format(" {} |", training.name), line += " --- |";
   text += line + "\n";
@@ -108,7 +121,7 @@ std::string table() {
           const StepLayout layout{.mesh = {.dp = cut.dp}, .partition = cut.ways, .group = accumulation.group};
           text += fmt::format(
               " {} |", outcome(known, fmt::format("{}|{}|{}", cut.name, accumulation.name, training.name),
-                               run, layout, place.tiers));
+                               run, layout, place.tiers, training.timing));
         }
         text += "\n";
       }
