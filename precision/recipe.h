@@ -40,6 +40,8 @@ struct RecipeOptions {
   std::vector<std::string> high_precision;
   int64_t keep_first = 0, keep_last = 0;
   int64_t smallest = 0;
+  // Ranks that share weights gather their codes (LinearRecipe::gather_codes).
+  bool gather_codes = false;
 };
 
 // Of one linear layer (fused: of all its pieces).
@@ -51,8 +53,9 @@ struct LayerRecipe {
 
 // Gives every linear layer between embedding and head of `model` its recipe and its site: the place in tables
 // of counters and delayed factors, in the order of blocks and parameters, the same on every rank. Returns all
-// of them in that order. Throws Error(usage) for an unknown name and for a pattern that means no layer, or
-// only some of those fused into one matrix.
+// of them in that order. Throws Error(usage) for an unknown name, for a pattern that means no layer, or
+// only some of those fused into one matrix, and where codes are to be gathered that do not serve both
+// products of a weight.
 std::vector<LayerRecipe> apply_recipe(const RecipeOptions& options, Model& model);
 
 // Of a model that has its recipes, by site: the format of dy.

@@ -34,7 +34,8 @@ RecipeOptions recipe_options(const PrecisionConfig& precision) {
                         .high_precision = precision.high_precision,
                         .keep_first = precision.keep_first,
                         .keep_last = precision.keep_last,
-                        .smallest = precision.smallest};
+                        .smallest = precision.smallest,
+                        .gather_codes = precision.gather == "fp8"};
   if (precision.scales == "fp32") options.scales = ScaleKind::f32;
   if (precision.scales == "pow2") options.scales = ScaleKind::pow2;
   return options;

@@ -14,6 +14,7 @@
 #include "core/ops/matmul.h"
 #include "core/ops/norm.h"
 #include "core/ops/quantize.h"
+#include "core/ops/quantize_part.h"
 #include "core/ops/reduce.h"
 #include "core/ops/rope.h"
 
@@ -54,6 +55,8 @@ void quantize(Stream&, const Quantize&);
 void dequantize(Stream&, const Quantized&, const Tensor& out);
 void pack_codes(Stream&, const Quantized&, const PackedMatrix&);
 void quantized_matmul(Stream&, const QuantizedMatmul&);
+void part_magnitudes(Stream&, const MatrixPart&, const Tensor& amax);
+void quantize_part(Stream&, const QuantizePart&);
 void fill_normal(Stream&, const Tensor&, const RandomKey&, uint64_t first_index, float std);
 
 // Bytes of scratch, exactly.
