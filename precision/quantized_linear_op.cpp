@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "precision/quantized_linear_op.h"
 
+#include "core/ops/elementwise.h"
 #include "precision/delayed_scales.h"
 #include "precision/quantization_counters.h"
 
@@ -47,6 +48,23 @@ void multiply(Stream& stream, const Quantized& a, const QuantizedWeight& b, cons
                    {.a = a, .b = b.codes, .packed_b = b.panels, .out = out, .bias = bias, .add = add});
 }
 
+// Both directions of a weight's codes: values that they stand for without a factor are exact in bf16, and
+// with a factor of 1 they become the same codes again.
+void turn_codes(Stream& stream, const Quantized& gathered, const Tensor& rows, const Tensor& columns) {
+  const Tensor& codes = gathered.codes;
+  const auto take = [&](DType dtype, const Shape& shape) {
+    return Tensor::borrow(stream.scratch().take(shape.numel() * size_of(dtype)), dtype, shape,
+                          stream.device());
+  };
+  const Tensor one = take(DType::f32, {1}), values = take(DType::bf16, codes.shape());
+  fill(stream, one, 1);
+  dequantize(stream, {codes, one, ScaleShape::tensor}, values);
+  quantize(stream, {.x = values,
+                    .rows = {rows, take(DType::f32, {1}), ScaleShape::tensor},
+                    .columns = {columns, take(DType::f32, {1}), ScaleShape::tensor},
+                    .given = one});
+}
+
 }  // namespace
 
 int64_t QuantizedLinearOp::packed_bytes(Stream& stream, DType dtype, const Shape& shape,
@@ -82,6 +100,18 @@ LinearWeight QuantizedLinearOp::bind(Stream& stream, const Tensor& weight, std::
   return bound;
 }
 
+// Factors stay where they came to; blocks have the same ones in the transpose.
+LinearWeight QuantizedLinearOp::bind_codes(Stream& stream, const Quantized& codes, std::byte* packed,
+                                           const LinearRecipe& recipe) const {
+  const Tensor shape_alone = Tensor::borrow(nullptr, DType::bf16, codes.codes.shape(), codes.codes.device());
+  LinearWeight bound = bind(stream, shape_alone, packed, recipe);
+  bound.weight = {};
+  bound.gathered = codes;
+  bound.forward_codes.codes.scales = codes.scales;
+  bound.backward_codes.codes.scales = codes.shape == ScaleShape::block ? codes.scales.t() : codes.scales;
+  return bound;
+}
+
 void QuantizedLinearOp::pack(Stream& stream, const LinearWeight& weight) const {
   const LinearRecipe& recipe = weight.recipe;
   if (!recipe.any()) return plain_linear_op().pack(stream, weight);
@@ -99,10 +129,14 @@ void QuantizedLinearOp::pack(Stream& stream, const LinearWeight& weight) const {
           Tensor::borrow(stream.scratch().take(n * k), dtype_of(operand.format), {n, k}, stream.device());
     return codes;
   };
-  const int64_t out = w.dim(0), in = w.dim(1);
+  const Shape& shape = weight.gathered ? weight.gathered.codes.shape() : w.shape();
+  const int64_t out = shape[0], in = shape[1];
   const Quantized rows = codes_of(weight.forward_codes, recipe.forward.right, out, in);
   const Quantized columns = codes_of(weight.backward_codes, recipe.backward_input.right, in, out);
-  quantize(stream, {.x = w, .rows = rows, .columns = columns, .kind = recipe.kind});
+  if (weight.gathered)
+    turn_codes(stream, weight.gathered, rows.codes, columns.codes);
+  else
+    quantize(stream, {.x = w, .rows = rows, .columns = columns, .kind = recipe.kind});
   if (weight.forward_codes.panels) pack_codes(stream, rows, weight.forward_codes.panels);
   if (weight.backward_codes.panels) pack_codes(stream, columns, weight.backward_codes.panels);
 }

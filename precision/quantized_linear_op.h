@@ -25,6 +25,8 @@ class QuantizedLinearOp final : public LinearOp {
                        const LinearRecipe& recipe) const override;
   LinearWeight bind(Stream& stream, const Tensor& weight, std::byte* packed,
                     const LinearRecipe& recipe) const override;
+  LinearWeight bind_codes(Stream& stream, const Quantized& codes, std::byte* packed,
+                          const LinearRecipe& recipe) const override;
   void pack(Stream& stream, const LinearWeight& weight) const override;
   Quantized take_columns(Region& region, const LinearRecipe& recipe, LinearSide side, int64_t tokens,
                          int64_t features) const override;

@@ -69,11 +69,22 @@ LinearRecipe linear_recipe(const QuantizationRecipe& recipe, const RecipeOptions
   const OperandRecipe x{Fp8Format::e4m3, recipe.rows}, dy{recipe.gradient, recipe.rows};
   const OperandRecipe weight{Fp8Format::e4m3, recipe.weight};
   const OperandRecipe x_columns{Fp8Format::e4m3, recipe.columns}, dy_columns{recipe.gradient, recipe.columns};
-  return {.forward = {options.forward, x, weight},
-          .backward_input = {options.backward_input, dy, weight},
-          .backward_weight = {options.backward_weight, dy_columns, x_columns},
-          .kind = options.scales.value_or(recipe.kind),
-          .delayed = recipe.delayed};
+  const LinearRecipe made{.forward = {options.forward, x, weight},
+                          .backward_input = {options.backward_input, dy, weight},
+                          .backward_weight = {options.backward_weight, dy_columns, x_columns},
+                          .kind = options.scales.value_or(recipe.kind),
+                          .delayed = recipe.delayed,
+                          .gather_codes = options.gather_codes};
+  if (options.gather_codes && !made.weight_has_one_code())
+    throw Error(Fault::usage,
+                {.what = "weights cannot be gathered as codes: both products of a weight want the same ones",
+                 .where = "precision.gather",
+                 .found = fmt::format("\"fp8\" with recipe \"{}\"{}", recipe.name,
+                                      options.forward && options.backward_input ? "" : " of one product"),
+                 .expected = "a recipe with factors of tensors or blocks of a weight; products forward and "
+                             "backward_input",
+                 .fix = "precision.gather=bf16, or precision.recipe=block"});
+  return made;
 }
 
 std::string layer_of(const std::string& tensor) {

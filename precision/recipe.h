@@ -49,6 +49,8 @@ struct RecipeOptions {
   // Where there are any: a product that is not faster (above 1) is left in bf16, and every layer that is not
   // left out must be among them in its shape here.
   std::vector<MeasuredLayer> measured;
+  // Ranks that share weights gather their codes (LinearRecipe::gather_codes).
+  bool gather_codes = false;
 };
 
 // Of one linear layer (fused: of all its pieces).
@@ -61,7 +63,8 @@ struct LayerRecipe {
 // Gives every linear layer between embedding and head of `model` its recipe and its site: the place in tables
 // of counters and delayed factors, in the order of blocks and parameters, the same on every rank. Returns all
 // of them in that order. Throws Error(usage) for an unknown name, for a pattern that means no layer, or only
-// some of those fused into one matrix, and for a layer that was not measured.
+// some of those fused into one matrix, for a layer that was not measured, and where codes are to be gathered
+// that do not serve both products of a weight.
 std::vector<LayerRecipe> apply_recipe(const RecipeOptions& options, Model& model);
 
 // Of a model that has its recipes, by site: the format of dy.

@@ -73,6 +73,11 @@ class PlainLinearOp final : public LinearOp {
 
 }  // namespace
 
+LinearWeight LinearOp::bind_codes(Stream& /*stream*/, const Quantized& /*codes*/, std::byte* /*packed*/,
+                                  const LinearRecipe& /*recipe*/) const {
+  fail_contract("[linear] codes of a weight, and an operation that takes values");
+}
+
 const LinearOp& plain_linear_op() {
   static const PlainLinearOp op;
   return op;

@@ -40,6 +40,8 @@ struct LinearWeight {
   // In place of these, for the products that the recipe wants of codes: of the weight, and of its transpose.
   LinearRecipe recipe = {};
   QuantizedWeight forward_codes = {}, backward_codes = {};
+  // In place of `weight`, the codes that ranks have gathered of it: what the others are made of.
+  Quantized gathered = {};
   // In place of all these, a weight in blocks: decoded before each product, into working memory.
   struct Blocks {
     Tensor bytes;  // u8
@@ -59,6 +61,10 @@ class LinearOp {
                                const LinearRecipe& recipe) const = 0;
   virtual LinearWeight bind(Stream& stream, const Tensor& weight, std::byte* packed,
                             const LinearRecipe& recipe) const = 0;
+  // The same of a weight of which there are codes alone (LinearRecipe::gather_codes); only of an operation
+  // that follows recipes.
+  virtual LinearWeight bind_codes(Stream& stream, const Quantized& codes, std::byte* packed,
+                                  const LinearRecipe& recipe) const;
   virtual void pack(Stream& stream, const LinearWeight& weight) const = 0;
 
   // Memory of `region` for what the weight gradient wants of an operand [tokens, features] in place of its

@@ -31,7 +31,14 @@ struct LinearRecipe {
   ScaleKind kind = ScaleKind::f32;
   int site = -1;         // of the layer: its place in tables of counters and of delayed scales
   bool delayed = false;  // factors of x and dy are those of earlier steps
+  // Ranks that share the weight gather its codes in place of its values. Needs codes that serve both products
+  // of the weight: the same format, and factors of the tensor or of blocks.
+  bool gather_codes = false;
 
+  bool weight_has_one_code() const {
+    return forward.quantized && backward_input.quantized && forward.right == backward_input.right &&
+           (forward.right.shape == ScaleShape::tensor || forward.right.shape == ScaleShape::block);
+  }
   bool any() const { return forward.quantized || backward_input.quantized || backward_weight.quantized; }
   bool operator==(const LinearRecipe&) const = default;
 };

@@ -24,7 +24,8 @@ const ScratchTable kCpuScratch{.matmul = cpu::matmul_scratch_bytes,
                                .sum_of_squares = [](const Tensor&) { return int64_t{0}; },
                                .quantize = cpu::quantize_scratch,
                                .pack_codes = cpu::pack_codes_scratch,
-                               .quantized_matmul = cpu::quantized_matmul_scratch};
+                               .quantized_matmul = cpu::quantized_matmul_scratch,
+                               .part_magnitudes = cpu::part_magnitudes_scratch};
 
 }  // namespace
 

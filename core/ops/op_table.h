@@ -15,6 +15,7 @@
 #include "core/ops/matmul.h"
 #include "core/ops/norm.h"
 #include "core/ops/quantize.h"
+#include "core/ops/quantize_part.h"
 #include "core/ops/reduce.h"
 #include "core/ops/rope.h"
 
@@ -56,6 +57,8 @@ struct OpTable {
   void (*dequantize)(Stream&, const Quantized&, const Tensor&);
   void (*pack_codes)(Stream&, const Quantized&, const PackedMatrix&);
   void (*quantized_matmul)(Stream&, const QuantizedMatmul&);
+  void (*part_magnitudes)(Stream&, const MatrixPart&, const Tensor&);
+  void (*quantize_part)(Stream&, const QuantizePart&);
   void (*fill_normal)(Stream&, const Tensor&, const RandomKey&, uint64_t, float);
   void (*dropout)(Stream&, const Dropout&);
 };
@@ -74,6 +77,7 @@ struct ScratchTable {
   int64_t (*quantize)(const Quantize&);
   int64_t (*pack_codes)(const Quantized&);
   int64_t (*quantized_matmul)(const QuantizedMatmul&);
+  int64_t (*part_magnitudes)(const MatrixPart&);
 };
 
 // Throws ContractError for a device this build does not have.
@@ -100,7 +104,7 @@ const ScratchTable* cuda_scratch_table();
   .stochastic_round = device::stochastic_round, .fill = device::fill, .add = device::add,               \
   .scale = device::scale, .decode_blocks = device::decode_blocks, .quantize = device::quantize,         \
   .dequantize = device::dequantize, .pack_codes = device::pack_codes,                                   \
-  .quantized_matmul = device::quantized_matmul, .fill_normal = device::fill_normal,                     \
-  .dropout = device::dropout
+  .quantized_matmul = device::quantized_matmul, .part_magnitudes = device::part_magnitudes,             \
+  .quantize_part = device::quantize_part, .fill_normal = device::fill_normal, .dropout = device::dropout
 
 }  // namespace strata

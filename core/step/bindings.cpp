@@ -15,6 +15,9 @@ LinearWeight bind_weight(const Parameter& parameter, const ParameterPlace& place
         .blocks = {Tensor::borrow(at(bytes.weight, place.weight[0]), DType::u8,
                                   {encoded_bytes(place.format, parameter.shape.numel())}, stream.device()),
                    place.format, parameter.shape}};
+  if (place.scales >= 0)
+    return linear.bind_codes(stream, gathered_codes(parameter, place, stream.device(), bytes.weight),
+                             at(bytes.packed, place.packed), parameter.recipe);
   const Tensor weight = Tensor::borrow(at(bytes.weight, place.weight[0]), layout.weight_dtype(),
                                        parameter.shape, stream.device());
   if (place.packed < 0) return {.weight = weight};
@@ -57,9 +60,21 @@ Tensor weight_shard(const StateLayout& layout, int block, size_t parameter, int 
   const ParameterPlace& place = layout.place(block, parameter);
   const int64_t elements = layout.shard_elements(block, parameter, level);
   const bool in_blocks = place.format != WeightFormat::none;
+  const bool codes = level == 0 && place.scales >= 0;
   return Tensor::borrow(at(bytes, place.weight[static_cast<size_t>(level)]),
-                        in_blocks ? DType::u8 : layout.weight_dtype(),
+                        in_blocks ? DType::u8
+                        : codes   ? DType::f8e4m3
+                                  : layout.weight_dtype(),
                         {in_blocks ? encoded_bytes(place.format, elements) : elements}, device);
+}
+
+Quantized gathered_codes(const Parameter& parameter, const ParameterPlace& place, Device device,
+                         std::byte* bytes) {
+  const OperandRecipe& recipe = parameter.recipe.forward.right;
+  return {Tensor::borrow(at(bytes, place.weight[0]), dtype_of(recipe.format), parameter.shape, device),
+          Tensor::borrow(at(bytes, place.scales), DType::f32,
+                         scales_shape(recipe.shape, parameter.shape[0], parameter.shape[1]), device),
+          recipe.shape};
 }
 
 Tensor gradient_shard(const StateLayout& layout, int block, size_t parameter, int level, Device device,

@@ -26,9 +26,12 @@ std::vector<Tensor> bind_gradients(const Model& model, const StateLayout& layout
                                    std::byte* own, std::byte* tied);
 
 // One parameter's shard on a level, as a flat tensor [elements / shards], or u8 of one that is kept in
-// blocks; `bytes` are those of the block's value.
+// blocks, or f8e4m3 of level 0 where codes are gathered; `bytes` are those of the block's value.
 Tensor weight_shard(const StateLayout& layout, int block, size_t parameter, int level, Device device,
                     std::byte* bytes);
+// All of a parameter whose codes are gathered.
+Quantized gathered_codes(const Parameter& parameter, const ParameterPlace& place, Device device,
+                         std::byte* bytes);
 // Absent when the parameter is frozen.
 Tensor gradient_shard(const StateLayout& layout, int block, size_t parameter, int level, Device device,
                       std::byte* bytes);

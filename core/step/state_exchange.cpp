@@ -2,6 +2,7 @@
 #include "core/step/state_exchange.h"
 
 #include "core/ops/elementwise.h"
+#include "core/ops/quantize_part.h"
 #include "core/step/bindings.h"
 
 namespace strata {
@@ -17,10 +18,35 @@ size_t StateExchange::num_parameters(int block) const { return model_.parameters
 
 void StateExchange::gather(Stream& stream, int block, std::byte* shards, std::byte* whole) const {
   const int level = layout_.partition().weight_level();
-  for (size_t i = 0; i < num_parameters(block); ++i)
-    groups_.between(0, level).all_gather(stream,
-                                         weight_shard(layout_, block, i, level, stream.device(), shards),
-                                         weight_shard(layout_, block, i, 0, stream.device(), whole));
+  for (size_t i = 0; i < num_parameters(block); ++i) {
+    const Tensor shard = weight_shard(layout_, block, i, level, stream.device(), shards);
+    if (layout_.place(block, i).scales >= 0)
+      gather_codes(stream, block, i, shard, whole);
+    else
+      groups_.between(0, level).all_gather(stream, shard,
+                                           weight_shard(layout_, block, i, 0, stream.device(), whole));
+  }
+}
+
+// Factors are made of the largest magnitudes over all shards, which may end anywhere in a row or a block.
+void StateExchange::gather_codes(Stream& stream, int block, size_t parameter, const Tensor& shard,
+                                 std::byte* whole) const {
+  const Parameter& p = model_.parameters(block)[parameter];
+  Communicator& group = groups_.between(0, layout_.partition().weight_level());
+  const Quantized to = gathered_codes(p, layout_.place(block, parameter), stream.device(), whole);
+  const Tensor codes = weight_shard(layout_, block, parameter, 0, stream.device(), whole);
+  const int64_t begin = group.rank() * shard.numel();
+  const Scratch::Scope scope(stream.scratch());
+  const QuantizePart part{
+      .part = {.x = shard, .begin = begin, .rows = p.shape[0], .k = p.shape[1], .shape = to.shape},
+      .amax = scratch_like(stream, to.scales),
+      .kind = p.recipe.kind,
+      .codes = codes.slice(0, begin, shard.numel()),
+      .scales = to.scales};
+  part_magnitudes(stream, part.part, part.amax);
+  group.all_reduce(stream, part.amax, Reduction::max);
+  quantize_part(stream, part);
+  group.all_gather(stream, part.codes, codes);
 }
 
 void StateExchange::reduce(Stream& stream, int block, int from, int to, Write write, std::byte* source,

@@ -18,7 +18,8 @@ class StateExchange {
   StateExchange(const Model& model, const StateLayout& layout, const StateGroups& groups)
       : model_(model), layout_(layout), groups_(groups) {}
 
-  // Whole weights of a block from the shards of its weight group.
+  // Whole weights of a block from the shards of its weight group; of those that travel as codes, codes and
+  // factors as one rank would make them of the whole.
   void gather(Stream& stream, int block, std::byte* shards, std::byte* whole) const;
   // Adds a block's gradients up over the ranks between two levels; to the same level: over its replicas, in
   // place. What lies behind a parameter's real elements in `source` on level 0 becomes zero.
@@ -47,6 +48,7 @@ class StateExchange {
   int any_peer() const { return groups_.any_peer(); }
 
  private:
+  void gather_codes(Stream& stream, int block, size_t parameter, const Tensor& shard, std::byte* whole) const;
   size_t num_parameters(int block) const;
   Tensor table_gradient(int block, Device device, std::byte* bytes) const;
 

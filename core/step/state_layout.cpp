@@ -53,13 +53,22 @@ StateLayout::StateLayout(const Model& model, const UpdateRule* rule, const Linea
       const auto on_level = [&](int level, DType dtype) {
         return place.elements / partition.shards(level) * size_of(dtype);
       };
+      const OperandRecipe& codes = parameter.recipe.forward.right;
+      const bool gathers_codes = parameter.recipe.gather_codes && parameter.recipe.weight_has_one_code() &&
+                                 partition.weight_level() > 0;
       for (int level = 0; level < levels; ++level)
-        place.weight.push_back(
-            append(bytes.weight[static_cast<size_t>(level)],
-                   in_blocks ? encoded_bytes(place.format, place.elements / partition.shards(level))
-                             : on_level(level, weight_dtype_)));
+        place.weight.push_back(append(
+            bytes.weight[static_cast<size_t>(level)],
+            in_blocks
+                ? encoded_bytes(place.format, place.elements / partition.shards(level))
+                : on_level(level, level == 0 && gathers_codes ? dtype_of(codes.format) : weight_dtype_)));
+      if (gathers_codes)
+        place.scales = append(
+            bytes.weight[0],
+            scales_shape(codes.shape, parameter.shape[0], parameter.shape[1]).numel() * size_of(DType::f32));
       if (parameter.multiplied && !in_blocks)
-        place.packed = append(bytes.packed, linear.packed_bytes(stream, weight_dtype_, parameter.shape, parameter.recipe));
+        place.packed = append(bytes.packed,
+                              linear.packed_bytes(stream, weight_dtype_, parameter.shape, parameter.recipe));
       if (!rule || !parameter.trainable) continue;
       for (int level = 0; level < levels; ++level)
         place.grad.push_back(append(bytes.grad[static_cast<size_t>(level)], on_level(level, DType::f32)));

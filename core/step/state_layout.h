@@ -21,8 +21,11 @@ struct ParameterPlace {
   WeightFormat format = WeightFormat::none;  // of the weight
   std::vector<int64_t> weight;               // by level
   std::vector<int64_t> grad;                 // by level; empty: frozen
-  int64_t packed = -1;                       // -1: not multiplied, or in blocks
-  std::vector<int64_t> state;                // by slot, on the state's level: in the slot's class of values
+  // Level 0 of a weight that is gathered as codes (LinearRecipe::gather_codes) is f8e4m3, with its factors
+  // here; -1: of values.
+  int64_t scales = -1;
+  int64_t packed = -1;         // -1: not multiplied, or in blocks
+  std::vector<int64_t> state;  // by slot, on the state's level: in the slot's class of values
 };
 
 // Which of a block's values an array of state is a part of: what refines the weight is its master.

@@ -104,6 +104,7 @@ void StepRecorder::add_weights(const Invocation& invocation) {
       if (parameters[i].format != WeightFormat::none) continue;  // codes, which no step changes
       const Tensor flat =
           weight_shard(plan_.layout(), block, i, 0, Device{}, invocation.bytes_of(operand).data);
+      if (flat.dtype() == DType::f8e4m3) continue;  // gathered as codes
       const int64_t width = parameters[i].shape.numel() / std::max<int64_t>(parameters[i].shape[0], 1);
       for (const LogicalTensor& piece : parameters[i].pieces)
         add_rect({.step = step_, .quantity = Quantity::weight_used, .block = user, .tensor = piece.name}, 0,

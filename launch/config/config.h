@@ -134,6 +134,7 @@ struct PrecisionConfig {
   std::string recipe = "block";
   std::string scales = "recipe";
   std::vector<std::string> products = {"forward", "backward_input", "backward_weight"};
+  std::string gather = "bf16";
   std::vector<std::string> high_precision;  // patterns of linear layers
   int64_t keep_first = 0, keep_last = 0;    // layers
   int64_t smallest = 0;                     // elements

@@ -421,6 +421,13 @@ void execution_keys(KeyRows& rows) {
       .key("products", &PrecisionConfig::products,
            {.doc = "Products that are made in 8 bits: forward, backward_input, backward_weight.",
             .only_when = fp8})
+      .key("gather", &PrecisionConfig::gather,
+           {.doc = "What ranks that share weights (parallel.partition) send each other of those that are "
+                   "multiplied in 8 bits: values (bf16) or the codes made of them (fp8: half the bytes, the "
+                   "same bits). Not with factors of rows.",
+            .choices = {"bf16", "fp8"},
+            .effect = KeyEffect::execution,
+            .only_when = fp8})
       .key(
           "high_precision", &PrecisionConfig::high_precision,
           {.doc =

@@ -42,7 +42,8 @@ RecipeOptions recipe_options(const Config& config) {
                         .high_precision = precision.high_precision,
                         .keep_first = precision.keep_first,
                         .keep_last = precision.keep_last,
-                        .smallest = precision.smallest};
+                        .smallest = precision.smallest,
+                        .gather_codes = precision.gather == "fp8"};
   if (!precision.follow.empty())
     options.measured = read_measured_layers(precision.follow, precision.recipe, product_tokens(config));
   if (precision.scales == "fp32") options.scales = ScaleKind::f32;

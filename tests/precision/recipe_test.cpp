@@ -128,6 +128,10 @@ TEST(Recipe, SaysWhatItDoesNotUnderstand) {
   EXPECT_THAT(error_of({.high_precision = {"mlp.dwon"}}), HasSubstr("means no linear layer"));
   EXPECT_THAT(error_of({.high_precision = {"attention.key"}}), HasSubstr("write \"layers.0.attention.qkv\""));
   EXPECT_EQ(error_of({.high_precision = {"attention.*", "layers.1.*"}}), "nothing was thrown");
+  // Each product of a weight would want other codes.
+  EXPECT_THAT(error_of({.name = "row", .gather_codes = true}), HasSubstr("\"fp8\" with recipe \"row\""));
+  EXPECT_THAT(error_of({.backward_input = false, .gather_codes = true}), HasSubstr("of one product"));
+  EXPECT_EQ(error_of({.name = "tensor-delayed", .gather_codes = true}), "nothing was thrown");
 }
 
 }  // namespace

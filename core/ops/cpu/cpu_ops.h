@@ -14,6 +14,7 @@
 #include "core/ops/loss_sum.h"
 #include "core/ops/norm.h"
 #include "core/ops/quantize.h"
+#include "core/ops/quantize_part.h"
 #include "core/ops/reduce.h"
 #include "core/ops/rope.h"
 
@@ -49,6 +50,8 @@ void quantize(Stream&, const Quantize&);
 void dequantize(Stream&, const Quantized&, const Tensor& out);
 void pack_codes(Stream&, const Quantized&, const PackedMatrix&);
 void quantized_matmul(Stream&, const QuantizedMatmul&);
+void part_magnitudes(Stream&, const MatrixPart&, const Tensor& amax);
+void quantize_part(Stream&, const QuantizePart&);
 void fill_normal(Stream&, const Tensor&, const RandomKey&, uint64_t first_index, float std);
 void dropout(Stream&, const Dropout&);
 
@@ -61,5 +64,6 @@ int64_t column_sum_scratch(const ColumnSum&);
 int64_t quantize_scratch(const Quantize&);
 int64_t pack_codes_scratch(const Quantized&);
 int64_t quantized_matmul_scratch(const QuantizedMatmul&);
+int64_t part_magnitudes_scratch(const MatrixPart&);
 
 }  // namespace strata::cpu

@@ -15,6 +15,7 @@
 #include "core/ops/matmul.h"
 #include "core/ops/norm.h"
 #include "core/ops/quantize.h"
+#include "core/ops/quantize_part.h"
 #include "core/ops/reduce.h"
 #include "core/ops/rope.h"
 
@@ -55,6 +56,8 @@ void quantize(Stream&, const Quantize&);
 void dequantize(Stream&, const Quantized&, const Tensor& out);
 void pack_codes(Stream&, const Quantized&, const PackedMatrix&);
 void quantized_matmul(Stream&, const QuantizedMatmul&);
+void part_magnitudes(Stream&, const MatrixPart&, const Tensor& amax);
+void quantize_part(Stream&, const QuantizePart&);
 void fill_normal(Stream&, const Tensor&, const RandomKey&, uint64_t first_index, float std);
 void dropout(Stream&, const Dropout&);
 

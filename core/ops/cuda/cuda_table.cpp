@@ -20,7 +20,8 @@ const ScratchTable* cuda_scratch_table() {
                                        .sum_of_squares = cuda::sum_of_squares_scratch,
                                        .quantize = cuda::quantize_scratch,
                                        .pack_codes = cuda::pack_codes_scratch,
-                                       .quantized_matmul = cuda::quantized_matmul_scratch};
+                                       .quantized_matmul = cuda::quantized_matmul_scratch,
+                                       .part_magnitudes = [](const MatrixPart&) { return int64_t{0}; }};
   return &kTable;
 }
 

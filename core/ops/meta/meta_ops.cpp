@@ -162,6 +162,13 @@ void quantized_matmul(Stream& stream, const QuantizedMatmul& args) {
   meta_stream(stream).count.matmul_flops += 2 * args.out.numel() * args.a.codes.dim(1);
   use_scratch(stream, &ScratchTable::quantized_matmul, args);
 }
+void part_magnitudes(Stream& stream, const MatrixPart& part, const Tensor& amax) {
+  count_bytes(stream, {part.x, amax});
+  use_scratch(stream, &ScratchTable::part_magnitudes, part);
+}
+void quantize_part(Stream& stream, const QuantizePart& args) {
+  count_bytes(stream, {args.part.x, args.amax, args.codes, args.scales});
+}
 void fill_normal(Stream& stream, const Tensor& x, const RandomKey&, uint64_t, float) {
   count_bytes(stream, {x});
 }

@@ -40,6 +40,8 @@ void quantize(Stream&, const Quantize&);
 void dequantize(Stream&, const Quantized&, const Tensor& out);
 void pack_codes(Stream&, const Quantized&, const PackedMatrix&);
 void quantized_matmul(Stream&, const QuantizedMatmul&);
+void part_magnitudes(Stream&, const MatrixPart&, const Tensor& amax);
+void quantize_part(Stream&, const QuantizePart&);
 void fill_normal(Stream&, const Tensor&, const RandomKey&, uint64_t first_index, float std);
 void dropout(Stream&, const Dropout&);
 

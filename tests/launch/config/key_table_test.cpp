@@ -160,6 +160,7 @@ TEST(Fingerprint, ChangesExactlyWithTheKeysThatChangeTheResult) {
                                            "log.trace_steps",
                                            "log.record",
                                            "precision.counters",
+                                           "precision.gather",
                                            "parallel.tp",
                                            "parallel.pp",
                                            "parallel.cp",

@@ -46,5 +46,15 @@ TEST_F(JobTest, HistoriesOfDelayedScalesGoOnOnAnotherLayout) {
   }
 }
 
+// Ranks that share weights send each other codes of them: half the bytes, no other bits.
+TEST_F(JobTest, WeightsTravelAsCodes) {
+  const std::string run_of =
+      "train job.toml precision.compute=fp8 eval.every=0 parallel.partition=zero3 run.out=";
+  ASSERT_EQ(run(2, run_of + "values").code, 0) << read(".err");
+  ASSERT_EQ(run(2, run_of + "codes precision.gather=fp8").code, 0) << read(".err");
+  EXPECT_EQ(losses("codes"), losses("values"));
+  EXPECT_EQ(losses("codes").size(), 4u);
+}
+
 }  // namespace
 }  // namespace strata

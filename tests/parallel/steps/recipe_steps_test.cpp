@@ -40,5 +40,30 @@ TEST(RecipeSteps, SharesOfALayerStayWithinTheNoise) {
   EXPECT_EQ(beyond_noise(run_steps(run, layout), one, plain), "");
 }
 
+// Codes travel in place of values: half the bytes, and the bits do not change, wherever shards end.
+TEST(RecipeSteps, WeightsGatheredAsCodesAreTheSame) {
+  for (const char* recipe : {"block", "tensor-current"}) {
+    StepRun run = eight_bit_run(recipe);
+    run.evaluate = true;
+    for (const StepLayout& layout :
+         {StepLayout{.mesh = {.dp = 4}, .partition = {4, 4, 4}},
+          StepLayout{.mesh = {.pp = 2, .dp = 2, .tp = 2}, .sequence = true, .partition = {2, 2, 2}}}) {
+      SCOPED_TRACE(std::string(recipe) + ", " + to_string(layout));
+      run.gather_codes = false;
+      const StepOutcome values = run_steps(run, layout);
+      run.gather_codes = true;
+      const StepOutcome codes = run_steps(run, layout);
+      EXPECT_EQ(different_bits(codes, values), "");
+      for (size_t rank = 0; rank < codes.ranks.size(); ++rank) {
+        EXPECT_EQ(codes.ranks[rank].received_by_level, codes.ranks[rank].planned_by_level);
+        // Besides, there are magnitudes and the gains of norms.
+        const int64_t of_values = values.ranks[rank].planned_of_layers;
+        EXPECT_LT(codes.ranks[rank].planned_of_layers, 0.51 * of_values);
+        EXPECT_GE(2 * codes.ranks[rank].planned_of_layers, of_values);
+      }
+    }
+  }
+}
+
 }  // namespace
 }  // namespace strata

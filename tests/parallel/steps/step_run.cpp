@@ -77,7 +77,7 @@ void put(StepOutcome::Tensors& tensors, const LogicalState& state, const Tensor&
 Model prepared(const StepRun& run, const Split& split) {
   Model model = make_model(run.spec, run.compute, split);
   if (run.prepare) run.prepare(model);
-  if (!run.recipe.empty()) apply_recipe({.name = run.recipe}, model);
+  if (!run.recipe.empty()) apply_recipe({.name = run.recipe, .gather_codes = run.gather_codes}, model);
   return model;
 }
 
@@ -169,8 +169,12 @@ class RankRun {
     }
     for (const Action& action : plan_.train().program.list) {
       const WorkCount work = plan_.costs().work(action);
-      for (size_t level = 0; level < kNumLinkLevels; ++level)
+      const bool of_layer =
+          action.kind == Kind::gather && action.block > 0 && action.block + 1 < model_.num_blocks();
+      for (size_t level = 0; level < kNumLinkLevels; ++level) {
         rank.planned_by_level[level] += work.wire_bytes[level];
+        if (of_layer) rank.planned_of_layers += work.wire_bytes[level];
+      }
     }
     if (world_.rank() == 0)
       for (const LinkedProgram& linked : plan_.train_job()) outcome_.programs.push_back(linked.program);

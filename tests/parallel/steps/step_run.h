@@ -42,6 +42,7 @@ struct StepRun {
   ModelSpec spec;
   DType compute = DType::f32;
   std::string recipe = {};  // of linear layers that multiply in 8 bits, with bf16 around them; empty: none do
+  bool gather_codes = false;  // of the weights of these layers
   std::string state = "fp32";
   int64_t seq_len = 16, rows = 1;
   int samples = 8;  // micro-batches of a step, over all data ranks
@@ -63,6 +64,7 @@ struct StepOutcome {
   struct Rank {
     std::map<std::string, int64_t> received;  // by purpose; the cuts of a partition are all "shards"
     std::array<int64_t, kNumLinkLevels> received_by_level{}, planned_by_level{};
+    int64_t planned_of_layers = 0;           // of that, weights of layers between embedding and head
     size_t most_reads = 0, most_writes = 0;  // on their way at once, of a store that is slow
   };
   std::vector<Rank> ranks;
