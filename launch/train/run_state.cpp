@@ -91,6 +91,8 @@ LoadedConfig checkpoint_config(const StrataSource& checkpoint) {
 }
 
 bool holds_checkpoint(FileSystem& files, const std::string& path) {
+  const auto info = files.info(path);
+  if (!info || info->type != FileInfo::Type::directory) return false;
   return files.info(path + "/" + std::string(kManifestName)) ||
          !list_steps(files, path + "/checkpoints").empty() || !list_steps(files, path).empty();
 }
