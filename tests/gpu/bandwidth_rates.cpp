@@ -55,7 +55,7 @@ void add_update(Table& table, const OptimizerRow& row, int64_t count) {
   table.add(fmt::format("{} {} {}", row.type, row.state, name(row.compute)), [&](const Make& make) -> Work {
     const Tensor weight = make(rule->weight_dtype(), {count}), grad = make(DType::f32, {count});
     std::vector<Tensor> state;
-    for (const StateSlot& slot : rule->slots()) state.push_back(make(slot.dtype, {count}));
+    for (const StateSlot& slot : rule->slots()) state.push_back(make(slot.dtype, {slot.entries(count)}));
     bool first = true;
     return [=](Stream& stream) mutable {
       // From state that the rule makes: ordinary numbers.
