@@ -97,7 +97,9 @@ std::optional<Digest> QuantizedSource::stored_digest(size_t tensor) const {
 }
 
 void QuantizedSource::read(size_t tensor, const Rect& rect, const StridedTarget& into) const {
-  const auto [from, what] = places_.at(tensor);
+  const Place place = places_.at(tensor);
+  const size_t from = place.from;
+  const What what = place.what;
   if (what == What::as_it_is) return source_.read(from, rect, into);
   const TensorSpec& matrix = source_.tensors()[from];
   Rect wanted = rect;  // of the matrix
