@@ -161,6 +161,7 @@ __global__ void __launch_bounds__(kAdamwThreads)
       largest2 = two > largest2 ? two : largest2;
     }
     const uint8_t new1 = moment8::top1(largest1), new2 = moment8::top2(largest2);
+    __syncwarp();  // every lane has read the old powers
     if (lane == 0) {
       state.moments.top1[b] = new1;
       state.moments.top2[b] = new2;
