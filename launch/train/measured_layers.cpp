@@ -30,11 +30,17 @@ constexpr std::array kProducts{std::pair("forward", &MeasuredLayer::forward),
 json read_rows(const std::string& path) {
   const auto files = make_posix_file_system();
   if (!files->info(path)) refuse(path, "nothing of that name");
-  json table = parse_strict_json(read_file(*files, path), path, {.depth = 4, .values = 1'000'000});
+  const json table = [&] {
+    try {
+      return parse_strict_json(read_file(*files, path), path, {.depth = 4, .values = 1'000'000});
+    } catch (const Error& error) {
+      refuse(path, error.report().found);
+    }
+  }();
   if (!table.is_object() || table.value("bench", json()) != "gemm --fp8" ||
       !table.value("rows", json()).is_array())
     refuse(path, "another JSON file");
-  return std::move(table["rows"]);
+  return table["rows"];
 }
 
 }  // namespace

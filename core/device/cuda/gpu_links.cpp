@@ -2,7 +2,6 @@
 #include <cuda_runtime_api.h>
 
 #include <algorithm>
-#include <cctype>
 #include <cstdio>
 
 #include "core/device/cuda/cuda_error.h"
