@@ -74,7 +74,7 @@ bool put_element(ElementType type, std::byte* data, int64_t i, double value) {
 }
 
 CastSource::CastSource(const TensorSource& source, ElementType type)
-    : source_(source), tensors_(source.tensors().begin(), source.tensors().end()) {
+    : DerivedSource(source), tensors_(source.tensors().begin(), source.tensors().end()) {
   check(type == ElementType::f32 || type == ElementType::bf16 || type == ElementType::f16, "[cast] to {}",
         name(type));
   for (TensorSpec& tensor : tensors_)
@@ -82,7 +82,7 @@ CastSource::CastSource(const TensorSource& source, ElementType type)
 }
 
 CastSource::CastSource(const TensorSource& source, std::span<const ElementType> types)
-    : source_(source), tensors_(source.tensors().begin(), source.tensors().end()) {
+    : DerivedSource(source), tensors_(source.tensors().begin(), source.tensors().end()) {
   for (size_t t = 0; t < tensors_.size(); ++t) {
     check(types[t] == tensors_[t].type || (is_float(types[t]) && is_float(tensors_[t].type)),
           "[cast] {} to {}", to_string(tensors_[t]), name(types[t]));

@@ -9,7 +9,7 @@
 namespace strata {
 
 RotaryOrderSource::RotaryOrderSource(const TensorSource& source, std::map<size_t, int64_t> head_rows, To to)
-    : source_(source), head_rows_(std::move(head_rows)), to_(to) {
+    : DerivedSource(source), head_rows_(std::move(head_rows)), to_(to) {
   for (const auto& [tensor, rows] : head_rows_)
     check(rows > 0 && rows % 2 == 0 && source.tensors()[tensor].shape[0] % rows == 0,
           "[gguf] heads of {} rows in {}", rows, to_string(source.tensors()[tensor]));

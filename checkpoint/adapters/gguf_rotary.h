@@ -7,28 +7,23 @@
 
 #include <map>
 
-#include "checkpoint/logical.h"
+#include "checkpoint/adapters/derived_source.h"
 
 namespace strata {
 
-class RotaryOrderSource : public TensorSource {
+class RotaryOrderSource : public DerivedSource {
  public:
   // `head_rows`: the rows of a head (even, a divisor of the tensor's) by index of the tensors to be put in
   // order; all others are as they were. `source` lives longer.
   enum class To : uint8_t { ours, gguf };
   RotaryOrderSource(const TensorSource& source, std::map<size_t, int64_t> head_rows, To to = To::ours);
 
-  std::string format() const override { return source_.format(); }
-  std::string path() const override { return source_.path(); }
   std::span<const TensorSpec> tensors() const override { return source_.tensors(); }
-  const nlohmann::json& metadata() const override { return source_.metadata(); }
-  std::vector<Asset> assets() const override { return source_.assets(); }
   std::optional<Digest> stored_digest(size_t tensor) const override;
   // Holds the stored rows of one head beside the result.
   void read(size_t tensor, const Rect& rect, const StridedTarget& into) const override;
 
  private:
-  const TensorSource& source_;
   std::map<size_t, int64_t> head_rows_;
   To to_;
 };

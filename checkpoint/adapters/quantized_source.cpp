@@ -71,7 +71,7 @@ void for_blocks(const Rect& rect, const Shape& shape, const ScaledBlocks& size, 
 }  // namespace
 
 QuantizedSource::QuantizedSource(const TensorSource& source, const std::vector<bool>& chosen, ScaleKind kind)
-    : source_(source), kind_(kind) {
+    : DerivedSource(source), kind_(kind) {
   for (size_t t = 0; t < source.tensors().size(); ++t) {
     TensorSpec tensor = source.tensors()[t];
     if (!chosen[t]) {

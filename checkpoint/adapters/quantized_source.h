@@ -6,23 +6,19 @@
 
 #include <vector>
 
+#include "checkpoint/adapters/derived_source.h"
 #include "checkpoint/adapters/hf_quantization.h"
-#include "checkpoint/logical.h"
 #include "core/format/fp8.h"
 
 namespace strata {
 
-class QuantizedSource : public TensorSource {
+class QuantizedSource : public DerivedSource {
  public:
   // `source` lives longer. chosen[t]: its tensor t, an f32 matrix, becomes two, codes and behind them
   // factors.
   QuantizedSource(const TensorSource& source, const std::vector<bool>& chosen, ScaleKind kind);
 
-  std::string format() const override { return source_.format(); }
-  std::string path() const override { return source_.path(); }
   std::span<const TensorSpec> tensors() const override { return tensors_; }
-  const nlohmann::json& metadata() const override { return source_.metadata(); }
-  std::vector<Asset> assets() const override { return source_.assets(); }
   std::optional<Digest> stored_digest(size_t tensor) const override;
   // Holds a million elements at a time beside the result. A weight that is infinite or no number is an
   // Error(numeric).
@@ -35,7 +31,6 @@ class QuantizedSource : public TensorSource {
     What what;
   };
 
-  const TensorSource& source_;
   ScaleKind kind_;
   ScaledBlocks blocks_;
   std::vector<TensorSpec> tensors_;

@@ -40,7 +40,7 @@ bool ScaledSource::is_needed(const TensorSource& source) {
 }
 
 ScaledSource::ScaledSource(const TensorSource& source, const ScaledBlocks& blocks)
-    : source_(source), factors_(source, ElementType::f32), blocks_(blocks) {
+    : DerivedSource(source), factors_(source, ElementType::f32), blocks_(blocks) {
   const std::span<const TensorSpec> stored = source.tensors();
   std::map<std::string, size_t> known;
   for (size_t t = 0; t < stored.size(); ++t)

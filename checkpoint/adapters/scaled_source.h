@@ -10,7 +10,7 @@
 
 namespace strata {
 
-class ScaledSource : public TensorSource {
+class ScaledSource : public DerivedSource {
  public:
   // `source` lives longer. Throws Error(model) that lists codes without factors, factors without codes and
   // factors of another shape or type.
@@ -20,10 +20,7 @@ class ScaledSource : public TensorSource {
   static bool is_needed(const TensorSource& source);
 
   std::string format() const override;
-  std::string path() const override { return source_.path(); }
   std::span<const TensorSpec> tensors() const override { return tensors_; }
-  const nlohmann::json& metadata() const override { return source_.metadata(); }
-  std::vector<Asset> assets() const override { return source_.assets(); }
   std::optional<Digest> stored_digest(size_t tensor) const override;
   // Holds a million elements at a time beside the result.
   void read(size_t tensor, const Rect& rect, const StridedTarget& into) const override;
@@ -34,7 +31,6 @@ class ScaledSource : public TensorSource {
     std::optional<size_t> factors;  // of codes
   };
 
-  const TensorSource& source_;
   CastSource factors_;  // as f32
   ScaledBlocks blocks_;
   std::vector<TensorSpec> tensors_;

@@ -102,6 +102,8 @@ TEST_F(FollowRun, TablesThatDoNotFitAreRefused) {
   for (Fp8GemmRow& row : bench.rows) row.recipe = "row";
   EXPECT_THAT(refusal(table(bench)), HasSubstr("no layer that was measured with the recipe \"block\""));
   const std::string path = table(bench);
+  std::ofstream(path) << "verse 1";
+  EXPECT_THAT(refusal(path), HasSubstr("no JSON at byte 1"));
   std::ofstream(path) << R"({"bench": "adam", "rows": []})";
   EXPECT_THAT(refusal(path), HasSubstr("another JSON file"));
   std::ofstream(path) << R"({"bench": "gemm --fp8", "rows": [{"in": 0}]})";
