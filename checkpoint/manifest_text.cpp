@@ -5,6 +5,7 @@
 #include "checkpoint/hex.h"
 #include "checkpoint/manifest.h"
 #include "checkpoint/sha256.h"
+#include "checkpoint/shape_json.h"
 #include "checkpoint/strict_json.h"
 #include "core/base/error.h"
 
@@ -21,8 +22,6 @@ constexpr size_t kHashDigits = 64;
 
 constexpr std::string_view kKinds[] = {"shard", "view", "asset"};
 
-json list(const Shape& shape) { return std::vector<int64_t>(shape.begin(), shape.end()); }
-
 json row_of(const ManifestFile& file) {
   json row{{"kind", kKinds[static_cast<size_t>(file.kind)]}, {"name", file.name}, {"bytes", file.bytes}};
   if (file.kind == ManifestFile::Kind::asset)
@@ -37,11 +36,11 @@ json row_of(const ManifestTensor& tensor) {
   for (const ManifestFragment& fragment : tensor.fragments) {
     std::string crcs;
     for (const uint32_t crc : fragment.crcs) crcs += hex32(crc);
-    fragments.push_back(
-        {fragment.file, fragment.offset, list(fragment.rect.begin), list(fragment.rect.extent), crcs});
+    fragments.push_back({fragment.file, fragment.offset, shape_list(fragment.rect.begin),
+                         shape_list(fragment.rect.extent), crcs});
   }
   json row{{"name", tensor.logical.name},        {"state", tensor.logical.state},
-           {"dtype", name(tensor.logical.type)}, {"shape", list(tensor.logical.shape)},
+           {"dtype", name(tensor.logical.type)}, {"shape", shape_list(tensor.logical.shape)},
            {"digest", to_string(tensor.digest)}, {"fragments", std::move(fragments)}};
   if (!tensor.logical.role.empty()) row["role"] = tensor.logical.role;
   return row;

@@ -7,6 +7,7 @@
 #include <tuple>
 #include <unordered_map>
 
+#include "checkpoint/shape_json.h"
 #include "checkpoint/tiling.h"
 #include "core/base/check.h"
 #include "core/base/error.h"
@@ -15,14 +16,6 @@ namespace strata {
 namespace {
 
 using nlohmann::json;
-
-std::vector<int64_t> list(const Shape& shape) { return {shape.begin(), shape.end()}; }
-
-Shape shape_of(const json& list) {
-  Shape shape;
-  for (const json& extent : list) shape.append(extent.get<int64_t>());
-  return shape;
-}
 
 [[noreturn]] void refuse(std::string what, std::string found) {
   throw Error(Fault::internal, {.what = std::move(what), .found = std::move(found)});
@@ -48,8 +41,8 @@ struct RectLess {
 std::string pack_held(std::span<const Held> held) {
   json rows = json::array();
   for (const auto& [tensor, rect] : held)
-    rows.push_back({tensor.name, tensor.state, static_cast<int>(tensor.type), list(tensor.shape), tensor.role,
-                    list(rect.begin), list(rect.extent)});
+    rows.push_back({tensor.name, tensor.state, static_cast<int>(tensor.type), shape_list(tensor.shape),
+                    tensor.role, shape_list(rect.begin), shape_list(rect.extent)});
   std::string bytes;
   json::to_cbor(rows, bytes);
   return bytes;

@@ -3,19 +3,13 @@
 
 #include <map>
 
+#include "checkpoint/shape_json.h"
 #include "core/base/error.h"
 
 namespace strata {
 namespace {
 
 using nlohmann::json;
-
-json list(const Shape& shape) { return std::vector<int64_t>(shape.begin(), shape.end()); }
-Shape shape_of(const json& list) {
-  Shape shape;
-  for (const json& extent : list) shape.append(extent.get<int64_t>());
-  return shape;
-}
 
 std::string packed(const json& value) {
   std::string bytes;
@@ -39,8 +33,8 @@ auto unpacked(std::string_view bytes, Body body) {
 std::string pack_report(const SaveReport& report) {
   json written = json::array(), replicas = json::array();
   for (const auto& [tensor, rectangle, rect, fragment] : report.written)
-    written.push_back({tensor, rectangle, list(rect.begin), list(rect.extent), fragment.offset, fragment.crcs,
-                       fragment.digest.low, fragment.digest.high});
+    written.push_back({tensor, rectangle, shape_list(rect.begin), shape_list(rect.extent), fragment.offset,
+                       fragment.crcs, fragment.digest.low, fragment.digest.high});
   for (const auto& [rectangle, digest] : report.replicas)
     replicas.push_back({rectangle, digest.low, digest.high});
   return packed({report.file_bytes, report.gaps_crc, std::move(written), std::move(replicas)});

@@ -15,7 +15,7 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-constexpr int64_t kBlock = int64_t{4} << 20;
+constexpr int64_t kProbeBlock = int64_t{4} << 20;
 constexpr int kInFlight = 8;
 
 // Removes the file whatever happens.
@@ -51,7 +51,7 @@ Measured measure(AsyncIo& io, int64_t most, std::chrono::milliseconds most_time,
   while (collected < measured.blocks) collect();
   ended();
   const double seconds = std::chrono::duration<double>(Clock::now() - begin).count();
-  measured.gb_per_s = 1e-9 * static_cast<double>(measured.blocks * kBlock) / seconds;
+  measured.gb_per_s = 1e-9 * static_cast<double>(measured.blocks * kProbeBlock) / seconds;
   return measured;
 }
 
@@ -64,27 +64,28 @@ DriveProbe probe_drive(FileSystem& files, const std::string& folder, const Drive
   probe.direct = file->direct();
   // Memory of its own for every request in flight, which outlives the engine. Not zeros, which some file
   // systems and drives do not write.
-  const PageMemory memory = page_memory(kInFlight * kBlock);
-  for (int64_t i = 0; i < kInFlight * kBlock; ++i)
+  const PageMemory memory = page_memory(kInFlight * kProbeBlock);
+  for (int64_t i = 0; i < kInFlight * kProbeBlock; ++i)
     memory.get()[i] = static_cast<std::byte>((i * 2654435761u) >> 13);
   const auto io = files.make_async_io({});
   probe.engine = io->name();
   probe.engine_note = io->note();
-  const int64_t most = std::min(options.bytes, files.volume(folder).free_bytes / 4) / kBlock;
+  const int64_t most = std::min(options.bytes, files.volume(folder).free_bytes / 4) / kProbeBlock;
   if (most == 0) return probe;
 
   const auto of = [&](int64_t request) {
-    return std::span<std::byte>(memory.get() + request % kInFlight * kBlock, static_cast<size_t>(kBlock));
+    return std::span<std::byte>(memory.get() + request % kInFlight * kProbeBlock,
+                                static_cast<size_t>(kProbeBlock));
   };
-  const auto write = [&](int64_t n) { return IoRequest::write(*file, n * kBlock, of(n), 0); };
+  const auto write = [&](int64_t n) { return IoRequest::write(*file, n * kProbeBlock, of(n), 0); };
   const Measured written = measure(*io, most, options.most_time, write, [&] { file->sync(); });
-  const auto read = [&](int64_t n) { return IoRequest::read(*file, n * kBlock, of(n), 0); };
+  const auto read = [&](int64_t n) { return IoRequest::read(*file, n * kProbeBlock, of(n), 0); };
   const Measured got = measure(*io, written.blocks, options.most_time, read, [] {});
   // The first half is read while the second is written.
   const int64_t half = written.blocks / 2;
   const auto either = [&](int64_t n) {
-    return n % 2 == 0 ? IoRequest::read(*file, n / 2 * kBlock, of(n), 0)
-                      : IoRequest::write(*file, (half + n / 2) * kBlock, of(n), 0);
+    return n % 2 == 0 ? IoRequest::read(*file, n / 2 * kProbeBlock, of(n), 0)
+                      : IoRequest::write(*file, (half + n / 2) * kProbeBlock, of(n), 0);
   };
   const Measured mixed = measure(*io, 2 * half, options.most_time, either, [&] { file->sync(); });
   probe.write_gb_per_s = written.gb_per_s;

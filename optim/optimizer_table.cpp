@@ -19,7 +19,7 @@
 namespace strata {
 namespace {
 
-constexpr OptimizerRow kTable[] = {
+constexpr OptimizerRow kOptimizers[] = {
     {"adamw", "fp32", DType::f32, "the weight is the master; f32 moments: 12 bytes per parameter",
      make_adamw<Fp32State>},
     {"adamw", "fp32", DType::bf16, "f32 master and moments beside a bf16 weight: 14 bytes per parameter",
@@ -46,14 +46,14 @@ std::string_view compute_name(DType dtype) { return dtype == DType::f32 ? "fp32"
 template <typename Fits, typename Column>
 std::string choices(Fits fits, Column column) {
   std::vector<std::string_view> found;
-  for (const OptimizerRow& row : kTable)
+  for (const OptimizerRow& row : kOptimizers)
     if (fits(row) && std::ranges::find(found, column(row)) == found.end()) found.push_back(column(row));
   return fmt::format("{}", fmt::join(found, " or "));
 }
 
 }  // namespace
 
-std::span<const OptimizerRow> optimizer_table() { return kTable; }
+std::span<const OptimizerRow> optimizer_table() { return kOptimizers; }
 
 std::unique_ptr<UpdateRule> make_update_rule(std::string_view type, std::string_view state, DType compute,
                                              const AdamwOptions& options) {
@@ -63,17 +63,17 @@ std::unique_ptr<UpdateRule> make_update_rule(std::string_view type, std::string_
   const auto state_of = [](const OptimizerRow& row) { return row.state; };
   const auto compute_of = [](const OptimizerRow& row) { return compute_name(row.compute); };
 
-  if (std::ranges::none_of(kTable, is_type))
+  if (std::ranges::none_of(kOptimizers, is_type))
     throw Error(Fault::usage, {.what = "there is no such optimizer",
                                .where = "optimizer.type",
                                .found = std::string(type),
                                .expected = choices([](const OptimizerRow&) { return true; }, type_of)});
-  if (std::ranges::none_of(kTable, has_state))
+  if (std::ranges::none_of(kOptimizers, has_state))
     throw Error(Fault::usage, {.what = fmt::format("{} has no such state format", type),
                                .where = "precision.state",
                                .found = std::string(state),
                                .expected = choices(is_type, state_of)});
-  for (const OptimizerRow& row : kTable)
+  for (const OptimizerRow& row : kOptimizers)
     if (has_state(row) && row.compute == compute) return row.make(options);
   throw Error(Fault::usage,
               {.what = fmt::format("state format {} does not go with the compute type", state),

@@ -17,7 +17,7 @@ namespace {
 
 using Falls = LearningRateRow::Falls;
 
-constexpr LearningRateRow kTable[] = {
+constexpr LearningRateRow kLearningRates[] = {
     {"cosine", "half a cosine from the end of the warm-up to the last step", Falls::after_warmup,
      [](double p) { return 0.5 * (1 + std::cos(std::numbers::pi * p)); }},
     {"linear", "a straight line from the end of the warm-up to the last step", Falls::after_warmup,
@@ -30,10 +30,10 @@ constexpr LearningRateRow kTable[] = {
 };
 
 const LearningRateRow* find_row(std::string_view type) {
-  const auto row = std::ranges::find(kTable, type, &LearningRateRow::name);
-  if (row != std::end(kTable)) return row;
+  const auto row = std::ranges::find(kLearningRates, type, &LearningRateRow::name);
+  if (row != std::end(kLearningRates)) return row;
   std::vector<std::string_view> names;
-  for (const LearningRateRow& known : kTable) names.push_back(known.name);
+  for (const LearningRateRow& known : kLearningRates) names.push_back(known.name);
   throw Error(Fault::usage, {.what = "there is no such schedule",
                              .where = "schedule.type",
                              .found = std::string(type),
@@ -50,9 +50,10 @@ void require(bool holds, std::string_view key, double found, std::string_view ex
 
 }  // namespace
 
-std::span<const LearningRateRow> learning_rate_table() { return kTable; }
+std::span<const LearningRateRow> learning_rate_table() { return kLearningRates; }
 
-LearningRateSchedule::LearningRateSchedule(const LearningRateOptions& options) : options_(options), row_(find_row(options.type)) {
+LearningRateSchedule::LearningRateSchedule(const LearningRateOptions& options)
+    : options_(options), row_(find_row(options.type)) {
   require(std::isfinite(options.peak) && options.peak > 0, "optimizer.lr", options.peak,
           "a finite number above 0");
   require(options.steps >= 1, "run.steps", static_cast<double>(options.steps), "at least 1");

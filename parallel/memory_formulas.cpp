@@ -5,7 +5,7 @@
 
 namespace strata {
 
-double state_bytes(double parameters, const PartitionWays& partition, const StateBytes& bytes) {
+double state_bytes(double parameters, const PartitionWays& partition, const ParameterBytes& bytes) {
   const auto& [alpha, beta, n] = partition;
   check(alpha >= 1 && beta >= 1 && n >= 1, "[state_bytes] partition ({}, {}, {})", alpha, beta, n);
   return bytes.weight * parameters / static_cast<double>(alpha) +

@@ -14,7 +14,7 @@ namespace strata {
 // ---------------------------------------------------------------------------------------------------- Bytes
 // of one parameter, by class of state. The default is mixed-precision Adam: bf16 weight and gradient, fp32
 // master and moments.
-struct StateBytes {
+struct ParameterBytes {
   double weight = 2;
   double gradient = 2;
   double optimizer = 12;
@@ -22,7 +22,7 @@ struct StateBytes {
 
 // Rajbhandari et al. 2020 and its generalisation to (alpha, beta, N): 2P/alpha + 2P/beta + 12P/N. ZeRO-1 is
 // (1, 1, N), ZeRO-2 (1, N, N), ZeRO-3 (N, N, N), HSDP and MiCS (q, q, q), hybrid (q, q, N).
-double state_bytes(double parameters, const PartitionWays& partition, const StateBytes& bytes = {});
+double state_bytes(double parameters, const PartitionWays& partition, const ParameterBytes& bytes = {});
 
 // ---- activations
 // ---------------------------------------------------------------------------------------------- Korthikanti

@@ -11,7 +11,7 @@
 namespace strata {
 namespace {
 
-constexpr int64_t kRow = 16;  // f32 of a tensor: a cache line
+constexpr int64_t kHistoryRow = 16;  // f32 of a tensor: a cache line
 
 }  // namespace
 
@@ -23,10 +23,10 @@ DelayedScales::DelayedScales(const DelayedOptions& options, std::vector<Fp8Forma
     largest_.push_back(largest_finite(format));
   }
   known_.resize(largest_.size());
-  const int64_t bytes = width() * kRow * size_of(DType::f32);
+  const int64_t bytes = width() * kHistoryRow * size_of(DType::f32);
   buffer_ = memory.allocate(2 * bytes, "delayed scales");
-  factors_ = Tensor(buffer_, 0, DType::f32, {width(), kRow});
-  amax_ = Tensor(buffer_, bytes, DType::f32, {width(), kRow});
+  factors_ = Tensor(buffer_, 0, DType::f32, {width(), kHistoryRow});
+  amax_ = Tensor(buffer_, bytes, DType::f32, {width(), kHistoryRow});
   begin_step(stream);
 }
 
@@ -40,17 +40,17 @@ Tensor DelayedScales::amax(int site, LinearSide side) const {
 }
 
 void DelayedScales::begin_step(Stream& stream) {
-  std::vector<float> zeros(static_cast<size_t>(width() * kRow));
+  std::vector<float> zeros(static_cast<size_t>(width() * kHistoryRow));
   transfer(stream, Tensor::borrow(zeros.data(), DType::f32, amax_.shape()), amax_);
   stream.synchronize();
 }
 
 void DelayedScales::end_step(Stream& stream, const std::function<void(std::span<float>)>& reduce) {
-  std::vector<float> table(static_cast<size_t>(width() * kRow));
+  std::vector<float> table(static_cast<size_t>(width() * kHistoryRow));
   transfer(stream, amax_, Tensor::borrow(table.data(), DType::f32, amax_.shape()));
   stream.synchronize();
   std::vector<float> latest(static_cast<size_t>(width()));
-  for (size_t i = 0; i < latest.size(); ++i) latest[i] = table[i * kRow];
+  for (size_t i = 0; i < latest.size(); ++i) latest[i] = table[i * kHistoryRow];
   reduce(latest);
   history_.insert(history_.begin(), latest.begin(), latest.end());
   history_.resize(std::min(history_.size(), static_cast<size_t>(options_.history * width())));
@@ -59,12 +59,12 @@ void DelayedScales::end_step(Stream& stream, const std::function<void(std::span<
 
 void DelayedScales::make_factors(Stream& stream) {
   const auto count = static_cast<size_t>(width());
-  std::vector<float> table(count * kRow, 1.0F);
+  std::vector<float> table(count * kHistoryRow, 1.0F);
   for (size_t i = 0; i < count; ++i) {
     float amax = 0;
     for (size_t at = i; at < history_.size(); at += count) amax = std::max(amax, history_[at]);
     known_[i] = amax > 0;
-    table[i * kRow] = scale_of(largest_[i], std::ldexp(amax, options_.margin), ScaleKind::f32).factor;
+    table[i * kHistoryRow] = scale_of(largest_[i], std::ldexp(amax, options_.margin), ScaleKind::f32).factor;
   }
   transfer(stream, Tensor::borrow(table.data(), DType::f32, factors_.shape()), factors_);
   stream.synchronize();

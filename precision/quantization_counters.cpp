@@ -9,15 +9,18 @@
 namespace strata {
 namespace {
 
-constexpr int64_t kRow = 8;  // f64 of a tensor: a cache line
+constexpr int64_t kCounterRow = 8;  // f64 of a tensor: a cache line
 
-std::vector<double> zeros(int64_t rows) { return std::vector<double>(static_cast<size_t>(rows * kRow)); }
+std::vector<double> zeros(int64_t rows) {
+  return std::vector<double>(static_cast<size_t>(rows * kCounterRow));
+}
 
 }  // namespace
 
 QuantizationCounters::QuantizationCounters(int sites, Allocator& memory, Stream& stream)
-    : buffer_(memory.allocate(2 * sites * kRow * size_of(DType::f64), "counters of quantized tensors")),
-      table_(buffer_, 0, DType::f64, {2 * sites, kRow}) {
+    : buffer_(
+          memory.allocate(2 * sites * kCounterRow * size_of(DType::f64), "counters of quantized tensors")),
+      table_(buffer_, 0, DType::f64, {2 * sites, kCounterRow}) {
   take(stream);
 }
 
@@ -34,7 +37,7 @@ std::vector<QuantizationCounters::Report> QuantizationCounters::take(Stream& str
   stream.synchronize();
   std::vector<Report> reports;
   for (int64_t row = 0; row < rows; ++row) {
-    const double* v = values.data() + row * kRow;
+    const double* v = values.data() + row * kCounterRow;
     reports.push_back(
         {v[kCountElements], v[kCountSaturated], v[kCountUnderflow], v[kSumSquares], v[kSumSquaredError]});
   }

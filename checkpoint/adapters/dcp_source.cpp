@@ -47,11 +47,11 @@ std::optional<int64_t> step_of(const nlohmann::json& metadata) {
   return value;
 }
 
-constexpr std::string_view kOptimizer = "optim.state.";
+constexpr std::string_view kOptimizerState = "optim.state.";
 
 bool is_step(const TensorSpec& tensor) {
-  return tensor.name.starts_with(kOptimizer) && tensor.name.ends_with(".step") && tensor.shape.numel() == 1 &&
-         tensor.type == ElementType::f32;
+  return tensor.name.starts_with(kOptimizerState) && tensor.name.ends_with(".step") &&
+         tensor.shape.numel() == 1 && tensor.type == ElementType::f32;
 }
 
 // torch.distributed.checkpoint.state_dict names what an optimizer keeps for a parameter
@@ -62,8 +62,8 @@ void name_states(std::vector<MappedTensor>& tensors) {
   for (MappedTensor& tensor : tensors) {
     const std::string& name = tensor.logical.name;
     const size_t dot = name.rfind('.');
-    if (!name.starts_with(kOptimizer) || dot <= kOptimizer.size()) continue;
-    const std::string of = name.substr(kOptimizer.size(), dot - kOptimizer.size());
+    if (!name.starts_with(kOptimizerState) || dot <= kOptimizerState.size()) continue;
+    const std::string of = name.substr(kOptimizerState.size(), dot - kOptimizerState.size());
     std::string state = state_of_torch(name.substr(dot + 1));
     if (state == "param") continue;
     for (const std::string& parameter : {"model." + of, of})

@@ -11,7 +11,7 @@
 namespace strata {
 namespace {
 
-constexpr int64_t kLayers = 4096, kHeads = 1 << 12, kSize = 1 << 26;
+constexpr int64_t kMostLayers = 4096, kMostHeads = 1 << 12, kMostSize = 1 << 26;
 
 // Keys of one architecture: "llama.block_count" is size("block_count").
 class GgufKeys {
@@ -79,7 +79,7 @@ RopeSpec read_rope(const GgufSource& source, const GgufKeys& keys, int64_t head_
   RopeSpec rope;
   if (keys.has("rope.freq_base")) rope.theta = keys.number("rope.freq_base");
   if (!(rope.theta > 1)) keys.refuse("rope.freq_base", "a number above 1");
-  if (keys.size("rope.dimension_count", kHeads, head_dim) != head_dim)
+  if (keys.size("rope.dimension_count", kMostHeads, head_dim) != head_dim)
     keys.refuse("rope.dimension_count", fmt::format("{}, the size of a head", head_dim));
   keys.must_be_plain("rope.scaling.type", "none");
   const auto stored = find(source, "rope_freqs.weight");
@@ -114,20 +114,20 @@ HfModel parse_gguf_model(const GgufSource& source) {
   ModelSpec& s = model.spec;
   const bool gpt2 = model.family == "gpt2";
   s.arch = gpt2 ? "gpt2" : "llama";
-  s.layers = keys.size("block_count", kLayers);
-  s.hidden = keys.size("embedding_length", kSize);
-  s.heads = keys.size("attention.head_count", kHeads);
-  s.kv_heads = gpt2 ? s.heads : keys.size("attention.head_count_kv", kHeads, s.heads);
+  s.layers = keys.size("block_count", kMostLayers);
+  s.hidden = keys.size("embedding_length", kMostSize);
+  s.heads = keys.size("attention.head_count", kMostHeads);
+  s.kv_heads = gpt2 ? s.heads : keys.size("attention.head_count_kv", kMostHeads, s.heads);
   if (s.heads % s.kv_heads != 0) keys.refuse("attention.head_count_kv", "a divisor of the heads");
   if (!keys.has("attention.key_length") && s.hidden % s.heads != 0)
     keys.refuse("attention.head_count", fmt::format("a divisor of {}", s.hidden));
-  s.head_dim = keys.size("attention.key_length", kHeads, s.hidden / s.heads);
-  if (keys.size("attention.value_length", kHeads, s.head_dim) != s.head_dim)
+  s.head_dim = keys.size("attention.key_length", kMostHeads, s.hidden / s.heads);
+  if (keys.size("attention.value_length", kMostHeads, s.head_dim) != s.head_dim)
     keys.refuse("attention.value_length", fmt::format("{}, as of keys", s.head_dim));
   if (gpt2 && s.head_dim * s.heads != s.hidden) keys.refuse("attention.key_length", "hidden size / heads");
   if (!gpt2 && (s.head_dim < 2 || s.head_dim % 2 != 0)) keys.refuse("attention.key_length", "an even size");
-  s.ffn = keys.size("feed_forward_length", kSize);
-  s.max_positions = keys.size("context_length", kSize);
+  s.ffn = keys.size("feed_forward_length", kMostSize);
+  s.max_positions = keys.size("context_length", kMostSize);
   s.norm_eps = static_cast<float>(
       keys.number(gpt2 ? "attention.layer_norm_epsilon" : "attention.layer_norm_rms_epsilon"));
   s.qk_norm = model.family == "qwen3";
@@ -136,7 +136,7 @@ HfModel parse_gguf_model(const GgufSource& source) {
   keys.must_be_plain("attention.sliding_window", 0);
   if (!gpt2) s.rope = read_rope(source, keys, s.head_dim);
   const auto table = find(source, "token_embd.weight");
-  if (!table || source.tensors()[*table].shape.rank() != 2 || source.tensors()[*table].shape[0] > kSize)
+  if (!table || source.tensors()[*table].shape.rank() != 2 || source.tensors()[*table].shape[0] > kMostSize)
     throw Error(Fault::model, {.what = "the model has no matrix of tokens that we can use",
                                .where = source.path() + ": token_embd.weight",
                                .found = table ? to_string(source.tensors()[*table]) : "nothing",

@@ -12,12 +12,12 @@ namespace strata {
 namespace {
 
 // Names without ".weight" and ".bias"; '*' is the layer. `part` of `parts` equal ones of the stored rows.
-struct Rule {
+struct GgufRule {
   std::string_view logical, stored;
   int part = 0, parts = 1;
 };
 
-constexpr Rule kRules[] = {
+constexpr GgufRule kRules[] = {
     {"embedding", "token_embd"},
     {"position_embedding", "position_embd"},
     {"layers.*.attention_norm", "blk.*.attn_norm"},
@@ -34,19 +34,19 @@ constexpr Rule kRules[] = {
     {"final_norm", "output_norm"},
     {"head", "output"},
 };
-constexpr Rule kFusedRules[] = {
+constexpr GgufRule kFusedRules[] = {
     {"layers.*.attention.query", "blk.*.attn_qkv", 0, 3},
     {"layers.*.attention.key", "blk.*.attn_qkv", 1, 3},
     {"layers.*.attention.value", "blk.*.attn_qkv", 2, 3},
 };
 
-struct Place {
+struct GgufPlace {
   std::string name;
-  Rule rule;
+  GgufRule rule;
   Shape shape;  // of the whole stored tensor
 };
 
-Place place_of(bool fused, const std::string& name, const Shape& shape) {
+GgufPlace gguf_place(bool fused, const std::string& name, const Shape& shape) {
   const size_t dot = name.rfind('.');
   std::string stem = name.substr(0, dot), layer;
   if (stem.starts_with("layers.")) {
@@ -54,21 +54,21 @@ Place place_of(bool fused, const std::string& name, const Shape& shape) {
     layer = stem.substr(7, end - 7);
     stem = "layers.*" + stem.substr(end);
   }
-  const auto is_it = [&](const Rule& rule) { return rule.logical == stem; };
-  const Rule* rule = std::find_if(std::begin(kFusedRules), std::end(kFusedRules), is_it);
+  const auto is_it = [&](const GgufRule& rule) { return rule.logical == stem; };
+  const GgufRule* rule = std::find_if(std::begin(kFusedRules), std::end(kFusedRules), is_it);
   if (!fused || rule == std::end(kFusedRules)) {
     rule = std::find_if(std::begin(kRules), std::end(kRules), is_it);
     check(rule != std::end(kRules), "[gguf] no name for '{}'", name);
   }
   std::string stored(rule->stored);
   if (const size_t star = stored.find('*'); star != std::string::npos) stored.replace(star, 1, layer);
-  Place place{.name = stored + name.substr(dot), .rule = *rule, .shape = shape};
+  GgufPlace place{.name = stored + name.substr(dot), .rule = *rule, .shape = shape};
   place.shape.set(0, shape[0] * rule->parts);
   return place;
 }
 
 // Queries and keys whose heads these files keep in another order.
-bool rotates(const HfModel& model, const Rule& rule) {
+bool rotates(const HfModel& model, const GgufRule& rule) {
   const bool rotated = rule.stored == "blk.*.attn_q" || rule.stored == "blk.*.attn_k";
   return (model.family == "llama" || model.family == "mistral") && rotated;
 }
@@ -80,7 +80,7 @@ GgufMapping from_gguf(const HfModel& model, std::span<const TensorSpec> stored, 
   TensorFinder finder(stored, where, allow_missing);
   GgufMapping mapping;
   for (ModelTensor& tensor : model_tensors(model.spec)) {
-    const Place place = place_of(model.family == "gpt2", tensor.name, tensor.shape);
+    const GgufPlace place = gguf_place(model.family == "gpt2", tensor.name, tensor.shape);
     const auto found = finder.take(tensor.name, place.name, place.shape);
     if (!found) continue;
     if (rotates(model, place.rule)) mapping.head_rows.emplace(*found, model.spec.head_dim);
@@ -109,7 +109,7 @@ GgufMapping to_gguf(const HfModel& model, std::span<const TensorSpec> ours, cons
   for (const ModelTensor& tensor : model_tensors(model.spec)) {
     const auto found = finder.take(tensor.name, tensor.name, tensor.shape);
     if (!found) continue;
-    const Place place = place_of(model.family == "gpt2", tensor.name, tensor.shape);
+    const GgufPlace place = gguf_place(model.family == "gpt2", tensor.name, tensor.shape);
     if (rotates(model, place.rule)) mapping.head_rows.emplace(*found, model.spec.head_dim);
     const auto [at, first] = stored.emplace(place.name, mapping.tensors.size());
     if (first)

@@ -16,13 +16,13 @@ namespace {
 
 // Names without ".weight" and ".bias"; '*' is the layer. `part` of `parts` equal ones of the foreign matrix's
 // outputs. transposed: matrices are stored [in, out] there (GPT-2's Conv1D).
-struct Rule {
+struct HfRule {
   std::string_view logical, foreign;
   bool transposed = false;
   int part = 0, parts = 1;
 };
 
-constexpr Rule kLlama[] = {
+constexpr HfRule kLlama[] = {
     {"embedding", "embed_tokens"},
     {"layers.*.attention_norm", "layers.*.input_layernorm"},
     {"layers.*.attention.query", "layers.*.self_attn.q_proj"},
@@ -37,7 +37,7 @@ constexpr Rule kLlama[] = {
     {"layers.*.mlp.down", "layers.*.mlp.down_proj"},
     {"final_norm", "norm"},
 };
-constexpr Rule kGpt2[] = {
+constexpr HfRule kGpt2[] = {
     {"embedding", "wte"},
     {"position_embedding", "wpe"},
     {"layers.*.attention_norm", "h.*.ln_1"},
@@ -52,7 +52,7 @@ constexpr Rule kGpt2[] = {
 };
 
 struct Family {
-  std::span<const Rule> rules;
+  std::span<const HfRule> rules;
   std::string_view prefix;  // of all but the head
   std::string_view table;   // the stored name of the embedding
 };
@@ -60,18 +60,18 @@ Family family_of(const HfModel& model) {
   return model.family == "gpt2" ? Family{kGpt2, "transformer.", "wte.weight"}
                                 : Family{kLlama, "model.", "embed_tokens.weight"};
 }
-constexpr std::string_view kHead = "lm_head.weight";
+constexpr std::string_view kHfHead = "lm_head.weight";
 
 // A logical tensor's place in the foreign model.
-struct Place {
+struct HfPlace {
   std::string name;
   bool transposed = false;
   int part = 0, parts = 1;
   Shape shape;  // of the whole foreign tensor
 };
 
-Place place_of(const Family& family, std::string_view prefix, const std::string& name, const Shape& shape) {
-  if (name == "head.weight") return {.name = std::string(kHead), .shape = shape};
+HfPlace hf_place(const Family& family, std::string_view prefix, const std::string& name, const Shape& shape) {
+  if (name == "head.weight") return {.name = std::string(kHfHead), .shape = shape};
   const size_t dot = name.rfind('.');
   std::string stem = name.substr(0, dot), layer;
   if (stem.starts_with("layers.")) {
@@ -80,15 +80,15 @@ Place place_of(const Family& family, std::string_view prefix, const std::string&
     stem = "layers.*" + stem.substr(end);
   }
   const auto rule = std::find_if(family.rules.begin(), family.rules.end(),
-                                 [&](const Rule& r) { return r.logical == stem; });
+                                 [&](const HfRule& r) { return r.logical == stem; });
   check(rule != family.rules.end(), "[hugging face] no name for '{}'", name);
   std::string foreign(rule->foreign);
   if (const size_t star = foreign.find('*'); star != std::string::npos) foreign.replace(star, 1, layer);
-  Place place{.name = fmt::format("{}{}{}", prefix, foreign, name.substr(dot)),
-              .transposed = rule->transposed && shape.rank() == 2,
-              .part = rule->part,
-              .parts = rule->parts,
-              .shape = shape};
+  HfPlace place{.name = fmt::format("{}{}{}", prefix, foreign, name.substr(dot)),
+                .transposed = rule->transposed && shape.rank() == 2,
+                .part = rule->part,
+                .parts = rule->parts,
+                .shape = shape};
   place.shape.set(0, shape[0] * rule->parts);
   if (place.transposed) place.shape = {place.shape[1], place.shape[0]};
   return place;
@@ -126,7 +126,7 @@ HfMapping from_hugging_face(const HfModel& model, std::span<const TensorSpec> st
   if (prefix.ends_with(family.prefix)) mapping.prefix = family.prefix;
   outer = prefix.substr(0, prefix.size() - mapping.prefix.size());
   for (const ModelTensor& tensor : model_tensors(model.spec)) {
-    const Place place = place_of(family, mapping.prefix, tensor.name, tensor.shape);
+    const HfPlace place = hf_place(family, mapping.prefix, tensor.name, tensor.shape);
     const auto add = [&](size_t from, const std::string& state) {
       MappedPiece piece =
           place.transposed ? transposed_piece(from, tensor.shape) : whole_piece(from, tensor.shape);
@@ -146,7 +146,7 @@ HfMapping from_hugging_face(const HfModel& model, std::span<const TensorSpec> st
   for (size_t t = 0; t < stored.size(); ++t) {
     if (finder.used(t)) continue;
     const char* reason = nullptr;
-    if (stored[t].name == outer + std::string(kHead) && model.spec.tied && table) {
+    if (stored[t].name == outer + std::string(kHfHead) && model.spec.tied && table) {
       reason = "tied to the embedding";
       if (stored[t].state == "param") mapping.twins.emplace_back(t, *table);
     } else if (computed(stored[t].name)) {
@@ -176,7 +176,7 @@ HfMapping to_hugging_face(const HfModel& model, std::span<const TensorSpec> stor
   std::map<std::pair<std::string, std::string>, size_t>
       made;  // by foreign name and state: of mapping.tensors
   for (const ModelTensor& tensor : model_tensors(model.spec)) {
-    const Place place = place_of(family, mapping.prefix, tensor.name, tensor.shape);
+    const HfPlace place = hf_place(family, mapping.prefix, tensor.name, tensor.shape);
     const auto add = [&](size_t from, const std::string& state) {
       const auto [target, fresh] = made.emplace(std::pair(place.name, state), mapping.tensors.size());
       if (fresh)
@@ -212,13 +212,13 @@ std::optional<std::string> renumbered(const std::string& name, std::string_view 
   return renamed.replace(renamed.find('*'), 1, number);
 }
 
-constexpr std::string_view kLlamaHead = kHead.substr(0, kHead.rfind('.'));
+constexpr std::string_view kLlamaHead = kHfHead.substr(0, kHfHead.rfind('.'));
 
 }  // namespace
 
 std::optional<std::string> hugging_face_module(const std::string& logical) {
   if (logical == "head") return std::string(kLlamaHead);
-  for (const Rule& rule : kLlama)
+  for (const HfRule& rule : kLlama)
     if (auto found = renumbered(logical, rule.logical, rule.foreign)) return "model." + *found;
   return std::nullopt;
 }
@@ -226,7 +226,7 @@ std::optional<std::string> hugging_face_module(const std::string& logical) {
 std::optional<std::string> logical_module(const std::string& hugging_face) {
   if (hugging_face == kLlamaHead) return "head";
   if (!hugging_face.starts_with("model.")) return std::nullopt;
-  for (const Rule& rule : kLlama)
+  for (const HfRule& rule : kLlama)
     if (auto found = renumbered(hugging_face.substr(6), rule.foreign, rule.logical)) return found;
   return std::nullopt;
 }

@@ -13,15 +13,16 @@
 namespace strata {
 namespace {
 
-constexpr std::string_view kTable = "embedding.word_embeddings.weight", kHead = "output_layer.weight",
-                           kLayers = "decoder.layers.", kMoments = "optimizer.state.";
+constexpr std::string_view kWordEmbeddings = "embedding.word_embeddings.weight",
+                           kOutputLayer = "output_layer.weight", kDecoderLayers = "decoder.layers.",
+                           kMoments = "optimizer.state.";
 
 // Of ours, without "layers.<n>." and ".weight" or ".bias"; theirs, and what it is called when the norm is
 // fused with the matrix behind it: "<fused>.layer_norm_weight".
-struct Rule {
+struct MegatronRule {
   std::string_view ours, theirs, fused = {};
 };
-constexpr Rule kRules[] = {
+constexpr MegatronRule kRules[] = {
     {"attention_norm", "input_layernorm", "self_attention.linear_qkv"},
     {"attention.query", "self_attention.linear_qkv"},
     {"attention.key", "self_attention.linear_qkv"},
@@ -40,17 +41,17 @@ constexpr Rule kRules[] = {
 };
 
 // "layers.3.mlp.up.weight": the layer, what it is there, and which of its tensors.
-struct Place {
+struct MegatronPlace {
   std::optional<int64_t> layer;
   std::string ours;  // "mlp.up"
   std::string kind;  // "weight"
-  const Rule* rule = nullptr;
+  const MegatronRule* rule = nullptr;
 
   std::string plain() const { return fmt::format("{}.{}", rule->theirs, kind); }
   std::string fused() const { return fmt::format("{}.layer_norm_{}", rule->fused, kind); }
 };
-Place place_of(const std::string& name) {
-  Place place{.ours = name};
+MegatronPlace megatron_place(const std::string& name) {
+  MegatronPlace place{.ours = name};
   if (name.starts_with("layers.")) {
     const size_t end = name.find('.', 7);
     place.layer = std::stoll(name.substr(7, end - 7));
@@ -59,7 +60,7 @@ Place place_of(const std::string& name) {
   place.kind = place.ours.substr(place.ours.rfind('.') + 1);
   place.ours.resize(place.ours.size() - place.kind.size() - 1);
   place.rule = std::find_if(std::begin(kRules), std::end(kRules),
-                            [&](const Rule& rule) { return rule.ours == place.ours; });
+                            [&](const MegatronRule& rule) { return rule.ours == place.ours; });
   check(place.rule != std::end(kRules), "[megatron] no name for '{}'", name);
   return place;
 }
@@ -117,8 +118,8 @@ int64_t stored_rows(const ModelSpec& spec, std::string_view ours, int64_t rows) 
 bool has_megatron_names(std::span<const TensorSpec> stored) {
   bool table = false, layers = false;
   for (const TensorSpec& tensor : stored) {
-    table = table || tensor.name == kTable;
-    layers = layers || tensor.name.starts_with(kLayers);
+    table = table || tensor.name == kWordEmbeddings;
+    layers = layers || tensor.name.starts_with(kDecoderLayers);
   }
   return table && layers;
 }
@@ -133,17 +134,17 @@ HfMapping from_megatron(const HfModel& model, std::span<const TensorSpec> stored
     if (tensor.state != "param" && tensor.state != "rounded") states.insert(tensor.state);
   HfMapping mapping;
   for (const ModelTensor& tensor : model_tensors(spec)) {
-    const Place place = place_of(tensor.name);
+    const MegatronPlace place = megatron_place(tensor.name);
     const std::optional<int64_t>& layer = place.layer;
     const std::string& ours = place.ours;
     const std::string plain = place.plain(), fused = place.fused();
     // Stacked or not, fused or not: the one that is there.
-    std::string name = layer ? fmt::format("{}{}.{}", kLayers, *layer, plain) : plain;
+    std::string name = layer ? fmt::format("{}{}.{}", kDecoderLayers, *layer, plain) : plain;
     bool stacked = false;
     for (const std::string& suffix : {plain, fused}) {
       if (!layer) break;
-      const std::string together = std::string(kLayers) + suffix,
-                        alone = fmt::format("{}{}.{}", kLayers, *layer, suffix);
+      const std::string together = std::string(kDecoderLayers) + suffix,
+                        alone = fmt::format("{}{}.{}", kDecoderLayers, *layer, suffix);
       if (finder.find(together) || finder.find(alone)) {
         stacked = finder.find(together).has_value();
         name = stacked ? together : alone;
@@ -184,13 +185,13 @@ HfMapping from_megatron(const HfModel& model, std::span<const TensorSpec> stored
     for (const std::string& state : states)
       if (const auto from = finder.take_state(name, state, whole)) add(*from, state);
   }
-  const auto table = finder.find(std::string(kTable));
+  const auto table = finder.find(std::string(kWordEmbeddings));
   for (size_t t = 0; t < named.size(); ++t) {
     if (finder.used(t)) continue;
     const char* reason = nullptr;
     if (named[t].state == "rounded")
       reason = "a copy of the fp32 parameter, rounded";
-    else if (named[t].name == kHead && spec.tied && table)
+    else if (named[t].name == kOutputLayer && spec.tied && table)
       reason = "tied to the embedding";
     else if (named[t].name.find("_extra_state") != std::string::npos ||
              named[t].name.starts_with("rng_state"))
@@ -199,7 +200,8 @@ HfMapping from_megatron(const HfModel& model, std::span<const TensorSpec> stored
       reason = "the optimizer's";
     else
       continue;
-    if (named[t].name == kHead && named[t].state == "param" && table) mapping.twins.emplace_back(t, *table);
+    if (named[t].name == kOutputLayer && named[t].state == "param" && table)
+      mapping.twins.emplace_back(t, *table);
     finder.leave(t);
     mapping.dropped.push_back(fmt::format("{}: {}", to_string(stored[t]), reason));
   }
@@ -219,10 +221,10 @@ std::vector<MappedTensor> to_megatron(const HfModel& model, std::span<const Tens
   std::vector<MappedTensor> tensors;
   std::map<std::string, size_t> made;  // by name: of `tensors`
   for (const ModelTensor& tensor : model_tensors(spec)) {
-    const Place place = place_of(tensor.name);
-    const std::string name =
-        place.layer ? std::string(kLayers) + (place.rule->fused.empty() ? place.plain() : place.fused())
-                    : place.plain();
+    const MegatronPlace place = megatron_place(tensor.name);
+    const std::string name = place.layer ? std::string(kDecoderLayers) +
+                                               (place.rule->fused.empty() ? place.plain() : place.fused())
+                                         : place.plain();
     Shape whole;
     if (place.layer) whole.append(spec.layers);
     for (const int64_t extent : tensor.shape) whole.append(extent);

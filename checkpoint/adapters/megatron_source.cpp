@@ -12,7 +12,8 @@
 namespace strata {
 namespace {
 
-constexpr std::string_view kFile = "/model_optim_rng.pt", kModel = "model.", kLayers = "decoder.layers.";
+constexpr std::string_view kShardFile = "/model_optim_rng.pt", kModelPrefix = "model.",
+                           kShardLayers = "decoder.layers.";
 
 [[noreturn]] void refuse(const std::string& where, std::string found, std::string expected = {}) {
   throw Error(Fault::model, {.what = "this checkpoint of Megatron cannot be read",
@@ -22,7 +23,7 @@ constexpr std::string_view kFile = "/model_optim_rng.pt", kModel = "model.", kLa
 }
 
 // "mp_rank_01_003": tensor part 1 of stage 3.
-std::optional<std::pair<int, int>> place_of(const std::string& name) {
+std::optional<std::pair<int, int>> shard_ranks(const std::string& name) {
   constexpr std::string_view kPrefix = "mp_rank_";
   const auto digits = [&](size_t at, size_t count) {
     return name.find_first_not_of("0123456789", at) >= at + count;
@@ -76,15 +77,15 @@ class MegatronSource::Parts : public StoredTensors {
 };
 
 bool MegatronSource::recognises(FileSystem& files, const std::string& path) {
-  return files.info(path + "/mp_rank_00" + std::string(kFile)) ||
-         files.info(path + "/mp_rank_00_000" + std::string(kFile));
+  return files.info(path + "/mp_rank_00" + std::string(kShardFile)) ||
+         files.info(path + "/mp_rank_00_000" + std::string(kShardFile));
 }
 
 MegatronSource::MegatronSource(FileSystem& files, const std::string& path) : AssembledSource(path) {
   std::map<std::pair<int, int>, std::string> folders;  // by stage and tensor part
   const auto names = files.list(path).value_or(std::vector<std::string>());
   for (const std::string& name : names)
-    if (const auto place = place_of(name)) folders[{place->second, place->first}] = path + "/" + name;
+    if (const auto place = shard_ranks(name)) folders[{place->second, place->first}] = path + "/" + name;
   const int stages = folders.rbegin()->first.first + 1, ranks = folders.rbegin()->first.second + 1;
   if (std::ssize(folders) != int64_t{stages} * ranks)
     refuse(path, fmt::format("{} folders mp_rank_*", folders.size()),
@@ -99,7 +100,7 @@ MegatronSource::MegatronSource(FileSystem& files, const std::string& path) : Ass
     for (int rank = 0; rank < ranks; ++rank) {
       const auto folder = folders.find({stage, rank});
       if (folder == folders.end()) refuse(path, fmt::format("no part {} of stage {}", rank, stage));
-      const std::string file = folder->second + std::string(kFile);
+      const std::string file = folder->second + std::string(kShardFile);
       const TorchArchive archive = parts->open(file);
       if (stage == 0 && rank == 0) {
         model_ = parse_megatron_args(archive.pickle, file);
@@ -112,21 +113,21 @@ MegatronSource::MegatronSource(FileSystem& files, const std::string& path) : Ass
       for (const TorchPlace& place : archive.tensors) {
         std::string name = place.logical.name;
         if (name.starts_with("model0.")) refuse(file, "several virtual stages", "one model a rank");
-        if (!name.starts_with(kModel)) {
+        if (!name.starts_with(kModelPrefix)) {
           optimizer = optimizer || name.starts_with("optimizer");
           continue;
         }
-        name.erase(0, kModel.size());
+        name.erase(0, kModelPrefix.size());
         if (name.starts_with("language_model."))
           refuse(file, name, "a model of megatron-core: convert it with Megatron's tools/checkpoint first");
-        if (name.starts_with(kLayers)) {
-          const size_t end = name.find('.', kLayers.size());
-          const std::string number = name.substr(kLayers.size(), end - kLayers.size());
+        if (name.starts_with(kShardLayers)) {
+          const size_t end = name.find('.', kShardLayers.size());
+          const std::string number = name.substr(kShardLayers.size(), end - kShardLayers.size());
           if (end == std::string::npos || number.empty() || number.size() > 6 ||
               number.find_first_not_of("0123456789") != std::string::npos)
             refuse(file, name, "a layer's number");
           layers = std::max(layers, int64_t{std::stoi(number)} + 1);
-          name = fmt::format("{}{}{}", kLayers, std::stoi(number) + first_layer, name.substr(end));
+          name = fmt::format("{}{}{}", kShardLayers, std::stoi(number) + first_layer, name.substr(end));
         }
         const Cut cut = cut_of(name, gated);
         const bool whole = cut.dim < 0 || ranks == 1;

@@ -28,8 +28,8 @@ constexpr End kEnds[] = {{kLoraA, ".lora_A.weight"}, {kLoraB, ".lora_B.weight"}}
       {.what = std::move(what), .where = where, .found = std::move(found), .expected = std::move(expected)});
 }
 
-constexpr std::string_view kTable = "base_model.model.model.embed_tokens.weight",
-                           kHead = "base_model.model.lm_head.weight";
+constexpr std::string_view kPeftTable = "base_model.model.model.embed_tokens.weight",
+                           kPeftHead = "base_model.model.lm_head.weight";
 bool has(std::span<const TensorSpec> stored, std::string_view name) {
   return std::any_of(stored.begin(), stored.end(), [&](const TensorSpec& t) { return t.name == name; });
 }
@@ -143,7 +143,7 @@ std::vector<MappedTensor> from_peft(const AdapterInfo& info, std::span<const Ten
       ours.role = "adapter";
       tensors.push_back({std::move(ours), {whole_piece(t, tensor.shape)}});
     }
-    const bool twin = info.tied && tensor.name == kHead && has(stored, kTable);
+    const bool twin = info.tied && tensor.name == kPeftHead && has(stored, kPeftTable);
     if (const auto name = whole_name(info, tensor); twin || name) {
       known = true;
       if (twin) continue;
@@ -184,8 +184,8 @@ std::vector<MappedTensor> to_peft(const AdapterInfo& info, std::span<const Tenso
                                  .fix = "keep Strata's form, or merge the adapters with `strata merge`"});
     tensor.name = fmt::format("{}{}{}", kBefore, *module, theirs);
     tensors.push_back({tensor, {whole_piece(t, stored[t].shape)}});
-    if (!info.tied || tensor.name != kTable) continue;
-    tensor.name = kHead;
+    if (!info.tied || tensor.name != kPeftTable) continue;
+    tensor.name = kPeftHead;
     tensors.push_back({std::move(tensor), {whole_piece(t, stored[t].shape)}});
   }
   return tensors;
@@ -198,7 +198,7 @@ nlohmann::ordered_json make_peft_config(const AdapterInfo& info, std::span<const
     const std::string& name = tensor.logical.name;
     if (std::none_of(std::begin(kEnds), std::end(kEnds),
                      [&](const End& end) { return name.ends_with(end.theirs); }) &&
-        !(info.tied && name == kHead))
+        !(info.tied && name == kPeftHead))
       whole.insert(module_of(name, ending_of(name)));
     if (!name.ends_with(kEnds[0].theirs)) continue;
     const std::string module = module_of(name, kEnds[0].theirs);

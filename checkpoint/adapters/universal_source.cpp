@@ -12,7 +12,7 @@
 namespace strata {
 namespace {
 
-constexpr std::string_view kTracker = "latest_universal", kFolder = "/zero";
+constexpr std::string_view kUniversalTracker = "latest_universal", kFolder = "/zero";
 constexpr std::string_view kParameter = "fp32", kSuffix = ".pt";
 
 bool is_folder(FileSystem& files, const std::string& path) {
@@ -30,13 +30,13 @@ bool is_folder(FileSystem& files, const std::string& path) {
 }  // namespace
 
 bool UniversalSource::recognises(FileSystem& files, const std::string& path) {
-  const auto folder = deepspeed_folder(files, path, kTracker);
+  const auto folder = deepspeed_folder(files, path, kUniversalTracker);
   return folder && is_folder(files, *folder + std::string(kFolder)) &&
          files.info(*folder + std::string(kFolder) + "/optimizer_state.pt");
 }
 
 UniversalSource::UniversalSource(FileSystem& files, const std::string& path)
-    : StoredTensors(files), path_(deepspeed_folder(files, path, kTracker).value()) {
+    : StoredTensors(files), path_(deepspeed_folder(files, path, kUniversalTracker).value()) {
   // A job of ZeRO-3 leaves flat tensors: their shapes are in the model states beside.
   std::map<std::string, Shape> shapes;
   const auto beside = files.list(path_).value_or(std::vector<std::string>());

@@ -17,7 +17,7 @@ namespace {
 
 using Kind = PickleNode::Kind;
 
-constexpr std::string_view kTracker = "latest";
+constexpr std::string_view kZeroTracker = "latest";
 
 using Named = DeepspeedParameter;
 
@@ -194,7 +194,7 @@ class ZeroSource::Fragments : public StoredTensors {
 };
 
 ZeroSource::ZeroSource(FileSystem& files, const std::string& path)
-    : AssembledSource(deepspeed_folder(files, path, kTracker).value()) {
+    : AssembledSource(deepspeed_folder(files, path, kZeroTracker).value()) {
   const DeepspeedFiles found = find_zero_files(files, this->path());
   auto fragments = std::make_unique<Fragments>(files, found.folder);
   const auto ranks = std::ssize(found.optimizer);
@@ -258,7 +258,7 @@ ZeroSource::ZeroSource(FileSystem& files, const std::string& path)
 }
 
 bool ZeroSource::recognises(FileSystem& files, const std::string& path) {
-  const auto folder = deepspeed_folder(files, path, kTracker);
+  const auto folder = deepspeed_folder(files, path, kZeroTracker);
   return folder && has_zero_files(files, *folder);
 }
 

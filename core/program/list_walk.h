@@ -38,9 +38,6 @@ class ListWalk {
   const Program& program_;
   const VerifyOptions& options_;
   std::vector<Problem>& problems_;
-
- private:
-  static constexpr size_t kMostProblems = 8;  // what follows from the first is noise
 };
 
 // Accumulators hold all their contributions before they are read, over micro-batches, ranks and twins, and in

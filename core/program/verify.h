@@ -19,6 +19,8 @@ struct Problem {
   std::string text;       // names the action and the value
 };
 
+inline constexpr size_t kMostProblems = 8;  // that are reported: what follows from the first is noise
+
 struct VerifyOptions {
   // The order of sums over micro-batches is part of the meaning, bit for bit.
   SumOrder order = SumOrder::ascending;

@@ -12,8 +12,6 @@
 namespace strata {
 namespace {
 
-constexpr size_t kMostProblems = 8;
-
 class JobChecker {
  public:
   JobChecker(std::span<const LinkedProgram> programs, const VerifyOptions& options)

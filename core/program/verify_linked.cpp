@@ -16,7 +16,6 @@ namespace strata {
 
 namespace {
 
-constexpr size_t kMostProblems = 8;
 constexpr int kSteps = 2;  // waits reach one step back, so two steps show every pair of actions that may meet
 
 class LinkedChecker {

@@ -12,17 +12,11 @@
 #include "core/device/meta_stream.h"
 #include "launch/bench/foreign_load.h"
 #include "launch/bench/median.h"
+#include "launch/bench/seconds_of.h"
 #include "optim/optimizer_table.h"
 
 namespace strata {
 namespace {
-
-template <typename Work>
-double seconds(Work work) {
-  const auto start = std::chrono::steady_clock::now();
-  work();
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-}
 
 // One rule with a parameter of its own.
 struct Subject {
@@ -89,9 +83,9 @@ AdamBench bench_adam(WorkerPool& pool, const AdamBenchOptions& options) {
   const ForeignLoad foreign;
   std::vector<double> increment_s;
   for (int round = 0; round < options.rounds; ++round) {
-    increment_s.push_back(seconds(increment_all));
+    increment_s.push_back(seconds_of(increment_all));
     for (Subject& subject : subjects)
-      subject.times_s.push_back(seconds([&] { subject.update(stream, round + 2); }));
+      subject.times_s.push_back(seconds_of([&] { subject.update(stream, round + 2); }));
   }
 
   AdamBench result{.threads = pool.threads(), .parameters = n, .foreign_cores = foreign.cores()};

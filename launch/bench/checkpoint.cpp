@@ -19,18 +19,12 @@
 #include "launch/bench/child_process.h"
 #include "launch/bench/foreign_load.h"
 #include "launch/bench/median.h"
+#include "launch/bench/seconds_of.h"
 
 namespace strata {
 namespace {
 
 constexpr int64_t kTensorBytes = int64_t{64} << 20;
-
-template <typename Work>
-double seconds(Work work) {
-  const auto start = std::chrono::steady_clock::now();
-  work();
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-}
 
 // Removes what it made.
 class Folder {
@@ -106,10 +100,10 @@ std::optional<double> fio(const std::string& folder, const char* kind, int64_t b
 void measure_stages(const State& state, std::span<std::byte> copy, int rounds, CheckpointBench& result) {
   std::vector<double> copied, summed, hashed;
   for (int round = 0; round < rounds; ++round) {
-    copied.push_back(seconds([&] { std::memcpy(copy.data(), state.memory.get(), copy.size()); }));
-    summed.push_back(seconds([&] { result.stage_check += crc32c(copy); }));
-    hashed.push_back(
-        seconds([&] { result.stage_check += digest_of_run(0, std::ssize(copy) / 4, 4, copy.data()).low; }));
+    copied.push_back(seconds_of([&] { std::memcpy(copy.data(), state.memory.get(), copy.size()); }));
+    summed.push_back(seconds_of([&] { result.stage_check += crc32c(copy); }));
+    hashed.push_back(seconds_of(
+        [&] { result.stage_check += digest_of_run(0, std::ssize(copy) / 4, 4, copy.data()).low; }));
   }
   const double gigabytes = 1e-9 * static_cast<double>(copy.size());
   result.copy_gb_per_s = gigabytes / median(copied);
@@ -125,7 +119,7 @@ double plan_seconds() {
     held[static_cast<size_t>(t % kPlanRanks)].push_back({tensor, {{0, 0}, {1, 1000}}});
     held[static_cast<size_t>((t + 1) % kPlanRanks)].push_back({tensor, {{1, 0}, {1, 1000}}});
   }
-  return seconds([&] { pack_shares(plan_save(held).ranks); });
+  return seconds_of([&] { pack_shares(plan_save(held).ranks); });
 }
 
 }  // namespace
@@ -147,7 +141,7 @@ CheckpointBench bench_checkpoint(WorkerPool& pool, const CheckpointBenchOptions&
   const auto save_step = [&](int64_t step) {
     saver.reserve(step, state.save_items());  // a step before, as a run does
     SaveResult saved;
-    const double took = seconds([&] {
+    const double took = seconds_of([&] {
       saver.begin({.step = step, .meta = {{"step", step}}, .items = state.save_items()});
       saved = saver.finish();
     });
@@ -170,10 +164,10 @@ CheckpointBench bench_checkpoint(WorkerPool& pool, const CheckpointBenchOptions&
     save.push_back(bytes / took);
     stall.push_back(saved.stall_s);
     copied.push_back(
-        seconds([&] { std::memcpy(copy.get(), state.memory.get(), static_cast<size_t>(state.bytes)); }));
+        seconds_of([&] { std::memcpy(copy.get(), state.memory.get(), static_cast<size_t>(state.bytes)); }));
     stall_ratio.push_back(stall.back() / copied.back());
     const auto disk_read = disk_write ? fio(folder.path(), "read", state.bytes) : std::nullopt;
-    load.push_back(bytes / seconds([&] {
+    load.push_back(bytes / seconds_of([&] {
                      restore(StrataSource(*files, saved.path), *peers, state.restore_items(), pool);
                    }));
     if (!disk_write || !rewrite || !disk_read) continue;

@@ -45,9 +45,9 @@ DiskFlow measure(int64_t bytes, const std::function<void()>& work) {
 }
 
 // One direction of an engine with its buffers, as a lane has it: registered where the engine can.
-class Lane {
+class ProbeLane {
  public:
-  Lane(FileSystem& files, File& file, AsyncEngine engine, int depth, int64_t block)
+  ProbeLane(FileSystem& files, File& file, AsyncEngine engine, int depth, int64_t block)
       : file_(file),
         block_(block),
         memory_(page_memory(depth * block)),
@@ -103,10 +103,10 @@ DiskFlow run_engine(FileSystem& files, File& file, AsyncEngine engine, DiskMode 
                     const DiskBenchOptions& options) {
   const int64_t bytes = options.bytes, half = bytes / 2;
   if (mode != DiskMode::half) {
-    Lane lane(files, file, engine, options.depth, options.block);
+    ProbeLane lane(files, file, engine, options.depth, options.block);
     return measure(bytes, [&] { lane.run(mode == DiskMode::read ? Op::read : Op::write, offset, bytes); });
   }
-  Lane reads(files, file, engine, options.depth / 2, options.block),
+  ProbeLane reads(files, file, engine, options.depth / 2, options.block),
       writes(files, file, engine, options.depth / 2, options.block);
   return measure(bytes, [&] {
     both([&] { reads.run(Op::read, offset, half); }, [&] { writes.run(Op::write, offset + half, half); });

@@ -13,7 +13,7 @@
 namespace strata {
 namespace {
 
-double seconds(const timeval& t) {
+double cpu_seconds(const timeval& t) {
   return static_cast<double>(t.tv_sec) + 1e-6 * static_cast<double>(t.tv_usec);
 }
 
@@ -27,7 +27,7 @@ ForeignLoad::Sample ForeignLoad::sample() {
   for (const int who : {RUSAGE_SELF, RUSAGE_CHILDREN}) {
     rusage own{};
     getrusage(who, &own);
-    now.own_s += seconds(own.ru_utime) + seconds(own.ru_stime);
+    now.own_s += cpu_seconds(own.ru_utime) + cpu_seconds(own.ru_stime);
   }
 
   // First line of /proc/stat, in ticks: cpu user nice system idle iowait irq softirq steal ... (proc(5)).

@@ -25,7 +25,7 @@
 namespace strata {
 namespace {
 
-struct Arguments {
+struct BenchArguments {
   int threads = 0;
   bool json = false;
   StepBenchOptions step;
@@ -64,7 +64,7 @@ int run_comm(const CommBenchOptions& options, bool json) {
 }  // namespace
 
 Run add_bench(CLI::App& app) {
-  const auto arguments = std::make_shared<Arguments>();
+  const auto arguments = std::make_shared<BenchArguments>();
   app.require_subcommand(1);
   auto add = [&](const char* name, const char* help) {
     CLI::App* const command = app.add_subcommand(name, help);

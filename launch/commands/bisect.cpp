@@ -12,7 +12,7 @@
 namespace strata {
 namespace {
 
-struct Arguments {
+struct BisectArguments {
   BisectSide a, b;
   BisectOptions options;
   double tolerance = 0;
@@ -21,7 +21,7 @@ struct Arguments {
 }  // namespace
 
 Run add_bisect(CLI::App& app) {
-  const auto arguments = std::make_shared<Arguments>();
+  const auto arguments = std::make_shared<BisectArguments>();
   app.add_option("A", arguments->a.file, "a configuration, or a file that log.record wrote")->required();
   app.add_option("B", arguments->b.file, "the same; left out: the configuration A");
   app.add_option("--a", arguments->a.overrides, "key=value ... that win over A's file")->take_all();

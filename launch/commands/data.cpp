@@ -19,7 +19,7 @@
 namespace strata {
 namespace {
 
-struct Arguments {
+struct DataArguments {
   std::string data;
   std::string tokenizer = "byte";
   std::string document = "file";
@@ -92,7 +92,7 @@ void print_packing(const Corpus& corpus, int64_t seq_len) {
              best.num_rows(), 100 * best.fill(), documents - best.overlong(), documents);
 }
 
-int show(const Arguments& arguments) {
+int show(const DataArguments& arguments) {
   const auto tokenizer = make_tokenizer(arguments.tokenizer);
   const TemporaryFolder cache("data");
   const TokenizeOptions options{.document = parse_document_split(arguments.document),
@@ -140,7 +140,7 @@ Run add_data(CLI::App& app) {
   app.require_subcommand(1);
   CLI::App* command =
       app.add_subcommand("show", "print records, what is learned of them in colour or between ⟦ and ⟧");
-  const auto arguments = std::make_shared<Arguments>();
+  const auto arguments = std::make_shared<DataArguments>();
   command->add_option("FILE", arguments->data, "text, .jsonl records, or a token file")->required();
   command->add_option("-n,--records", arguments->records, "how many to print")
       ->check(CLI::NonNegativeNumber)

@@ -16,7 +16,7 @@
 namespace strata {
 namespace {
 
-struct Arguments {
+struct EvalArguments {
   std::string checkpoint;
   std::string data;
   int64_t tokens = 0;
@@ -26,7 +26,7 @@ struct Arguments {
 
 constexpr int64_t kRows = 8;
 
-int evaluate(const Arguments& arguments) {
+int evaluate(const EvalArguments& arguments) {
   TrainedModel trained(arguments.checkpoint, arguments.threads, kRows);
   const TemporaryFolder cache("eval");
   const auto dataset = open_eval_data(trained.config(), arguments.data, cache.path(), trained.tokenizer());
@@ -53,7 +53,7 @@ int evaluate(const Arguments& arguments) {
 }  // namespace
 
 Run add_eval(CLI::App& app) {
-  const auto arguments = std::make_shared<Arguments>();
+  const auto arguments = std::make_shared<EvalArguments>();
   app.add_option("CKPT", arguments->checkpoint, "a run's folder, or one of its checkpoints")->required();
   app.add_option("--data", arguments->data, "text, or a token file")->required();
   app.add_option("--tokens", arguments->tokens, "only about the first so many; 0: all")

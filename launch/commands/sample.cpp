@@ -17,7 +17,7 @@
 namespace strata {
 namespace {
 
-struct Arguments {
+struct SampleArguments {
   std::string checkpoint;
   std::vector<std::string> prompts;
   std::string file;  // with a prompt a line
@@ -36,7 +36,7 @@ struct Arguments {
                              .fix = std::move(fix)});
 }
 
-std::vector<std::string> prompts_of(const Arguments& arguments) {
+std::vector<std::string> prompts_of(const SampleArguments& arguments) {
   std::vector<std::string> prompts = arguments.prompts;
   if (!arguments.file.empty()) {
     std::ifstream file(arguments.file);
@@ -51,7 +51,7 @@ std::vector<std::string> prompts_of(const Arguments& arguments) {
 // How the model was taught to hold a conversation.
 class Conversation {
  public:
-  Conversation(const TrainedModel& trained, const Arguments& arguments)
+  Conversation(const TrainedModel& trained, const SampleArguments& arguments)
       : tokenizer_(trained.tokenizer()), format_(open(trained, arguments)) {
     if (!arguments.system.empty()) messages_.push_back({{"role", "system"}, {"content", arguments.system}});
   }
@@ -80,7 +80,7 @@ class Conversation {
   }
 
  private:
-  static ChatFormat open(const TrainedModel& trained, const Arguments& arguments) {
+  static ChatFormat open(const TrainedModel& trained, const SampleArguments& arguments) {
     const DataConfig& data = trained.config().data;
     try {
       return open_chat_format(arguments.chat_template.empty() ? data.chat_template : arguments.chat_template,
@@ -130,7 +130,7 @@ int talk(TrainedModel& trained, Conversation& conversation, const GenerateOption
   return 0;
 }
 
-int sample(const Arguments& arguments) {
+int sample(const SampleArguments& arguments) {
   if (!arguments.chat && !(arguments.system.empty() && arguments.chat_template.empty()))
     usage("--system and --template are of conversations", "no --chat", "add --chat");
   TokenSampler{arguments.generate.sampling};  // refuses bad options before the model is read
@@ -179,7 +179,7 @@ int sample(const Arguments& arguments) {
 }  // namespace
 
 Run add_sample(CLI::App& app) {
-  const auto arguments = std::make_shared<Arguments>();
+  const auto arguments = std::make_shared<SampleArguments>();
   app.add_option("CKPT", arguments->checkpoint, "a run's folder, or one of its checkpoints")->required();
   app.add_option("--prompt", arguments->prompts, "the text to go on from; several go on at the same time")
       ->expected(1)

@@ -18,7 +18,7 @@
 namespace strata {
 namespace {
 
-struct Arguments {
+struct TokenizeArguments {
   std::vector<std::string> files;
   std::string out;
   std::string tokenizer = "byte";
@@ -33,7 +33,7 @@ double seconds_since(std::chrono::steady_clock::time_point begin) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
 }
 
-int tokenize(const Arguments& arguments) {
+int tokenize(const TokenizeArguments& arguments) {
   const auto tokenizer = make_tokenizer(arguments.tokenizer);
   const std::vector<std::filesystem::path> files(arguments.files.begin(), arguments.files.end());
   const bool terminal = isatty(STDERR_FILENO) != 0;
@@ -69,7 +69,7 @@ int tokenize(const Arguments& arguments) {
 }  // namespace
 
 Run add_tokenize(CLI::App& app) {
-  const auto arguments = std::make_shared<Arguments>();
+  const auto arguments = std::make_shared<TokenizeArguments>();
   app.add_option("FILE", arguments->files, "UTF-8 text files and .jsonl records, in this order")->required();
   app.add_option("--out", arguments->out,
                  "writes PREFIX.bin and PREFIX.idx, and PREFIX.mask when a part is learned")

@@ -52,7 +52,7 @@ struct Range {
 Range range_of(const Chart& chart) {
   std::vector<double> values;
   for (const Series& series : chart.series)
-    for (const Point& p : series.curve)
+    for (const CurvePoint& p : series.curve)
       if (std::isfinite(p.y)) values.push_back(p.y);
   if (values.empty()) return {};
   const auto [lowest, highest] = std::minmax_element(values.begin(), values.end());
@@ -103,10 +103,9 @@ std::string value_label(double value, Chart::Unit unit) {
   return {};
 }
 
-class Mapping {
+class Axes {
  public:
-  Mapping(const Ticks& x, double x_low, double x_high, const Ticks& y)
-      : x_low_(x_low), x_high_(x_high), y_(y) {
+  Axes(const Ticks& x, double x_low, double x_high, const Ticks& y) : x_low_(x_low), x_high_(x_high), y_(y) {
     if (!(x_high_ > x_low_)) x_low_ = x.first, x_high_ = x.last();
   }
   double x(double value) const { return kBox * (value - x_low_) / (x_high_ - x_low_); }
@@ -122,10 +121,10 @@ class Mapping {
 
 // "M x y L x y ...", a new M after each gap. A point without neighbours becomes a line of no length, which
 // round caps draw as a dot; dots_only makes every point one.
-std::string path_data(const Curve& curve, const Mapping& map, double y_scale, bool dots_only) {
+std::string path_data(const Curve& curve, const Axes& map, double y_scale, bool dots_only) {
   std::string data;
   bool pen_down = false;
-  for (const Point& p : curve) {
+  for (const CurvePoint& p : curve) {
     if (!std::isfinite(p.y)) {
       pen_down = false;
       continue;
@@ -183,7 +182,7 @@ std::string to_html(const Chart& chart) {
   const Scale scale = scale_for(chart.unit, range.high);
   const Ticks x_ticks = nice_ticks(x_low, x_high, 6);
   const Ticks y_ticks = nice_ticks(range.low / scale.divisor, range.high / scale.divisor, 5);
-  const Mapping map(x_ticks, x_low, x_high, y_ticks);
+  const Axes map(x_ticks, x_low, x_high, y_ticks);
 
   const auto x_labels = tick_labels(x_ticks), y_labels = tick_labels(y_ticks);
 

@@ -38,7 +38,7 @@ double outlier_limit(std::vector<double> values) {
   return any ? limit : HUGE_VAL;
 }
 
-Curve smoothed(std::span<const Point> curve, size_t radius, double limit) {
+Curve smoothed(std::span<const CurvePoint> curve, size_t radius, double limit) {
   std::vector<double> sum(curve.size() + 1), count(curve.size() + 1);
   for (size_t i = 0; i < curve.size(); ++i) {
     const bool finite = std::isfinite(curve[i].y);
@@ -55,7 +55,7 @@ Curve smoothed(std::span<const Point> curve, size_t radius, double limit) {
   return result;
 }
 
-Curve thinned(std::span<const Point> curve, size_t buckets) {
+Curve thinned(std::span<const CurvePoint> curve, size_t buckets) {
   if (curve.size() <= 2 * buckets) return {curve.begin(), curve.end()};
   Curve result;
   for (size_t b = 0; b < buckets; ++b) {

@@ -8,13 +8,13 @@
 
 namespace strata {
 
-struct Point {
+struct CurvePoint {
   double x = 0;
   double y = 0;  // NaN: a gap
 
-  friend bool operator==(const Point&, const Point&) = default;
+  friend bool operator==(const CurvePoint&, const CurvePoint&) = default;
 };
-using Curve = std::vector<Point>;  // x ascending
+using Curve = std::vector<CurvePoint>;  // x ascending
 
 // Round numbers (1, 2 or 5 times a power of ten) whose first is <= low and whose last is >= high, in the
 // finest step with at most `most` intervals (at least 2).
@@ -35,10 +35,10 @@ double outlier_limit(std::vector<double> values);
 // where curves are steep, the window shrinks on both sides alike, so that it does not bend; at the end, where
 // they are flat, only on the right, so that the last value is a mean as well. Gaps stay gaps; values above
 // `limit` count as `limit`.
-Curve smoothed(std::span<const Point> curve, size_t radius, double limit);
+Curve smoothed(std::span<const CurvePoint> curve, size_t radius, double limit);
 
 // At most about 2 * buckets points which draw the same picture: of each bucket its lowest and highest, so
 // that no spike is lost.
-Curve thinned(std::span<const Point> curve, size_t buckets);
+Curve thinned(std::span<const CurvePoint> curve, size_t buckets);
 
 }  // namespace strata

@@ -31,7 +31,7 @@ void add_smoothed(Chart& chart, const char* label, const char* color, const Curv
   }
   chart.series.push_back({"", color, Series::Look::faint, raw});
   std::vector<double> values;
-  for (const Point& p : raw) values.push_back(p.y);
+  for (const CurvePoint& p : raw) values.push_back(p.y);
   chart.series.push_back(
       {label, color, Series::Look::line, smoothed(raw, raw.size() / 80 + 1, outlier_limit(values))});
 }

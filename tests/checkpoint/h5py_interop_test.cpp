@@ -13,6 +13,7 @@
 
 #include "checkpoint/strata_source.h"
 #include "tests/checkpoint/sample.h"
+#include "tests/support/hex.h"
 
 namespace strata {
 namespace {
@@ -30,12 +31,6 @@ json read_by_h5py(const std::string& python, const std::string& folder) {
   const int status = ::pclose(pipe);
   EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0) << command;
   return json::parse(output);
-}
-
-std::string hex(const std::vector<std::byte>& bytes) {
-  std::string text;
-  for (const std::byte b : bytes) text += fmt::format("{:02x}", static_cast<int>(b));
-  return text;
 }
 
 // bf16 as f32, NaN as zero: what the script prints.

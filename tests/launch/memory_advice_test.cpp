@@ -15,7 +15,7 @@
 namespace strata {
 namespace {
 
-Config config_of(const std::vector<std::string>& overrides) {
+Config bf16_config(const std::vector<std::string>& overrides) {
   return parse_config(R"([run]
 steps = 1
 [model]
@@ -40,7 +40,7 @@ int64_t arena(const PlanFigures& figures, Tier tier) { return figures.pipeline[0
 
 std::string refused(const std::vector<std::string>& overrides) {
   try {
-    plan_figures(config_of(overrides), 0);
+    plan_figures(bf16_config(overrides), 0);
   } catch (const Error& error) {
     EXPECT_EQ(error.fault(), Fault::memory);
     return error.report().fix;
@@ -76,7 +76,7 @@ TEST(MemoryAdvice, EveryNamedChangeFitsAndTheFastestComesFirst) {
     as_counted.insert(as_counted.begin(), "offload.prefetch=0");
     if (std::find(keys.begin(), keys.end(), "offload.prefetch=1") != keys.end())
       as_counted.erase(as_counted.begin());
-    const int64_t device = arena(plan_figures(config_of(as_counted), 0), Tier::device);
+    const int64_t device = arena(plan_figures(bf16_config(as_counted), 0), Tier::device);
     EXPECT_EQ((device + (1 << 20) - 1) >> 20, std::stoll((*at)[2]));
     EXPECT_LE(std::stoll((*at)[2]), 24);
     keys.emplace_back("offload.device_limit=24MiB");
@@ -93,9 +93,9 @@ TEST(MemoryAdvice, WhereNothingHelpsItSaysSo) {
 }
 
 TEST(MemoryAdvice, PlansNameTheRoofline) {
-  EXPECT_FALSE(plan_figures(config_of({}), 0).roofline.has_value());
+  EXPECT_FALSE(plan_figures(bf16_config({}), 0).roofline.has_value());
   const PlanFigures figures =
-      plan_figures(config_of({"offload.moments=nvme", "offload.endurance=600", "offload.prefetch=3"}), 0);
+      plan_figures(bf16_config({"offload.moments=nvme", "offload.endurance=600", "offload.prefetch=3"}), 0);
   ASSERT_TRUE(figures.roofline.has_value());
   EXPECT_EQ(figures.prefetch, 3);
   const int64_t moved = figures.pipeline[0].moved[static_cast<size_t>(Lane::disk_write)];

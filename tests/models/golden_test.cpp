@@ -17,13 +17,13 @@
 namespace strata {
 namespace {
 
-struct Case {
+struct GoldenCase {
   const char* model;
   int64_t rows;  // of a micro-batch; the golden batch has two
   bool recompute;
 };
 
-void PrintTo(const Case& c, std::ostream* out) {
+void PrintTo(const GoldenCase& c, std::ostream* out) {
   *out << c.model << ", " << c.rows << (c.rows == 1 ? " row" : " rows")
        << (c.recompute ? ", recomputed" : "");
 }
@@ -40,7 +40,7 @@ double relative(std::span<const float> ours, std::span<const float> golden, doub
   return std::sqrt(distance) / std::max(std::sqrt(size), floor);
 }
 
-class Golden : public testing::TestWithParam<Case> {
+class Golden : public testing::TestWithParam<GoldenCase> {
  protected:
   Golden()
       : golden_(GetParam().model),
@@ -193,11 +193,11 @@ TEST_P(Golden, SequencesBesideEachOther) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Models, Golden,
-                         testing::Values(Case{"llama", 2, false}, Case{"llama", 1, true},
-                                         Case{"qwen2", 2, false}, Case{"qwen2", 1, false},
-                                         Case{"qwen3", 2, true}, Case{"qwen3", 1, false},
-                                         Case{"gpt2", 2, false}, Case{"gpt2", 1, false},
-                                         Case{"gpt2", 1, true}),
+                         testing::Values(GoldenCase{"llama", 2, false}, GoldenCase{"llama", 1, true},
+                                         GoldenCase{"qwen2", 2, false}, GoldenCase{"qwen2", 1, false},
+                                         GoldenCase{"qwen3", 2, true}, GoldenCase{"qwen3", 1, false},
+                                         GoldenCase{"gpt2", 2, false}, GoldenCase{"gpt2", 1, false},
+                                         GoldenCase{"gpt2", 1, true}),
                          [](const auto& info) {
                            return std::string(info.param.model) + "_" + std::to_string(info.param.rows) +
                                   (info.param.recompute ? "_recomputed" : "");

@@ -16,14 +16,14 @@ namespace {
 
 using Kind = AxisPlacement::Kind;
 
-struct Case {
+struct SplitCase {
   const char* arch;
   bool tied,
       variants;  // variants: q/k norm and biases of query, key and value, where the architecture has them
   int parts;
 };
 
-ModelSpec spec_of(const Case& c) {
+ModelSpec spec_of(const SplitCase& c) {
   const bool llama = std::string(c.arch) == "llama";
   return {.arch = c.arch,
           .layers = 2,
@@ -39,12 +39,12 @@ ModelSpec spec_of(const Case& c) {
           .qkv_bias = llama && c.variants};
 }
 
-class SplitModel : public testing::TestWithParam<Case> {};
+class SplitModel : public testing::TestWithParam<SplitCase> {};
 
 // Every element of every logical tensor is held by exactly one part where it is sharded, by all where
 // replicated, and begins with the number it has in the whole model.
 TEST_P(SplitModel, PartsTileTheWhole) {
-  const Case c = GetParam();
+  const SplitCase c = GetParam();
   const ModelSpec spec = spec_of(c);
   WorkerPool pool(1);
   CpuStream stream(pool);
@@ -119,8 +119,9 @@ TEST_P(SplitModel, PartsTileTheWhole) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Models, SplitModel,
-                         testing::Values(Case{"llama", false, false, 2}, Case{"llama", true, true, 4},
-                                         Case{"gpt2", true, false, 2}, Case{"gpt2", false, false, 8}),
+                         testing::Values(SplitCase{"llama", false, false, 2},
+                                         SplitCase{"llama", true, true, 4}, SplitCase{"gpt2", true, false, 2},
+                                         SplitCase{"gpt2", false, false, 8}),
                          [](const auto& info) {
                            return std::string(info.param.arch) + "_" + std::to_string(info.param.parts);
                          });

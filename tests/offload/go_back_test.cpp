@@ -13,7 +13,7 @@ void step(TileStore& store, int64_t number) {
   store.commit(number, "after " + std::to_string(number));
 }
 
-void expect_step(TileStore& store, int64_t number) {
+void expect_committed(TileStore& store, int64_t number) {
   EXPECT_EQ(store.committed_step(), number);
   EXPECT_EQ(store.committed_note(), "after " + std::to_string(number));
   for (const StoredValue& stored : sample_values())
@@ -33,21 +33,21 @@ TEST(GoBack, TheCommitBeforeIsWholeAndTheRunGoesOnFromIt) {
   }
   {
     const auto store = open();
-    expect_step(*store, 3);
+    expect_committed(*store, 3);
     EXPECT_EQ(store->step_before(), 2);
     store->go_back();
-    expect_step(*store, 2);
+    expect_committed(*store, 2);
   }
   // Nothing else has happened: the newest is gone for good.
   {
     const auto store = open();
-    expect_step(*store, 2);
+    expect_committed(*store, 2);
     EXPECT_EQ(store->step_before(), -1);
     EXPECT_THROW(store->go_back(), ContractError);
     step(*store, 3);
     step(*store, 4);
   }
-  expect_step(*open(), 4);
+  expect_committed(*open(), 4);
 }
 
 TEST(GoBack, APowerCutLeavesOneOfTheTwo) {
@@ -77,7 +77,7 @@ TEST(GoBack, APowerCutLeavesOneOfTheTwo) {
       files.reboot();
       const auto store = open();
       ASSERT_THAT(store->committed_step(), testing::AnyOf(2, 3)) << "seed " << seed << ", call " << at;
-      expect_step(*store, store->committed_step());
+      expect_committed(*store, store->committed_step());
       if (testing::Test::HasFailure()) return;
       if (!crashed) break;
       ++cuts;

@@ -13,11 +13,6 @@ namespace {
 // ---- instruction sets
 // -----------------------------------------------------------------------------------------
 
-struct IsaKernels {
-  Isa isa;
-  const cpu::AdamwKernels& kernels;
-};
-
 std::vector<IsaKernels> available() {
   std::vector<IsaKernels> found;
   for (const IsaKernels& level :

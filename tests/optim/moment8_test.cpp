@@ -157,10 +157,6 @@ TEST(StochasticState, HasTheRightMean) {
     }
 }
 
-struct IsaKernels {
-  Isa isa;
-  const cpu::AdamwKernels& kernels;
-};
 const IsaKernels kLevels[] = {{Isa::portable, cpu::portable::adamw_kernels},
                               {Isa::avx2, cpu::avx2::adamw_kernels},
                               {Isa::avx512, cpu::avx512::adamw_kernels},

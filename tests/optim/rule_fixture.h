@@ -13,6 +13,7 @@
 #include "core/device/cpu/cpu_stream.h"
 #include "core/program/update_rule.h"
 #include "core/tensor/bf16.h"
+#include "optim/cpu/kernels/adamw_kernels.h"
 #include "optim/optimizer_table.h"
 
 namespace strata::test {
@@ -94,6 +95,11 @@ inline std::vector<float> normal_values(int64_t n, float scale, uint32_t seed) {
   for (float& x : values) x = normal(random);
   return values;
 }
+
+struct IsaKernels {
+  Isa isa;
+  const cpu::AdamwKernels& kernels;
+};
 
 inline uint32_t bits_of(float x) { return std::bit_cast<uint32_t>(x); }
 

@@ -18,7 +18,7 @@ namespace {
 
 using testing::HasSubstr;
 
-constexpr float kInf = std::numeric_limits<float>::infinity();
+constexpr float kInfinite = std::numeric_limits<float>::infinity();
 
 template <typename Thrown, typename Action>
 std::string message_of(Action action) {
@@ -75,8 +75,8 @@ TEST_P(FormatTest, InitializeThenExportIsTheIdentity) {
     std::vector<float> values = normal_values(n, 0.02f, static_cast<uint32_t>(n));
     const float special[] = {0.0f,
                              -0.0f,
-                             kInf,
-                             -kInf,
+                             kInfinite,
+                             -kInfinite,
                              std::numeric_limits<float>::max(),
                              -1e-45f,
                              0x1.01p0f,
@@ -174,7 +174,7 @@ TEST_P(FormatTest, OneBadElementSpoilsNoOther) {
     std::ranges::copy(normal_values(kCount, 1.0f, 10), state->grad.data<float>());
   }
   bad.grad.data<float>()[33] = std::numeric_limits<float>::quiet_NaN();
-  bad.grad.data<float>()[34] = -kInf;
+  bad.grad.data<float>()[34] = -kInfinite;
   for (RuleState* state : {&bad, &good}) state->update(*rule_, stream_, {.learning_rate = 1e-3f});
   const std::vector<float> found = exported(*rule_, stream_, bad), expected = exported(*rule_, stream_, good);
   for (size_t i = 0; i < found.size(); ++i) {

@@ -15,7 +15,7 @@ namespace {
 
 using testing::HasSubstr;
 
-constexpr double kInf = std::numeric_limits<double>::infinity();
+constexpr double kInfinity = std::numeric_limits<double>::infinity();
 const double kNan = std::numeric_limits<double>::quiet_NaN();
 
 TEST(StepGuard, NonFiniteStopsOrSkips) {
@@ -26,7 +26,7 @@ TEST(StepGuard, NonFiniteStopsOrSkips) {
     EXPECT_TRUE(guard.judge(1, 1).reason.empty());
     EXPECT_EQ(guard.judge(kNan, 1).action, action);
     EXPECT_EQ(guard.judge(kNan, 1).reason, "loss is not finite");
-    EXPECT_EQ(guard.judge(1, kInf).action, action);
+    EXPECT_EQ(guard.judge(1, kInfinity).action, action);
     EXPECT_EQ(guard.judge(1, kNan).reason, "gradient norm is not finite");
     EXPECT_EQ(guard.judge(1, 1).action, StepAction::apply);
   }
@@ -84,7 +84,7 @@ TEST(StepGuard, WhatIsNotFiniteLeavesNoTrace) {
   guard.judge(1, 1);
   const StepGuard::State before = guard.state();
   guard.judge(kNan, 1);
-  guard.judge(1, kInf);
+  guard.judge(1, kInfinity);
   EXPECT_EQ(guard.state(), before);
 }
 

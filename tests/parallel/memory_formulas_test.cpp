@@ -10,7 +10,7 @@ namespace {
 constexpr double kGiB = 1024.0 * 1024 * 1024;
 
 // Rajbhandari et al. 2020, figure 1: 7.5B parameters on 64 ranks.
-TEST(StateBytes, ZeroPaper) {
+TEST(ParameterBytes, ZeroPaper) {
   const double p = 7.5e9;
   EXPECT_EQ(state_bytes(p, {1, 1, 1}), 120e9);
   EXPECT_EQ(state_bytes(p, {1, 1, 64}), 4 * p + 12 * p / 64);   // 31.4 GB
@@ -21,7 +21,7 @@ TEST(StateBytes, ZeroPaper) {
 }
 
 // Megatron's distributed optimizer, bytes per parameter: 20 to 4+16/d, 18 to 6+12/d, 16 to 8+8/d.
-TEST(StateBytes, MegatronDistributedOptimizer) {
+TEST(ParameterBytes, MegatronDistributedOptimizer) {
   for (const int d : {1, 2, 4, 8, 64}) {
     const auto over = static_cast<double>(d);
     EXPECT_EQ(state_bytes(1, {1, 1, d}, {2, 2, 16}), 4 + 16 / over);
@@ -31,7 +31,7 @@ TEST(StateBytes, MegatronDistributedOptimizer) {
 }
 
 // The 20B model of the Frontier comparison on 384 ranks, GB.
-TEST(StateBytes, Levels) {
+TEST(ParameterBytes, Levels) {
   const double p = 20.555e9;
   const auto gb = [&](PartitionWays partition) { return state_bytes(p, partition) / 1e9; };
   EXPECT_NEAR(gb({384, 384, 384}), 0.86, 0.005);

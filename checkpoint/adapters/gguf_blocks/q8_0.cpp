@@ -10,25 +10,25 @@
 namespace strata {
 namespace {
 
-constexpr int64_t kElements = 32, kBytes = 2 + 32;
+constexpr int64_t kQ8_0Elements = 32, kQ8_0Bytes = 2 + 32;
 
-void decode(const std::byte* from, int64_t blocks, float* to) {
-  for (int64_t b = 0; b < blocks; ++b, from += kBytes, to += kElements) {
+void decode_q8_0(const std::byte* from, int64_t blocks, float* to) {
+  for (int64_t b = 0; b < blocks; ++b, from += kQ8_0Bytes, to += kQ8_0Elements) {
     const float d = load_half(from);
-    for (int64_t i = 0; i < kElements; ++i)
+    for (int64_t i = 0; i < kQ8_0Elements; ++i)
       to[i] = d * static_cast<float>(static_cast<int8_t>(std::to_integer<uint8_t>(from[2 + i])));
   }
 }
 
-bool encode(const float* from, int64_t blocks, std::byte* to) {
-  for (int64_t b = 0; b < blocks; ++b, from += kElements, to += kBytes) {
+bool encode_q8_0(const float* from, int64_t blocks, std::byte* to) {
+  for (int64_t b = 0; b < blocks; ++b, from += kQ8_0Elements, to += kQ8_0Bytes) {
     float most = 0;
-    for (int64_t i = 0; i < kElements; ++i) most = std::max(most, std::abs(from[i]));
+    for (int64_t i = 0; i < kQ8_0Elements; ++i) most = std::max(most, std::abs(from[i]));
     const float d = most / 127.0F, inverse = d != 0 ? 1.0F / d : 0.0F;
     const uint16_t half = half_bits(d);
     if (half >= 0x7C00u) return false;
     std::memcpy(to, &half, sizeof half);
-    for (int64_t i = 0; i < kElements; ++i)
+    for (int64_t i = 0; i < kQ8_0Elements; ++i)
       to[2 + i] = static_cast<std::byte>(static_cast<int8_t>(std::round(from[i] * inverse)));
   }
   return true;
@@ -36,6 +36,6 @@ bool encode(const float* from, int64_t blocks, std::byte* to) {
 
 }  // namespace
 
-const BlockFormat kBlockQ8_0{"Q8_0", 8, kElements, kBytes, decode, encode};
+const BlockFormat kBlockQ8_0{"Q8_0", 8, kQ8_0Elements, kQ8_0Bytes, decode_q8_0, encode_q8_0};
 
 }  // namespace strata

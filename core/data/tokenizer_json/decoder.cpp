@@ -105,7 +105,7 @@ class DecoderSequence final : public Decoder {
   std::vector<std::unique_ptr<Decoder>> steps_;
 };
 
-std::unique_ptr<Decoder> make(JsonPart& part) {
+std::unique_ptr<Decoder> decoder_of(JsonPart& part) {
   const std::string type = part.text("type");
   if (type == "ByteLevel") {
     for (const char* of_other_uses : {"add_prefix_space", "trim_offsets", "use_regex"})
@@ -137,7 +137,7 @@ std::unique_ptr<Decoder> make(JsonPart& part) {
 }  // namespace
 
 std::unique_ptr<Decoder> make_decoder(JsonPart part) {
-  auto decoder = make(part);
+  auto decoder = decoder_of(part);
   part.done();
   return decoder;
 }

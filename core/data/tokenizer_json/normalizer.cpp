@@ -100,7 +100,7 @@ class NormalizerSequence final : public Normalizer {
   std::vector<std::unique_ptr<Normalizer>> steps_;
 };
 
-std::unique_ptr<Normalizer> make(JsonPart& part) {
+std::unique_ptr<Normalizer> normalizer_of(JsonPart& part) {
   const std::string type = part.text("type");
   const std::string place = part.place();
   const auto form = [&](NormalForm form) {
@@ -130,7 +130,7 @@ std::unique_ptr<Normalizer> make(JsonPart& part) {
 }  // namespace
 
 std::unique_ptr<Normalizer> make_normalizer(JsonPart part) {
-  auto normalizer = make(part);
+  auto normalizer = normalizer_of(part);
   part.done();
   return normalizer;
 }

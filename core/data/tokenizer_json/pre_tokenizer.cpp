@@ -141,7 +141,7 @@ std::unique_ptr<PreTokenizer> sequence(JsonPart& part) {
   return std::make_unique<PreTokenizerSequence>(std::move(steps));
 }
 
-std::unique_ptr<PreTokenizer> make(JsonPart& part) {
+std::unique_ptr<PreTokenizer> pre_tokenizer_of(JsonPart& part) {
   const std::string type = part.text("type");
   if (type == "ByteLevel") {
     part.ignore("trim_offsets");
@@ -172,7 +172,7 @@ std::unique_ptr<PreTokenizer> make(JsonPart& part) {
 }  // namespace
 
 std::unique_ptr<PreTokenizer> make_pre_tokenizer(JsonPart part) {
-  auto pre_tokenizer = make(part);
+  auto pre_tokenizer = pre_tokenizer_of(part);
   part.done();
   return pre_tokenizer;
 }

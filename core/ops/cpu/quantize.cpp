@@ -26,11 +26,11 @@ const CodeKernels& code_kernels(const QuantizeKernels& kernels, DType codes) {
 Fp8Format format_of(DType codes) { return codes == DType::f8e4m3 ? Fp8Format::e4m3 : Fp8Format::e5m2; }
 
 // Magnitudes of a first pass, and sums to be added up band by band.
-struct Space {
+struct QuantizeSpace {
   int64_t bands, rows, columns;
   int64_t whole, row_amax, column_amax, counts;  // elements: u32, u32, u32, f64
 
-  explicit Space(const Quantize& args)
+  explicit QuantizeSpace(const Quantize& args)
       : bands(div_up(args.x.dim(0), kScaleTile)), rows(args.x.dim(0)), columns(args.x.dim(1)) {
     const auto has = [&](ScaleShape shape) {
       return (args.rows && args.rows.shape == shape) || (args.columns && args.columns.shape == shape);
@@ -177,11 +177,11 @@ void write_whole(const Quantized& to, const Fp8Scale& scale) {
 
 }  // namespace
 
-int64_t quantize_scratch(const Quantize& args) { return Space(args).bytes(); }
+int64_t quantize_scratch(const Quantize& args) { return QuantizeSpace(args).bytes(); }
 
 void quantize(Stream& stream, const Quantize& args) {
   CpuStream& cpu = cpu_stream(stream);
-  const Space space(args);
+  const QuantizeSpace space(args);
   const Scratch::Scope scope(stream.scratch());
   std::byte* const scratch = stream.scratch().take(space.bytes());
   cpu.enqueue([&pool = cpu.pool(), isa = cpu.isa(), args, space, scratch] {

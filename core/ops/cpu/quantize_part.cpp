@@ -14,9 +14,9 @@
 namespace strata::cpu {
 namespace {
 
-constexpr uint32_t kInfinity = 0x7F800000u;
+constexpr uint32_t kInfinityBits = 0x7F800000u;
 
-const QuantizeKernels& kernels_of(Isa isa) { return STRATA_SELECT_ISA(isa, quantize_kernels); }
+const QuantizeKernels& part_kernels(Isa isa) { return STRATA_SELECT_ISA(isa, quantize_kernels); }
 
 struct Rows {
   int64_t begin, end;   // rows of the matrix
@@ -75,7 +75,7 @@ void part_magnitudes(Stream& stream, const MatrixPart& part, const Tensor& amax)
   const Scratch::Scope scope(stream.scratch());
   std::byte* const scratch = stream.scratch().take(part_magnitudes_scratch(part));
   cpu.enqueue([&pool = cpu.pool(), isa = cpu.isa(), part, amax, scratch] {
-    const QuantizeKernels& kernels = kernels_of(isa);
+    const QuantizeKernels& kernels = part_kernels(isa);
     const bool by_block = part.shape == ScaleShape::block;
     auto* const of_bands = reinterpret_cast<uint32_t*>(scratch);
     auto* const to = reinterpret_cast<uint32_t*>(amax.data<float>());
@@ -89,7 +89,7 @@ void part_magnitudes(Stream& stream, const MatrixPart& part, const Tensor& amax)
         uint32_t of_rows[kCodeTile] = {};
         kernels.row_amax(load(kernels, part, row, column, rows, columns, values), of_rows);
         uint32_t most = *std::max_element(of_rows, of_rows + rows);
-        most = std::min(most, kInfinity);
+        most = std::min(most, kInfinityBits);
         uint32_t& here = by_block ? to[band * amax.stride(0) + column / kScaleTile] : of_bands[band];
         here = std::max(here, most);
       });
@@ -103,7 +103,7 @@ void quantize_part(Stream& stream, const QuantizePart& args) {
   CpuStream& cpu = cpu_stream(stream);
   cpu.enqueue([&pool = cpu.pool(), isa = cpu.isa(), args] {
     const MatrixPart& part = args.part;
-    const QuantizeKernels& kernels = kernels_of(isa);
+    const QuantizeKernels& kernels = part_kernels(isa);
     const Fp8Format format = args.codes.dtype() == DType::f8e4m3 ? Fp8Format::e4m3 : Fp8Format::e5m2;
     const CodeKernels& of_format = format == Fp8Format::e4m3 ? kernels.e4m3 : kernels.e5m2;
     const auto scale = [&](int64_t entry) {

@@ -20,7 +20,7 @@ std::string file_of(const std::string& json, size_t data_bytes) {
 }
 
 // What reading a file of this content says; empty when nothing is wrong.
-std::string fault_of(const std::string& content) {
+std::string safetensors_fault(const std::string& content) {
   MemoryFileSystem files;
   const std::string path = "/model.safetensors";
   const auto file = files.open(path, OpenMode::create);
@@ -105,7 +105,7 @@ TEST(BadSafetensors, EachFaultIsNamed) {
       {file_of("{\"a\":" + std::string(100000, '['), 0), "a list"},
   };
   for (const Case& c : cases) {
-    const std::string found = fault_of(c.content);
+    const std::string found = safetensors_fault(c.content);
     if (c.fault.empty())
       EXPECT_EQ(found, "") << c.content.substr(8, 100);
     else
@@ -119,7 +119,7 @@ TEST(BadSafetensors, AHeaderOfManyTensorsIsRefusedInLittleMemory) {
   for (int i = 0; json.size() < (15u << 20); ++i)
     json += fmt::format(R"("{}":{{"dtype":"U8","shape":[],"data_offsets":[0,1]}},)", i);
   json.back() = '}';
-  EXPECT_THAT(fault_of(file_of(json, 1)), testing::HasSubstr("more than 200000 tensors"));
+  EXPECT_THAT(safetensors_fault(file_of(json, 1)), testing::HasSubstr("more than 200000 tensors"));
 }
 
 TEST(BadSafetensors, EveryByteFlippedIsRefusedOrReadsInBounds) {
@@ -130,7 +130,7 @@ TEST(BadSafetensors, EveryByteFlippedIsRefusedOrReadsInBounds) {
   for (size_t at = 0; at < content.size() * 8; ++at) {
     std::string damaged = content;
     damaged[at / 8] = static_cast<char>(damaged[at / 8] ^ (1 << (at % 8)));
-    refused += fault_of(damaged).empty() ? 0 : 1;
+    refused += safetensors_fault(damaged).empty() ? 0 : 1;
   }
   EXPECT_GT(refused, static_cast<int>(content.size() * 4));
 }

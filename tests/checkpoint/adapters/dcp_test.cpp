@@ -12,27 +12,22 @@
 #include "core/base/error.h"
 #include "core/io/memory_file_system.h"
 #include "tests/checkpoint/sample.h"
+#include "tests/support/hex.h"
 
 namespace strata {
 namespace {
 
 using testing::HasSubstr;
 
-const std::string kGolden = std::string(STRATA_SOURCE_DIR) + "/tests/golden/torch_dcp/";
-
-std::string hex(const std::vector<std::byte>& bytes) {
-  std::string text;
-  for (const std::byte b : bytes) text += fmt::format("{:02x}", static_cast<int>(b));
-  return text;
-}
+const std::string kDcpGolden = std::string(STRATA_SOURCE_DIR) + "/tests/golden/torch_dcp/";
 
 class Dcp : public testing::TestWithParam<const char*> {};
 
 TEST_P(Dcp, EveryTensorIsRead) {
   const auto files = make_posix_file_system();
-  const auto want = nlohmann::json::parse(read_file(*files, kGolden + GetParam() + ".json"));
-  ASSERT_TRUE(DcpSource::recognises(*files, kGolden + GetParam()));
-  const DcpSource source(*files, kGolden + GetParam());
+  const auto want = nlohmann::json::parse(read_file(*files, kDcpGolden + GetParam() + ".json"));
+  ASSERT_TRUE(DcpSource::recognises(*files, kDcpGolden + GetParam()));
+  const DcpSource source(*files, kDcpGolden + GetParam());
   ASSERT_EQ(source.tensors().size(), want.size());
   for (size_t t = 0; t < source.tensors().size(); ++t) {
     const TensorSpec& tensor = source.tensors()[t];
@@ -51,7 +46,7 @@ INSTANTIATE_TEST_SUITE_P(Checkpoints, Dcp, testing::Values("single", "ranks"));
 
 TEST(DcpSource, PartsAreRectangles) {
   const auto files = make_posix_file_system();
-  const DcpMetadata metadata = read_dcp_metadata(*files, kGolden + "ranks");
+  const DcpMetadata metadata = read_dcp_metadata(*files, kDcpGolden + "ranks");
   EXPECT_EQ(metadata.files.size(), 4u);
   std::map<std::string, size_t> parts;
   for (const auto& tensor : metadata.tensors) parts[tensor.logical.name] = tensor.chunks.size();
@@ -62,13 +57,13 @@ TEST(DcpSource, PartsAreRectangles) {
 }
 
 // A folder in memory, changed before it is read.
-class Folder {
+class DcpFolder {
  public:
-  Folder() {
+  DcpFolder() {
     const auto real = make_posix_file_system();
-    const auto names = real->list(kGolden + "ranks").value();
+    const auto names = real->list(kDcpGolden + "ranks").value();
     for (const std::string& name : names)
-      contents[name] = read_file(*real, fmt::format("{}ranks/{}", kGolden, name));
+      contents[name] = read_file(*real, fmt::format("{}ranks/{}", kDcpGolden, name));
   }
   std::string fault() const {
     MemoryFileSystem files;
@@ -93,14 +88,14 @@ class Folder {
 };
 
 TEST(DcpSource, DamagedFoldersAreRefused) {
-  ASSERT_EQ(Folder().fault(), "");
-  Folder missing;
+  ASSERT_EQ(DcpFolder().fault(), "");
+  DcpFolder missing;
   missing.contents.erase("__2_0.distcp");
   EXPECT_THAT(missing.fault(), HasSubstr("__2_0.distcp"));
-  Folder cut;
+  DcpFolder cut;
   cut.contents["__3_0.distcp"].resize(cut.contents["__3_0.distcp"].size() - 1);
   EXPECT_THAT(cut.fault(), HasSubstr("an archive does not lie in its file"));
-  Folder swapped;  // each is an archive of a tensor, of another shape
+  DcpFolder swapped;  // each is an archive of a tensor, of another shape
   std::swap(swapped.contents["__0_0.distcp"], swapped.contents["__2_0.distcp"]);
   EXPECT_THAT(swapped.fault(),
               testing::AnyOf(HasSubstr("is not what the metadata says"), HasSubstr("no directory at its end"),
@@ -108,19 +103,19 @@ TEST(DcpSource, DamagedFoldersAreRefused) {
 }
 
 TEST(DcpSource, HostileMetadataIsRefused) {
-  Folder traversal;
+  DcpFolder traversal;
   traversal.replace("__2_0.distcp", "../_0.distcp");
   EXPECT_THAT(traversal.fault(), HasSubstr("the file name '../_0.distcp'"));
-  Folder absolute;
+  DcpFolder absolute;
   absolute.replace("__2_0.distcp", "/etc/shadow_");
   EXPECT_THAT(absolute.fault(), HasSubstr("the file name '/etc/shadow_'"));
-  Folder type;
+  DcpFolder type;
   type.replace("float32", "complex");
   EXPECT_THAT(type.fault(), HasSubstr("of type torch.complex"));
-  Folder renamed;
+  DcpFolder renamed;
   renamed.replace("ChunkStorageMetadata", "PunkyStorageMetadata");
   EXPECT_THAT(renamed.fault(), HasSubstr("where a ChunkStorageMetadata should be"));
-  Folder foreign;
+  DcpFolder foreign;
   foreign.replace("torch.distributed.checkpoint.metadata", "posix_distributed_checkpoint_metadata");
   EXPECT_THAT(foreign.fault(), HasSubstr("where a Metadata should be"));
 }
@@ -128,9 +123,9 @@ TEST(DcpSource, HostileMetadataIsRefused) {
 // Every byte of the metadata: no crash, no hang, never a tensor that is covered twice or not at all.
 TEST(DcpSource, EveryByteOfTheMetadataFlipped) {
   int refused = 0, overlaps = 0, holes = 0;
-  const std::string whole = Folder().contents[".metadata"];
+  const std::string whole = DcpFolder().contents[".metadata"];
   for (size_t at = 0; at < whole.size(); ++at) {
-    Folder folder;
+    DcpFolder folder;
     folder.contents[".metadata"][at] = static_cast<char>(whole[at] ^ (1 << (at % 3)));
     const std::string fault = folder.fault();
     refused += fault.empty() ? 0 : 1;

@@ -47,7 +47,7 @@ void put(MemoryFileSystem& files, const std::string& content) {
   files.open("/x.gguf", OpenMode::create)->write(0, std::as_bytes(std::span(content)));
 }
 
-std::string fault_of(const std::string& content) {
+std::string gguf_fault(const std::string& content) {
   MemoryFileSystem files;
   put(files, content);
   try {
@@ -154,29 +154,29 @@ TEST(RotaryOrder, FirstHalvesComeBeforeSecond) {
 TEST(GgufSource, WhatIsDamagedIsRefused) {
   const std::string block(34, 'x');
   const std::string good = gguf({{"a", {32}, 8, 0}, {"b", {2}, 0, 64}}, block + std::string(30 + 8, '\0'));
-  EXPECT_EQ(fault_of(good), "");
-  EXPECT_THAT(fault_of(gguf({{"a", {32}, 8, 0}, {"b", {2}, 0, 32}}, block + block)),
+  EXPECT_EQ(gguf_fault(good), "");
+  EXPECT_THAT(gguf_fault(gguf({{"a", {32}, 8, 0}, {"b", {2}, 0, 32}}, block + block)),
               HasSubstr("where the one before"));
-  EXPECT_THAT(fault_of(good.substr(0, good.size() - 1)), HasSubstr("a file of"));
-  EXPECT_THAT(fault_of(gguf({{"a", {256}, 14, 0}}, block)), HasSubstr("Q6_K"));
-  EXPECT_THAT(fault_of(gguf({{"a", {31}, 8, 0}}, block)), HasSubstr("multiple of 32"));
-  EXPECT_THAT(fault_of(gguf({{"a", {2}, 0, 8}}, block)), HasSubstr("a multiple of 32"));
-  EXPECT_THAT(fault_of(gguf({{"a", {2}, 0, 0}, {"a", {2}, 0, 32}}, block + block)), HasSubstr("twice"));
-  EXPECT_THAT(fault_of(gguf({{"a", {uint64_t{1} << 39, uint64_t{1} << 39}, 0, 0}}, block)), HasSubstr("a"));
-  EXPECT_THAT(fault_of(gguf({}, "", 1)), HasSubstr("version 1"));
-  EXPECT_THAT(fault_of(gguf({}, "", 0x03000000)), HasSubstr("big-endian"));
-  EXPECT_THAT(
-      fault_of(gguf({}, "", 3, text("k") + raw<uint32_t>(9) + raw<uint32_t>(8) + raw(uint64_t{1} << 60), 1)),
-      HasSubstr("elements"));
-  EXPECT_THAT(fault_of(gguf({}, "", 3, text("k") + raw<uint32_t>(8) + raw(uint64_t{1} << 40), 1)),
+  EXPECT_THAT(gguf_fault(good.substr(0, good.size() - 1)), HasSubstr("a file of"));
+  EXPECT_THAT(gguf_fault(gguf({{"a", {256}, 14, 0}}, block)), HasSubstr("Q6_K"));
+  EXPECT_THAT(gguf_fault(gguf({{"a", {31}, 8, 0}}, block)), HasSubstr("multiple of 32"));
+  EXPECT_THAT(gguf_fault(gguf({{"a", {2}, 0, 8}}, block)), HasSubstr("a multiple of 32"));
+  EXPECT_THAT(gguf_fault(gguf({{"a", {2}, 0, 0}, {"a", {2}, 0, 32}}, block + block)), HasSubstr("twice"));
+  EXPECT_THAT(gguf_fault(gguf({{"a", {uint64_t{1} << 39, uint64_t{1} << 39}, 0, 0}}, block)), HasSubstr("a"));
+  EXPECT_THAT(gguf_fault(gguf({}, "", 1)), HasSubstr("version 1"));
+  EXPECT_THAT(gguf_fault(gguf({}, "", 0x03000000)), HasSubstr("big-endian"));
+  EXPECT_THAT(gguf_fault(gguf({}, "", 3,
+                              text("k") + raw<uint32_t>(9) + raw<uint32_t>(8) + raw(uint64_t{1} << 60), 1)),
+              HasSubstr("elements"));
+  EXPECT_THAT(gguf_fault(gguf({}, "", 3, text("k") + raw<uint32_t>(8) + raw(uint64_t{1} << 40), 1)),
               HasSubstr("a text of"));
-  EXPECT_THAT(fault_of(std::string("GGUF") + raw<uint32_t>(3) + raw(uint64_t{99'999}) + raw<uint64_t>(0)),
+  EXPECT_THAT(gguf_fault(std::string("GGUF") + raw<uint32_t>(3) + raw(uint64_t{99'999}) + raw<uint64_t>(0)),
               HasSubstr("99999 tensors"));
-  for (size_t cut = 0; cut < good.size(); ++cut) EXPECT_NE(fault_of(good.substr(0, cut)), "") << cut;
+  for (size_t cut = 0; cut < good.size(); ++cut) EXPECT_NE(gguf_fault(good.substr(0, cut)), "") << cut;
   for (size_t bit = 0; bit < 8 * good.size(); ++bit) {  // refused, or reads in bounds
     std::string bad = good;
     bad[bit / 8] = static_cast<char>(bad[bit / 8] ^ (1 << bit % 8));
-    fault_of(bad);
+    gguf_fault(bad);
   }
 }
 

@@ -20,7 +20,7 @@ namespace {
 
 using testing::HasSubstr;
 
-const std::string kGolden = std::string(STRATA_SOURCE_DIR) + "/tests/golden/megatron";
+const std::string kMegatronGolden = std::string(STRATA_SOURCE_DIR) + "/tests/golden/megatron";
 
 // Where the golden file has one of our tensors.
 std::string their_name(const TensorSpec& tensor) {
@@ -47,7 +47,7 @@ std::string their_name(const TensorSpec& tensor) {
 
 void expect_golden(const TensorSource& source, const HfModel& model, size_t states) {
   const auto files = make_posix_file_system();
-  const auto want = nlohmann::json::parse(read_file(*files, kGolden + ".json"));
+  const auto want = nlohmann::json::parse(read_file(*files, kMegatronGolden + ".json"));
   EXPECT_EQ(model.family, "llama");
   EXPECT_EQ(model.spec.vocab, 13);
   const HfMapping mapping = from_megatron(model, source.tensors(), source.path());
@@ -62,16 +62,16 @@ void expect_golden(const TensorSource& source, const HfModel& model, size_t stat
 
 TEST(Megatron, TorchDistIsReadWithItsMoments) {
   const auto files = make_posix_file_system();
-  const DcpSource source(*files, kGolden + "/torch_dist");
+  const DcpSource source(*files, kMegatronGolden + "/torch_dist");
   ASSERT_TRUE(has_megatron_names(source.tensors()));
-  expect_golden(source, megatron_model(*files, kGolden + "/torch_dist").value(), 3);
+  expect_golden(source, megatron_model(*files, kMegatronGolden + "/torch_dist").value(), 3);
 }
 
 // Our tensors of the golden model once more in Megatron's form: its tensors, but for rows of padding.
 TEST(Megatron, TorchDistIsWrittenAsItWasRead) {
   const auto files = make_posix_file_system();
-  const DcpSource source(*files, kGolden + "/torch_dist");
-  const HfModel model = megatron_model(*files, kGolden + "/torch_dist").value();
+  const DcpSource source(*files, kMegatronGolden + "/torch_dist");
+  const HfModel model = megatron_model(*files, kMegatronGolden + "/torch_dist").value();
   const MappedSource ours(source, from_megatron(model, source.tensors(), source.path()).tensors, {}, {});
   const MappedSource theirs(ours, to_megatron(model, ours.tensors(), ours.path()), {}, {});
   MemoryFileSystem memory;
@@ -100,7 +100,7 @@ TEST(Megatron, TorchDistIsWrittenAsItWasRead) {
   }
   // The arguments are those of the same model.
   EXPECT_EQ(read_file(memory, "/written/metadata.json"),
-            read_file(*files, kGolden + "/torch_dist/metadata.json"));
+            read_file(*files, kMegatronGolden + "/torch_dist/metadata.json"));
   const HfModel again = megatron_model(memory, "/written").value();
   EXPECT_EQ(again.family, model.family);
   EXPECT_EQ(make_hf_config(again.spec, ElementType::f32), make_hf_config(model.spec, ElementType::f32));
@@ -109,8 +109,8 @@ TEST(Megatron, TorchDistIsWrittenAsItWasRead) {
 
 TEST(Megatron, LegacyPartsAreJoined) {
   const auto files = make_posix_file_system();
-  const std::string folder = megatron_folder(*files, kGolden + "/legacy");
-  EXPECT_EQ(folder, kGolden + "/legacy/iter_0000003");
+  const std::string folder = megatron_folder(*files, kMegatronGolden + "/legacy");
+  EXPECT_EQ(folder, kMegatronGolden + "/legacy/iter_0000003");
   ASSERT_TRUE(MegatronSource::recognises(*files, folder));
   const MegatronSource source(*files, folder);
   EXPECT_EQ(source.format(), "Megatron, 2 x 2 parts");
@@ -126,8 +126,8 @@ TEST(Megatron, WhatDoesNotFitIsRefused) {
     for (const char* place : {"mp_rank_00_000", "mp_rank_00_001", "mp_rank_01_000", "mp_rank_01_001"}) {
       if (place == without) continue;
       files.make_directory(fmt::format("/c/{}", place));
-      std::string content =
-          read_file(*real, fmt::format("{}/legacy/iter_0000003/{}/model_optim_rng.pt", kGolden, place));
+      std::string content = read_file(
+          *real, fmt::format("{}/legacy/iter_0000003/{}/model_optim_rng.pt", kMegatronGolden, place));
       for (size_t at = 0; !from.empty() && (at = content.find(from, at)) != std::string::npos;
            at += from.size())
         content.replace(at, from.size(), to);

@@ -13,6 +13,7 @@
 #include <optional>
 
 #include "tests/checkpoint/sample.h"
+#include "tests/support/hex.h"
 
 namespace strata {
 
@@ -49,11 +50,5 @@ class Python {
     if (wish != nullptr && std::string(wish) == "required") FAIL() << "a Python package is missing"; \
     GTEST_SKIP() << "a Python package is missing";                                                   \
   }
-
-inline std::string hex(const std::vector<std::byte>& bytes) {
-  std::string text;
-  for (const std::byte b : bytes) text += fmt::format("{:02x}", static_cast<int>(b));
-  return text;
-}
 
 }  // namespace strata

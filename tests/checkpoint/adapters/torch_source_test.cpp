@@ -11,23 +11,18 @@
 #include "core/base/error.h"
 #include "core/io/memory_file_system.h"
 #include "tests/checkpoint/sample.h"
+#include "tests/support/hex.h"
 
 namespace strata {
 namespace {
 
-std::string hex(const std::vector<std::byte>& bytes) {
-  std::string text;
-  for (const std::byte b : bytes) text += fmt::format("{:02x}", static_cast<int>(b));
-  return text;
-}
-
-const std::string kGolden = std::string(STRATA_SOURCE_DIR) + "/tests/golden/torch_save/kinds";
+const std::string kTorchGolden = std::string(STRATA_SOURCE_DIR) + "/tests/golden/torch_save/kinds";
 
 TEST(TorchSource, EveryKindOfTensorIsRead) {
   const auto files = make_posix_file_system();
-  const auto want = nlohmann::json::parse(read_file(*files, kGolden + ".json"));
-  ASSERT_TRUE(TorchSource::recognises(*files, kGolden + ".pt"));
-  const TorchSource source(*files, kGolden + ".pt");
+  const auto want = nlohmann::json::parse(read_file(*files, kTorchGolden + ".json"));
+  ASSERT_TRUE(TorchSource::recognises(*files, kTorchGolden + ".pt"));
+  const TorchSource source(*files, kTorchGolden + ".pt");
   ASSERT_EQ(source.tensors().size(), want.size());
   for (size_t t = 0; t < source.tensors().size(); ++t) {
     const TensorSpec& tensor = source.tensors()[t];
@@ -43,7 +38,7 @@ TEST(TorchSource, EveryKindOfTensorIsRead) {
   EXPECT_THAT(values["args"].get<std::string>(), testing::HasSubstr("argparse.Namespace"));
 }
 
-std::string fault_of(const std::string& content) {
+std::string torch_fault(const std::string& content) {
   MemoryFileSystem files;
   files.open("/x.pt", OpenMode::create)->write(0, std::as_bytes(std::span(content)));
   try {
@@ -57,15 +52,15 @@ std::string fault_of(const std::string& content) {
 
 TEST(TorchSource, EveryByteFlippedIsRefusedOrReadsInBounds) {
   const auto files = make_posix_file_system();
-  const std::string whole = read_file(*files, kGolden + ".pt");
-  ASSERT_EQ(fault_of(whole), "");
+  const std::string whole = read_file(*files, kTorchGolden + ".pt");
+  ASSERT_EQ(torch_fault(whole), "");
   int refused = 0;
   for (size_t at = 0; at < whole.size(); at += 3) {
     std::string damaged = whole;
     damaged[at] = static_cast<char>(damaged[at] ^ (1 << (at % 8)));
-    refused += fault_of(damaged).empty() ? 0 : 1;
+    refused += torch_fault(damaged).empty() ? 0 : 1;
     if (at % 16 == 0) {
-      EXPECT_NE(fault_of(whole.substr(0, at)), "");
+      EXPECT_NE(torch_fault(whole.substr(0, at)), "");
     }
   }
   EXPECT_GT(refused, 100);
@@ -136,32 +131,34 @@ TEST(TorchSource, HostilePicklesAreRefused) {
       {"ctorch._utils\n_rebuild_parameter\n)R.", "a parameter without its tensor"},
   };
   for (const Case& c : cases)
-    EXPECT_THAT(fault_of(archive(c.pickle)), testing::HasSubstr(c.fault)) << c.pickle.substr(0, 40);
+    EXPECT_THAT(torch_fault(archive(c.pickle)), testing::HasSubstr(c.fault)) << c.pickle.substr(0, 40);
 }
 
 TEST(TorchSource, HostileArchivesAreRefused) {
   const std::string good = archive("N.");
-  ASSERT_EQ(fault_of(good), "");
+  ASSERT_EQ(torch_fault(good), "");
   const auto with = [&](size_t at, const std::string& bytes) {
     return std::string(good).replace(at, bytes.size(), bytes);
   };
   const size_t central = 30 + 10 + 2, end = central + 46 + 10;
-  EXPECT_THAT(fault_of("PK\x03\x04"), testing::HasSubstr("no directory at its end"));
-  EXPECT_THAT(fault_of(with(central + 10, "\x08")), testing::HasSubstr("is compressed"));
-  EXPECT_THAT(fault_of(with(central + 8, "\x01")), testing::HasSubstr("is encrypted"));
-  EXPECT_THAT(fault_of(with(central + 20, "\xff\xff\xff\x7f\xff\xff\xff\x7f")),
+  EXPECT_THAT(torch_fault("PK\x03\x04"), testing::HasSubstr("no directory at its end"));
+  EXPECT_THAT(torch_fault(with(central + 10, "\x08")), testing::HasSubstr("is compressed"));
+  EXPECT_THAT(torch_fault(with(central + 8, "\x01")), testing::HasSubstr("is encrypted"));
+  EXPECT_THAT(torch_fault(with(central + 20, "\xff\xff\xff\x7f\xff\xff\xff\x7f")),
               testing::HasSubstr("lies outside the file"));
-  EXPECT_THAT(fault_of(with(central + 42, "\xff\xff\xff\x7f")), testing::HasSubstr("lies outside the file"));
-  EXPECT_THAT(fault_of(with(central + 20, "\x30")), testing::HasSubstr("is compressed"));
-  EXPECT_THAT(fault_of(with(central + 20, std::string("\x30\0\0\0\x30", 5))),
+  EXPECT_THAT(torch_fault(with(central + 42, "\xff\xff\xff\x7f")),
+              testing::HasSubstr("lies outside the file"));
+  EXPECT_THAT(torch_fault(with(central + 20, "\x30")), testing::HasSubstr("is compressed"));
+  EXPECT_THAT(torch_fault(with(central + 20, std::string("\x30\0\0\0\x30", 5))),
               testing::HasSubstr("overlaps the directory"));
-  EXPECT_THAT(fault_of(with(central + 46, "y")), testing::HasSubstr("has another header"));
-  EXPECT_THAT(fault_of(with(end + 10, "\x02")), testing::HasSubstr("no directory entry 1 of 2"));
-  EXPECT_THAT(fault_of(with(end + 12, "\xff\xff\xff\xff")), testing::HasSubstr("a directory of"));
-  EXPECT_THAT(fault_of(with(end + 16, "\xff\xff\xff\xff")),
+  EXPECT_THAT(torch_fault(with(central + 46, "y")), testing::HasSubstr("has another header"));
+  EXPECT_THAT(torch_fault(with(end + 10, "\x02")), testing::HasSubstr("no directory entry 1 of 2"));
+  EXPECT_THAT(torch_fault(with(end + 12, "\xff\xff\xff\xff")), testing::HasSubstr("a directory of"));
+  EXPECT_THAT(torch_fault(with(end + 16, "\xff\xff\xff\xff")),
               testing::HasSubstr("a directory outside the file"));
-  EXPECT_THAT(fault_of(archive("N.").replace(30, 10, "x/data.pkx").replace(central + 46, 10, "x/data.pkx")),
-              testing::HasSubstr("no data.pkl"));
+  EXPECT_THAT(
+      torch_fault(archive("N.").replace(30, 10, "x/data.pkx").replace(central + 46, 10, "x/data.pkx")),
+      testing::HasSubstr("no data.pkl"));
 }
 
 }  // namespace

@@ -15,7 +15,7 @@ namespace {
 
 using testing::HasSubstr;
 
-const std::string kGolden = std::string(STRATA_SOURCE_DIR) + "/tests/golden/deepspeed/";
+const std::string kUniversalGolden = std::string(STRATA_SOURCE_DIR) + "/tests/golden/deepspeed/";
 
 std::map<std::string, std::vector<std::byte>> contents(const TensorSource& source) {
   std::map<std::string, std::vector<std::byte>> all;
@@ -28,9 +28,9 @@ std::map<std::string, std::vector<std::byte>> contents(const TensorSource& sourc
 TEST(UniversalSource, IsTheZeroCheckpointItWasMadeOf) {
   const auto files = make_posix_file_system();
   for (const char* stage : {"zero1", "zero3"}) {
-    ASSERT_TRUE(UniversalSource::recognises(*files, kGolden + stage));
-    const UniversalSource universal(*files, kGolden + stage);
-    const auto want = contents(ZeroSource(*files, kGolden + stage));
+    ASSERT_TRUE(UniversalSource::recognises(*files, kUniversalGolden + stage));
+    const UniversalSource universal(*files, kUniversalGolden + stage);
+    const auto want = contents(ZeroSource(*files, kUniversalGolden + stage));
     auto found = contents(universal);
     EXPECT_GE(found.size(), 21u);
     // Their converter widens what is frozen.
@@ -51,10 +51,11 @@ TEST(UniversalSource, IsTheZeroCheckpointItWasMadeOf) {
   }
 }
 
-class Folder {
+class UniversalFolder {
  public:
-  explicit Folder(const char* stage) {
-    load(*make_posix_file_system(), fmt::format("{}{}/global_step2_universal", kGolden, stage), "/c");
+  explicit UniversalFolder(const char* stage) {
+    load(*make_posix_file_system(), fmt::format("{}{}/global_step2_universal", kUniversalGolden, stage),
+         "/c");
   }
   std::string fault() const {
     MemoryFileSystem files;
@@ -87,9 +88,9 @@ class Folder {
 };
 
 TEST(UniversalSource, WhatDoesNotFitIsRefused) {
-  ASSERT_EQ(Folder("zero1").fault(), "");
-  ASSERT_EQ(Folder("zero3").fault(), "");
-  Folder moment("zero1"), missing("zero1"), flat("zero3"), shapeless("zero3"), cut("zero1");
+  ASSERT_EQ(UniversalFolder("zero1").fault(), "");
+  ASSERT_EQ(UniversalFolder("zero3").fault(), "");
+  UniversalFolder moment("zero1"), missing("zero1"), flat("zero3"), shapeless("zero3"), cut("zero1");
   moment.contents["/c/zero/up.weight/exp_avg.pt"] = moment.contents["/c/zero/down.weight/exp_avg.pt"];
   EXPECT_THAT(moment.fault(), HasSubstr("the parameter's [7, 6]"));
   missing.contents.erase("/c/zero/up.weight/fp32.pt");

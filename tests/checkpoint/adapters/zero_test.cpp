@@ -12,19 +12,14 @@
 #include "core/base/error.h"
 #include "core/io/memory_file_system.h"
 #include "tests/checkpoint/sample.h"
+#include "tests/support/hex.h"
 
 namespace strata {
 namespace {
 
 using testing::HasSubstr;
 
-const std::string kGolden = std::string(STRATA_SOURCE_DIR) + "/tests/golden/deepspeed/";
-
-std::string hex(const std::vector<std::byte>& bytes) {
-  std::string text;
-  for (const std::byte b : bytes) text += fmt::format("{:02x}", static_cast<int>(b));
-  return text;
-}
+const std::string kZeroGolden = std::string(STRATA_SOURCE_DIR) + "/tests/golden/deepspeed/";
 
 TEST(FlatRange, RectanglesAreTheRangeInOrder) {
   for (const Shape& shape : {Shape{}, Shape{7}, Shape{3, 5}, Shape{1, 4}, Shape{4, 1}, Shape{2, 3, 4},
@@ -53,7 +48,7 @@ class Zero : public testing::TestWithParam<int> {};
 
 TEST_P(Zero, EveryTensorIsWhatDeepspeedMakesOfIt) {
   const auto files = make_posix_file_system();
-  const std::string folder = fmt::format("{}zero{}", kGolden, GetParam());
+  const std::string folder = fmt::format("{}zero{}", kZeroGolden, GetParam());
   const auto want = nlohmann::json::parse(read_file(*files, folder + ".json"));
   ASSERT_TRUE(ZeroSource::recognises(*files, folder));
   const ZeroSource source(*files, folder);
@@ -73,11 +68,11 @@ TEST_P(Zero, EveryTensorIsWhatDeepspeedMakesOfIt) {
 }
 INSTANTIATE_TEST_SUITE_P(Stages, Zero, testing::Values(1, 2, 3));
 
-class Folder {
+class ZeroFolder {
  public:
-  explicit Folder(int stage) {
+  explicit ZeroFolder(int stage) {
     const auto real = make_posix_file_system();
-    const std::string folder = fmt::format("{}zero{}/global_step2/", kGolden, stage);
+    const std::string folder = fmt::format("{}zero{}/global_step2/", kZeroGolden, stage);
     const auto names = real->list(folder).value();
     for (const std::string& name : names) contents[name] = read_file(*real, folder + name);
   }
@@ -103,8 +98,8 @@ class Folder {
 
 TEST(ZeroSource, IncompleteCheckpointsAreRefused) {
   for (const int stage : {1, 2, 3}) {
-    ASSERT_EQ(Folder(stage).fault(), "");
-    Folder middle(stage), last(stage), extra(stage), tracker(stage);
+    ASSERT_EQ(ZeroFolder(stage).fault(), "");
+    ZeroFolder middle(stage), last(stage), extra(stage), tracker(stage);
     middle.contents.erase("bf16_zero_pp_rank_1_mp_rank_00_optim_states.pt");
     EXPECT_THAT(middle.fault(), HasSubstr("no optimizer states of data-parallel rank 1"));
     last.contents.erase("bf16_zero_pp_rank_2_mp_rank_00_optim_states.pt");
@@ -116,7 +111,7 @@ TEST(ZeroSource, IncompleteCheckpointsAreRefused) {
     tracker.latest = "s\n";
     EXPECT_EQ(tracker.fault(), "");
   }
-  Folder swapped(1);  // two ranks' files exchanged: sizes that do not fit
+  ZeroFolder swapped(1);  // two ranks' files exchanged: sizes that do not fit
   std::swap(swapped.contents["bf16_zero_pp_rank_0_mp_rank_00_optim_states.pt"],
             swapped.contents["bf16_zero_pp_rank_2_mp_rank_00_optim_states.pt"]);
   EXPECT_NE(swapped.fault(), "") << "a fragment at another place is not noticed";
@@ -124,9 +119,9 @@ TEST(ZeroSource, IncompleteCheckpointsAreRefused) {
 
 TEST(ZeroSource, EveryByteOfTheModelStatesFlipped) {
   int refused = 0;
-  const std::string name = "mp_rank_00_model_states.pt", whole = Folder(1).contents[name];
+  const std::string name = "mp_rank_00_model_states.pt", whole = ZeroFolder(1).contents[name];
   for (size_t at = 0; at < whole.size(); at += 2) {
-    Folder folder(1);
+    ZeroFolder folder(1);
     folder.contents[name][at] = static_cast<char>(whole[at] ^ (1 << (at % 7)));
     refused += folder.fault().empty() ? 0 : 1;
   }

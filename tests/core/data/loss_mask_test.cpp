@@ -111,7 +111,7 @@ std::shared_ptr<const Dataset> dataset(std::shared_ptr<const Corpus> corpus, Tok
       Dataset::Desc{.corpus = std::move(corpus), .range = range, .seq_len = seq_len, .packing = packing});
 }
 
-Batch filled(const std::shared_ptr<const Dataset>& data, int64_t rows) {
+Batch first_rows(const std::shared_ptr<const Dataset>& data, int64_t rows) {
   Batch batch;
   DataSource(data, {.order = SampleOrder::sequential, .vocab_size = 100}).fill(0, rows, batch);
   return batch;
@@ -125,11 +125,11 @@ TEST(MaskedBatches, KeepMasksWithTheirTokens) {
   files.push_back(write_odd(scratch / "c", {{16, 18, 21}}));
   const auto corpus = std::make_shared<const Corpus>(std::move(files));
   const TokenRange all{0, corpus->num_tokens()};
-  const Batch isolated = filled(dataset(corpus, all, 4), 3);
+  const Batch isolated = first_rows(dataset(corpus, all, 4), 3);
   EXPECT_THAT(isolated.tokens, ElementsAre(1, 2, 3, 4, /**/ 5, 6, 8, 10, /**/ 12, 14, 16, 18));
   EXPECT_THAT(isolated.targets, ElementsAre(-1, 3, -1, 5, /**/ -1, 8, -1, 12, /**/ 14, -1, -1, 21));
   EXPECT_EQ(isolated.num_targets, 6);
-  const Batch concat = filled(dataset(corpus, all, 4, Packing::concat), 3);
+  const Batch concat = first_rows(dataset(corpus, all, 4, Packing::concat), 3);
   EXPECT_THAT(concat.targets, ElementsAre(-1, 3, -1, 5, /**/ 6, 8, 10, 12, /**/ 14, -1, -1, 21));
   EXPECT_EQ(concat.num_targets, 8);
 }
@@ -150,7 +150,7 @@ TEST(MaskedBatches, TheCountIsThatOfTheBatches) {
     const int64_t begin = random() % 3, seq_len = 1 + random() % 8;
     for (const Packing packing : {Packing::isolated, Packing::concat, Packing::best_fit}) {
       const auto data = dataset(corpus, {begin, corpus->num_tokens()}, seq_len, packing);
-      const Batch batch = filled(data, data->num_samples());
+      const Batch batch = first_rows(data, data->num_samples());
       EXPECT_EQ(count_supervision(*data).learned, batch.num_targets)
           << round << " packing " << static_cast<int>(packing) << " seq_len " << seq_len;
     }

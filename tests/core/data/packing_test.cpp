@@ -18,12 +18,6 @@ namespace {
 using testing::ElementsAre;
 using testing::HasSubstr;
 
-std::shared_ptr<const Corpus> corpus_of(const ScratchFolder& scratch, const Documents& documents) {
-  std::vector<TokenFile> files;
-  files.push_back(write_tokens(scratch / "corpus", documents, {.type = TokenType::i32}));
-  return std::make_shared<const Corpus>(std::move(files));
-}
-
 // Documents of the given lengths; a token is its own place in the corpus.
 Documents of_lengths(const std::vector<int64_t>& lengths) {
   Documents documents;
@@ -145,12 +139,6 @@ std::shared_ptr<const Dataset> best_fit(std::shared_ptr<const Corpus> corpus, in
                                                        .seq_len = seq_len,
                                                        .packing = Packing::best_fit,
                                                        .overlong = overlong});
-}
-
-Batch filled(const DataSource& source, int64_t cursor, int64_t rows) {
-  Batch batch;
-  source.fill(cursor, rows, batch);
-  return batch;
 }
 
 TEST(PackedBatches, AnExampleByHand) {

@@ -21,18 +21,6 @@ std::shared_ptr<const Dataset> dataset(std::shared_ptr<const Corpus> corpus, int
       Dataset::Desc{.corpus = std::move(corpus), .range = all, .seq_len = seq_len, .packing = packing});
 }
 
-std::shared_ptr<const Corpus> corpus_of(const ScratchFolder& scratch, const Documents& documents) {
-  std::vector<TokenFile> files;
-  files.push_back(write_tokens(scratch / "corpus", documents));
-  return std::make_shared<const Corpus>(std::move(files));
-}
-
-Batch filled(const DataSource& source, int64_t cursor, int64_t rows) {
-  Batch batch;
-  source.fill(cursor, rows, batch);
-  return batch;
-}
-
 TEST(DataSource, PacksAnExampleByHand) {
   const ScratchFolder scratch;
   // Documents end with 9. Samples of 6: tokens 0-5 and 6-11, targets to 12.

@@ -15,6 +15,7 @@
 
 #include "core/base/error.h"
 #include "core/data/corpus.h"
+#include "core/data/sampler.h"
 #include "core/data/token_file.h"
 #include "core/data/token_file_writer.h"
 
@@ -65,6 +66,19 @@ inline TokenFile write_tokens(const std::filesystem::path& prefix, const Documen
   }
   writer.commit();
   return TokenFile(prefix);
+}
+
+// One file of these documents.
+inline std::shared_ptr<const Corpus> corpus_of(const ScratchFolder& scratch, const Documents& documents) {
+  std::vector<TokenFile> files;
+  files.push_back(write_tokens(scratch / "corpus", documents, {.type = TokenType::i32}));
+  return std::make_shared<const Corpus>(std::move(files));
+}
+
+inline Batch filled(const DataSource& source, int64_t cursor, int64_t rows) {
+  Batch batch;
+  source.fill(cursor, rows, batch);
+  return batch;
 }
 
 // One file of one document: the tokens 0, 1, 2, ... so that a token is its own place.

@@ -11,11 +11,6 @@ namespace {
 
 using Survival = MemoryFileSystem::Survival;
 
-std::vector<std::byte> bytes_of(std::string_view text) {
-  const auto bytes = std::as_bytes(std::span(text));
-  return {bytes.begin(), bytes.end()};
-}
-
 void power_cut(MemoryFileSystem& files) {
   files.crash();
   files.reboot();

@@ -29,11 +29,6 @@ uint32_t by_definition(std::span<const std::byte> bytes) {
   return ~reflected;
 }
 
-std::vector<std::byte> bytes_of(std::string_view text) {
-  const auto bytes = std::as_bytes(std::span(text));
-  return {bytes.begin(), bytes.end()};
-}
-
 TEST(Crc32c, PublishedVectors) {
   std::vector<std::byte> up, down;
   for (int i = 0; i < 32; ++i) up.push_back(std::byte(i)), down.push_back(std::byte(31 - i));

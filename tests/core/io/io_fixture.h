@@ -6,10 +6,14 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cstddef>
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
 #include <new>
+#include <span>
+#include <string_view>
+#include <vector>
 
 #include "core/base/check.h"
 #include "core/base/hash.h"
@@ -115,6 +119,11 @@ inline std::vector<Engine> all_engines() {
   return {{posix_place(), AsyncEngine::automatic, "automatic"},
           {posix_place(), AsyncEngine::threads, "threads"},
           {memory_place(), AsyncEngine::automatic, "memory"}};
+}
+
+inline std::vector<std::byte> bytes_of(std::string_view text) {
+  const auto bytes = std::as_bytes(std::span(text));
+  return {bytes.begin(), bytes.end()};
 }
 
 template <typename Call>

@@ -14,14 +14,14 @@ using reference::expect_close;
 using reference::Matrix;
 using reference::to_matrix;
 
-struct Case {
+struct ActivationCase {
   int64_t rows, width;
   DType type;
   double scale;  // of the inputs: large ones reach the flat ends of the sigmoid
 };
 
-std::vector<Case> cases() {
-  std::vector<Case> all;
+std::vector<ActivationCase> activation_cases() {
+  std::vector<ActivationCase> all;
   for (const auto& [rows, width] : std::vector<std::pair<int64_t, int64_t>>{
            {1, 1}, {1, 16}, {3, 15}, {2, 17}, {40, 100}, {3, 3001}, {2, 4096}})
     for (const DType type : {DType::f32, DType::bf16})
@@ -29,7 +29,7 @@ std::vector<Case> cases() {
   return all;
 }
 
-std::string text(const char* what, const Case& c) {
+std::string text(const char* what, const ActivationCase& c) {
   return fmt::format("{} [{}, {}] {} scale {}", what, c.rows, c.width, name(c.type), c.scale);
 }
 
@@ -38,7 +38,7 @@ std::string text(const char* what, const Case& c) {
 constexpr double kSums = 6;
 
 TEST(Swiglu, IsTheReference) {
-  for (const Case& c : cases()) {
+  for (const ActivationCase& c : activation_cases()) {
     TestTensors t;
     const Tensor gate_up = t.normal(c.type, {c.rows, 2 * c.width}, c.scale);
     const Tensor dy = t.normal(c.type, {c.rows, c.width});
@@ -60,7 +60,7 @@ TEST(Swiglu, IsTheReference) {
 }
 
 TEST(Gelu, IsTheReference) {
-  for (const Case& c : cases()) {
+  for (const ActivationCase& c : activation_cases()) {
     TestTensors t;
     const Tensor x = t.normal(c.type, {c.rows, c.width}, c.scale), dy = t.normal(c.type, {c.rows, c.width});
     const auto got = run_everywhere([&](Stream& stream, TestTensors& tensors) {

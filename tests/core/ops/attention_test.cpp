@@ -15,14 +15,14 @@ using reference::expect_close;
 using reference::Matrix;
 using reference::to_matrix;
 
-struct Case {
+struct AttentionCase {
   const char* what;
   int64_t queries, keys, heads, kv_heads, head_dim;
   bool causal;
   std::vector<AttentionSegment> segments;
 };
 
-std::vector<Case> cases() {
+std::vector<AttentionCase> attention_cases() {
   std::vector<AttentionSegment> many;  // packed documents of 1, 2, 3, ... tokens
   for (int32_t begin = 0, n = 1; begin + n <= 105; begin += n, ++n) many.push_back({begin, n, begin, n, 0});
   return {
@@ -54,8 +54,8 @@ std::vector<Case> cases() {
   };
 }
 
-struct Operands {
-  Operands(TestTensors& t, const Case& c, DType type)
+struct AttentionOperands {
+  AttentionOperands(TestTensors& t, const AttentionCase& c, DType type)
       : q(t.normal(type, {c.queries, c.heads * c.head_dim})),
         k(t.normal(type, {c.keys, c.kv_heads * c.head_dim})),
         v(t.normal(type, {c.keys, c.kv_heads * c.head_dim})),
@@ -68,7 +68,7 @@ struct Operands {
   Tensor q, k, v, dout, out, lse, dq, dk, dv;
 };
 
-AttentionForward forward_args(const Operands& o, const Case& c, float scale) {
+AttentionForward forward_args(const AttentionOperands& o, const AttentionCase& c, float scale) {
   return {.q = o.q,
           .k = o.k,
           .v = o.v,
@@ -80,7 +80,7 @@ AttentionForward forward_args(const Operands& o, const Case& c, float scale) {
           .causal = c.causal,
           .segments = c.segments};
 }
-AttentionBackward backward_args(const Operands& o, const Case& c, float scale) {
+AttentionBackward backward_args(const AttentionOperands& o, const AttentionCase& c, float scale) {
   return {.q = o.q,
           .k = o.k,
           .v = o.v,
@@ -107,10 +107,10 @@ std::vector<std::vector<Isa>> families(DType type) {
 }
 
 TEST(Attention, IsTheReference) {
-  for (const Case& c : cases())
+  for (const AttentionCase& c : attention_cases())
     for (const DType type : {DType::f32, DType::bf16}) {
       TestTensors t;
-      const Operands in(t, c, type);
+      const AttentionOperands in(t, c, type);
       const float scale = 1 / std::sqrt(static_cast<float>(c.head_dim));
       const reference::AttentionShape shape{c.heads, c.kv_heads, scale, c.causal, c.segments};
       const Matrix q = to_matrix(in.q), k = to_matrix(in.k), v = to_matrix(in.v);
@@ -118,7 +118,7 @@ TEST(Attention, IsTheReference) {
       for (const std::vector<Isa>& isas : families(type)) {
         const auto got = run_everywhere(
             [&](Stream& stream, TestTensors& tensors) {
-              const Operands o(tensors, c, type);
+              const AttentionOperands o(tensors, c, type);
               const AttentionForward forward = forward_args(o, c, scale);
               attention_forward(stream, forward);
               EXPECT_LE(
@@ -152,13 +152,13 @@ TEST(Attention, IsTheReference) {
 }
 
 TEST(Attention, ColumnsOfOneFusedMatrix) {
-  const Case c{"fused", 70, 70, 2, 2, 16, true, {{0, 70, 0, 70, 0}}};
+  const AttentionCase c{"fused", 70, 70, 2, 2, 16, true, {{0, 70, 0, 70, 0}}};
   const auto got = run_everywhere(
       [&](Stream& stream, TestTensors& t) {
-        Operands apart(t, c, DType::bf16);
+        AttentionOperands apart(t, c, DType::bf16);
         const Tensor fused = t.uninitialised(DType::bf16, {70, 96}),
                      dfused = t.uninitialised(DType::bf16, {70, 96});
-        Operands together = apart;
+        AttentionOperands together = apart;
         const Tensor* sources[] = {&apart.q, &apart.k, &apart.v};
         Tensor* targets[] = {&together.q, &together.k, &together.v};
         Tensor* gradients[] = {&together.dq, &together.dk, &together.dv};
@@ -183,21 +183,21 @@ TEST(Attention, ColumnsOfOneFusedMatrix) {
 // one set only, or of none, included. The gradients of the sets add up.
 TEST(Attention, SetsOfKeysMerge) {
   constexpr int64_t kQueries = 70, kKeys = 90, kFirst = 40;
-  const Case c{"sets", kQueries, kKeys, 4, 2, 24, true, {}};
+  const AttentionCase c{"sets", kQueries, kKeys, 4, 2, 24, true, {}};
   // Queries 0..9 see nothing, 10..39 only the first set, the others both; and the sets alone.
   const std::vector<AttentionSegment> all = {{0, 10, 0, 0, 0}, {10, 30, 0, 30, 0}, {40, 30, 5, 80, 50}};
   const std::vector<AttentionSegment> first = {{0, 10, 0, 0, 0}, {10, 30, 0, 30, 0}, {40, 30, 5, 35, 50}};
   const std::vector<AttentionSegment> second = {{0, 40, 0, 0, 0}, {40, 30, 0, 45, 15}};
   for (const DType type : {DType::f32, DType::bf16}) {
     TestTensors t;
-    const Operands in(t, c, type);
+    const AttentionOperands in(t, c, type);
     const reference::AttentionShape shape{c.heads, c.kv_heads, 0.25, true, all};
     const Matrix q = to_matrix(in.q), k = to_matrix(in.k), v = to_matrix(in.v);
     const auto expected = reference::attention(q, k, v, shape);
     for (const std::vector<Isa>& isas : families(type)) {
       const auto got = run_everywhere(
           [&](Stream& stream, TestTensors& tensors) {
-            Operands o(tensors, c, type);
+            AttentionOperands o(tensors, c, type);
             const auto dense = [&](int64_t rows, int64_t columns) {
               return tensors.filled(DType::f32, {rows * columns}, 12345).view({rows, columns});
             };
@@ -251,9 +251,9 @@ TEST(Attention, SetsOfKeysMerge) {
 
 // Scores far apart and far from zero: nothing overflows, and weights sum to one.
 TEST(Attention, LargeScores) {
-  const Case c{"large", 80, 80, 1, 1, 16, true, {{0, 80, 0, 80, 0}}};
+  const AttentionCase c{"large", 80, 80, 1, 1, 16, true, {{0, 80, 0, 80, 0}}};
   const auto got = run_everywhere([&](Stream& stream, TestTensors& t) {
-    Operands o(t, c, DType::f32);
+    AttentionOperands o(t, c, DType::f32);
     o.q = t.normal(DType::f32, o.q.shape(), 100, 50);
     o.k = t.normal(DType::f32, o.k.shape(), 100, -50);
     o.v = t.filled(DType::f32, o.v.shape(), 3.0f);
@@ -268,8 +268,8 @@ TEST(Attention, BrokenContractsAreNamed) {
   CpuStream stream(pool);
   TestTensors t;
   const auto message = [&](std::vector<AttentionSegment> segments, int64_t heads = 2) -> std::string {
-    const Case c{"", 8, 8, 2, 2, 4, true, segments};
-    const Operands o(t, c, DType::f32);
+    const AttentionCase c{"", 8, 8, 2, 2, 4, true, segments};
+    const AttentionOperands o(t, c, DType::f32);
     AttentionForward args = forward_args(o, c, 1.0f);
     args.heads = heads;
     try {

@@ -14,42 +14,48 @@ using reference::expect_close;
 using reference::Matrix;
 using reference::to_matrix;
 
-constexpr RandomKey kKey{.seed = 0x123456789ABCDEFull, .stream = 0xFEDCBA9876543210ull, .step = 3};
+constexpr RandomKey kDropoutKey{.seed = 0x123456789ABCDEFull, .stream = 0xFEDCBA9876543210ull, .step = 3};
 
 // The definition, element by element, from the Philox of core/base.
 float factor_of(uint64_t element, float p) {
-  return dropout_factor(random_block(kKey, element / kDropsPerBlock), element, dropout_rate(p));
+  return dropout_factor(random_block(kDropoutKey, element / kDropsPerBlock), element, dropout_rate(p));
 }
 
 TEST(Dropout, IsTheScalarFunctionWhereverASliceBegins) {
-  struct Case {
+  struct DropoutCase {
     int64_t rows, columns;
     uint64_t first, pitch;
   };
-  for (const Case& c : {Case{1, 1, 0, 1},
-                        {3, 7, 5, 7},
-                        {5, 16, 8, 64},
-                        {2, 128, 0, 128},
-                        {4, 131, 3, 1000},
-                        {3, 576, (uint64_t{1} << 36) + 8, 576},
-                        {300, 33, 1, 40}})
+  for (const DropoutCase& c : {DropoutCase{1, 1, 0, 1},
+                               {3, 7, 5, 7},
+                               {5, 16, 8, 64},
+                               {2, 128, 0, 128},
+                               {4, 131, 3, 1000},
+                               {3, 576, (uint64_t{1} << 36) + 8, 576},
+                               {300, 33, 1, 40}})
     for (const DType type : {DType::f32, DType::bf16})
       for (const float p : {0.1f, 0.5f}) {
         const auto got = run_everywhere([&](Stream& stream, TestTensors& make) {
           const Tensor x = make.normal(type, {c.rows, c.columns}),
                        out = make.uninitialised(type, {c.rows, c.columns}),
                        same = make.normal(type, {c.rows, c.columns});
-          dropout(stream, {.x = x, .out = out, .rate = p, .key = kKey, .first = c.first, .pitch = c.pitch});
+          dropout(stream,
+                  {.x = x, .out = out, .rate = p, .key = kDropoutKey, .first = c.first, .pitch = c.pitch});
           const Tensor add = make.normal(type, {c.rows, c.columns}),
                        before = make.uninitialised(type, {c.rows, c.columns}),
                        added = make.uninitialised(type, {c.rows, c.columns});
           copy(stream, same, before);
           copy(stream, add, added);
-          dropout(stream,
-                  {.x = same, .out = same, .rate = p, .key = kKey, .first = c.first, .pitch = c.pitch});
           dropout(
               stream,
-              {.x = x, .add = add, .out = add, .rate = p, .key = kKey, .first = c.first, .pitch = c.pitch});
+              {.x = same, .out = same, .rate = p, .key = kDropoutKey, .first = c.first, .pitch = c.pitch});
+          dropout(stream, {.x = x,
+                           .add = add,
+                           .out = add,
+                           .rate = p,
+                           .key = kDropoutKey,
+                           .first = c.first,
+                           .pitch = c.pitch});
           return std::vector{x, out, before, same, added, add};
         });
         for (const size_t which : {size_t{0}, size_t{2}, size_t{4}}) {
@@ -78,7 +84,7 @@ TEST(Dropout, DropsAsOftenAsItSaysAndKeepsTheMean) {
   for (const float p : {0.0f, 0.05f, 0.5f, 0.9f}) {
     const Tensor x = make.filled(DType::f32, {kRows, kColumns}, 1),
                  out = make.uninitialised(DType::f32, {kRows, kColumns});
-    dropout(stream, {.x = x, .out = out, .rate = p, .key = kKey, .pitch = kColumns});
+    dropout(stream, {.x = x, .out = out, .rate = p, .key = kDropoutKey, .pitch = kColumns});
     double sum = 0;
     int64_t dropped = 0;
     const Matrix values = to_matrix(out);

@@ -110,18 +110,18 @@ TEST(Elementwise, FillAddScale) {
   for (const double v : to_matrix(got[0]).values) ASSERT_EQ(v, static_cast<double>(3.0f * -0.1f));
 }
 
-constexpr RandomKey kKey{.seed = 11, .stream = 0xABCDEF0123456789u, .step = 2};
+constexpr RandomKey kRoundingKey{.seed = 11, .stream = 0xABCDEF0123456789u, .step = 2};
 
 TEST(FillNormal, IsBoxAndMullerOnPhiloxBlocks) {
   const int64_t count = 1003;
   const auto got = run_everywhere([&](Stream& stream, TestTensors& tensors) {
     const Tensor x = tensors.uninitialised(DType::f32, {count});
-    fill_normal(stream, x, kKey, 0, 2.5f);
+    fill_normal(stream, x, kRoundingKey, 0, 2.5f);
     return std::vector{x};
   });
   Matrix expected(1, count);
   for (int64_t i = 0; i < count; ++i) {
-    const PhiloxBlock block = random_block(kKey, static_cast<uint64_t>(i / 4));
+    const PhiloxBlock block = random_block(kRoundingKey, static_cast<uint64_t>(i / 4));
     const size_t pair = static_cast<size_t>(i % 4 / 2 * 2);
     const double u1 = (block[pair] >> 8) + 0.5, u2 = (block[pair + 1] >> 8) + 0.5;
     const double radius = 2.5 * std::sqrt(-2 * std::log(u1 / 16777216)), angle = 2 * M_PI * u2 / 16777216;
@@ -137,11 +137,11 @@ TEST(FillNormal, APieceHoldsWhatTheWholeHoldsThere) {
   CpuStream stream(pool);
   TestTensors t;
   const Tensor whole = t.uninitialised(DType::f32, {40000});
-  fill_normal(stream, whole, kKey, 1000, 1.0f);
+  fill_normal(stream, whole, kRoundingKey, 1000, 1.0f);
   for (const auto& [begin, count] :
        std::vector<std::pair<int64_t, int64_t>>{{0, 1}, {3, 5}, {31, 70}, {17001, 20000}}) {
     const Tensor piece = t.uninitialised(DType::f32, {count});
-    fill_normal(stream, piece, kKey, 1000 + static_cast<uint64_t>(begin), 1.0f);
+    fill_normal(stream, piece, kRoundingKey, 1000 + static_cast<uint64_t>(begin), 1.0f);
     EXPECT_TRUE(bytes_of(piece) == bytes_of(whole.slice(0, begin, count))) << begin << " +" << count;
   }
 }
@@ -153,7 +153,7 @@ TEST(FillNormal, HasTheMomentsOfANormalDistribution) {
   const int64_t count = 1 << 20;
   TestTensors t;
   const Tensor x = t.uninitialised(DType::f32, {count});
-  fill_normal(stream, x, kKey, 0, 1.0f);
+  fill_normal(stream, x, kRoundingKey, 0, 1.0f);
   double mean = 0, square = 0, fourth = 0, beyond = 0;
   for (const float v : x.span<float>()) {
     ASSERT_TRUE(std::isfinite(v));
@@ -190,12 +190,12 @@ TEST(StochasticRound, IsTheScalarFunctionWhereverASliceBegins) {
       const auto got = run_everywhere([&](Stream& stream, TestTensors& tensors) {
         const Tensor x = tensors.numbers(DType::f32, {count}, values),
                      y = tensors.uninitialised(DType::bf16, {count});
-        stochastic_round(stream, x, y, kKey, first);
+        stochastic_round(stream, x, y, kRoundingKey, first);
         return std::vector{y};
       });
       for (int64_t i = 0; i < count; ++i)
         ASSERT_EQ(got[0].data<bf16>()[i].bits,
-                  stochastic_round(static_cast<float>(values[static_cast<size_t>(i)]), kKey,
+                  stochastic_round(static_cast<float>(values[static_cast<size_t>(i)]), kRoundingKey,
                                    first + static_cast<uint64_t>(i))
                       .bits)
             << i << " of " << count << " from " << first;
@@ -208,7 +208,7 @@ TEST(StochasticRound, PiecesMakeTheWhole) {
   const auto whole = run_everywhere([&](Stream& stream, TestTensors& tensors) {
     const Tensor x = tensors.numbers(DType::f32, {kCount}, values),
                  y = tensors.uninitialised(DType::bf16, {kCount});
-    stochastic_round(stream, x, y, kKey, 100);
+    stochastic_round(stream, x, y, kRoundingKey, 100);
     return std::vector{y};
   });
   for (const int64_t piece : {999, 4096, 13000}) {
@@ -217,7 +217,7 @@ TEST(StochasticRound, PiecesMakeTheWhole) {
                    y = tensors.uninitialised(DType::bf16, {kCount});
       for (int64_t begin = 0; begin < kCount; begin += piece) {
         const int64_t size = std::min(piece, kCount - begin);
-        stochastic_round(stream, x.slice(0, begin, size), y.slice(0, begin, size), kKey,
+        stochastic_round(stream, x.slice(0, begin, size), y.slice(0, begin, size), kRoundingKey,
                          100 + static_cast<uint64_t>(begin));
       }
       return std::vector{y};
@@ -233,7 +233,7 @@ TEST(StochasticRound, TheMeanOfAMillionDrawsIsTheNumber) {
   TestTensors t;
   constexpr float kValue = 1.001f;  // between 1 and 1 + 2^-7
   const Tensor x = t.filled(DType::f32, {kCount}, kValue), y = t.uninitialised(DType::bf16, {kCount});
-  stochastic_round(stream, x, y, kKey, 0);
+  stochastic_round(stream, x, y, kRoundingKey, 0);
   double sum = 0;
   for (const bf16 v : y.span<bf16>()) sum += static_cast<double>(to_float(v));
   const double p = (static_cast<double>(kValue) - 1) * 128, sigma = std::sqrt(p * (1 - p) / kCount) / 128;
@@ -260,12 +260,12 @@ TEST(Elementwise, BrokenContractsAreNamed) {
   EXPECT_EQ(message([&] { scale(stream, t.normal(DType::bf16, {4}), 1); }),
             "[scale] x: expected f32, got bf16");
   EXPECT_EQ(message([&] {
-              stochastic_round(stream, t.normal(DType::f32, {4}), t.normal(DType::f32, {4}), kKey, 0);
+              stochastic_round(stream, t.normal(DType::f32, {4}), t.normal(DType::f32, {4}), kRoundingKey, 0);
             }),
             "[stochastic_round] to: expected bf16, got f32");
-  EXPECT_EQ(message([&] { stochastic_round(stream, x, t.normal(DType::bf16, {12}), kKey, 0); }),
+  EXPECT_EQ(message([&] { stochastic_round(stream, x, t.normal(DType::bf16, {12}), kRoundingKey, 0); }),
             "[stochastic_round] from: expected a contiguous tensor, got a strided [3, 4]");
-  EXPECT_EQ(message([&] { fill_normal(stream, t.normal(DType::f32, {4}), kKey, 0, -1); }),
+  EXPECT_EQ(message([&] { fill_normal(stream, t.normal(DType::f32, {4}), kRoundingKey, 0, -1); }),
             "[fill_normal] std: expected a finite number of at least 0, got -1");
 }
 

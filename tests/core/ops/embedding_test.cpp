@@ -16,13 +16,13 @@ using reference::expect_close;
 using reference::Matrix;
 using reference::to_matrix;
 
-struct Case {
+struct EmbeddingCase {
   int64_t tokens, rows, width;
   DType type;
 };
 
-std::vector<Case> cases() {
-  std::vector<Case> all;
+std::vector<EmbeddingCase> embedding_cases() {
+  std::vector<EmbeddingCase> all;
   for (const auto& [tokens, rows, width] : std::vector<std::array<int64_t, 3>>{{1, 1, 1},
                                                                                {5, 3, 17},
                                                                                {33, 1, 16},
@@ -36,12 +36,12 @@ std::vector<Case> cases() {
   return all;
 }
 
-std::string text(const Case& c) {
+std::string text(const EmbeddingCase& c) {
   return fmt::format("tokens {} rows {} width {} {}", c.tokens, c.rows, c.width, name(c.type));
 }
 
 TEST(Embedding, ForwardPicksRows) {
-  for (const Case& c : cases())
+  for (const EmbeddingCase& c : embedding_cases())
     for (const Write write : {Write::overwrite, Write::accumulate}) {
       TestTensors t;
       const auto make = [&](TestTensors& from) {
@@ -65,7 +65,7 @@ TEST(Embedding, ForwardPicksRows) {
 }
 
 TEST(Embedding, BackwardAddsRowsInOrderOfTokens) {
-  for (const Case& c : cases())
+  for (const EmbeddingCase& c : embedding_cases())
     for (const Write write : {Write::overwrite, Write::accumulate}) {
       TestTensors t;
       const auto make = [&](TestTensors& from) {

@@ -16,14 +16,14 @@ using reference::expect_close;
 using reference::Matrix;
 using reference::to_matrix;
 
-struct Case {
+struct LossCase {
   int64_t rows, vocab, padded, first_token;
   DType type;
   double spread;
 };
 
-struct Operands {
-  Operands(TestTensors& t, const Case& c) : logits(t.normal(c.type, {c.rows, c.padded}, c.spread)) {
+struct LossOperands {
+  LossOperands(TestTensors& t, const LossCase& c) : logits(t.normal(c.type, {c.rows, c.padded}, c.spread)) {
     std::vector<int32_t> ids;
     for (int64_t r = 0; r < c.rows; ++r) {
       // Ignored, before the range, after it, its last and some column within.
@@ -50,16 +50,16 @@ TEST(Loss, IsTheReference) {
                                                                                       {2, 50257, 50304, 0}})
     for (const DType type : {DType::f32, DType::bf16})
       for (const double spread : {1.0, 30.0}) {
-        const Case c{rows, vocab, padded, first, type, spread};
+        const LossCase c{rows, vocab, padded, first, type, spread};
         const std::string what = fmt::format("rows {} vocab {} padded {} first {} {} spread {}", rows, vocab,
                                              padded, first, name(type), spread);
         TestTensors t;
-        const Operands in(t, c);
+        const LossOperands in(t, c);
         constexpr float kScale = 0.125f;
         const auto expected =
             reference::cross_entropy(to_matrix(in.logits), to_matrix(in.targets), vocab, first, kScale);
         const auto got = run_everywhere([&](Stream& stream, TestTensors& tensors) {
-          const Operands o(tensors, c);
+          const LossOperands o(tensors, c);
           softmax_stats(stream, {.logits = o.logits,
                                  .targets = o.targets,
                                  .vocab = vocab,

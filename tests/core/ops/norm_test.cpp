@@ -15,13 +15,13 @@ using reference::expect_close;
 using reference::Matrix;
 using reference::to_matrix;
 
-struct Case {
+struct NormCase {
   int64_t rows, groups, width;
   DType type, weight_type;
 };
 
-std::vector<Case> cases() {
-  std::vector<Case> all;
+std::vector<NormCase> norm_cases() {
+  std::vector<NormCase> all;
   for (const auto& [rows, groups, width] : std::vector<std::array<int64_t, 3>>{{1, 1, 1},
                                                                                {1, 1, 16},
                                                                                {3, 1, 17},
@@ -38,7 +38,7 @@ std::vector<Case> cases() {
   return all;
 }
 
-std::string text(const char* what, const Case& c) {
+std::string text(const char* what, const NormCase& c) {
   return fmt::format("{} rows {} groups {} width {} {} weight {}", what, c.rows, c.groups, c.width,
                      name(c.type), name(c.weight_type));
 }
@@ -47,7 +47,7 @@ constexpr float kEps = 1e-5f;
 
 // What both norms and both passes share: operands from one seed.
 struct Inputs {
-  Inputs(TestTensors& t, const Case& c)
+  Inputs(TestTensors& t, const NormCase& c)
       : x(t.normal(c.type, {c.rows, c.groups * c.width}, 2, 0.5)),
         weight(t.normal(c.weight_type, {c.width})),
         bias(t.normal(c.weight_type, {c.width})),
@@ -60,10 +60,10 @@ struct Inputs {
 
 // A mean or a variance is a sum of `width` terms kept in sixteen lanes: its error grows with width / 16
 // roundings at worst, with far fewer on average. dweight sums over rows in pieces.
-double sums(const Case& c) { return 8 + 0.25 * static_cast<double>(c.width) / 16; }
+double sums(const NormCase& c) { return 8 + 0.25 * static_cast<double>(c.width) / 16; }
 
 // Rows longer than what a device may hold at once.
-std::vector<Case> with_long_rows(std::vector<Case> all) {
+std::vector<NormCase> with_long_rows(std::vector<NormCase> all) {
   for (const DType type : {DType::f32, DType::bf16}) {
     all.push_back({3, 1, 17000, type, type});
     all.push_back({1, 1, 33000, type, type});
@@ -72,7 +72,7 @@ std::vector<Case> with_long_rows(std::vector<Case> all) {
 }
 
 TEST(RmsNorm, ForwardIsTheReference) {
-  for (const Case& c : with_long_rows(cases())) {
+  for (const NormCase& c : with_long_rows(norm_cases())) {
     TestTensors t;
     const Inputs in(t, c);
     const auto expected = reference::rms_norm(to_matrix(in.x), to_matrix(in.weight), kEps);
@@ -92,7 +92,7 @@ TEST(RmsNorm, ForwardIsTheReference) {
 }
 
 TEST(LayerNorm, ForwardIsTheReference) {
-  for (const Case& c : with_long_rows(cases())) {
+  for (const NormCase& c : with_long_rows(norm_cases())) {
     TestTensors t;
     const Inputs in(t, c);
     const auto expected =
@@ -123,7 +123,7 @@ enum class Alias { none, dy, add };
 
 template <bool kCentered>
 void check_backward() {
-  for (const Case& c : with_long_rows(cases()))
+  for (const NormCase& c : with_long_rows(norm_cases()))
     for (const Write write : {Write::overwrite, Write::accumulate})
       for (const Alias alias : {Alias::none, Alias::dy, Alias::add}) {
         if (c.width > 10000 && (write == Write::overwrite || alias == Alias::add)) continue;  // for time

@@ -15,7 +15,7 @@
 namespace strata {
 namespace {
 
-struct Case {
+struct QuantizePartCase {
   int64_t rows, k;
   int ways;
   ScaleShape shape = ScaleShape::block;
@@ -24,7 +24,7 @@ struct Case {
   bool specials = false;
 };
 
-std::vector<double> values_of(const Case& c) {
+std::vector<double> values_of(const QuantizePartCase& c) {
   std::mt19937 random(static_cast<unsigned>(c.rows * 31 + c.k + c.ways));
   std::normal_distribution<double> normal, exponent(0, 3);
   std::vector<double> values;
@@ -42,7 +42,7 @@ float element(const Tensor& factors, int64_t i) {
   return factors.data<float>()[i / columns * factors.stride(0) + i % columns];
 }
 
-void expect_parts(const Case& c) {
+void expect_parts(const QuantizePartCase& c) {
   const std::vector<double> values = values_of(c);
   const int64_t count = round_up(c.rows * c.k, 32 * c.ways) / c.ways;
   const Shape scales = scales_shape(c.shape, c.rows, c.k);

@@ -21,7 +21,7 @@ using reference::Fp8Table;
 using reference::Matrix;
 using reference::to_matrix;
 
-struct Case {
+struct QuantizeCase {
   int64_t rows, cols;
   DType in = DType::bf16;
   Fp8Format row_format = Fp8Format::e4m3, column_format = Fp8Format::e4m3;
@@ -32,7 +32,7 @@ struct Case {
 
 constexpr ScaleShape kShapes[] = {ScaleShape::tensor, ScaleShape::row, ScaleShape::tile, ScaleShape::block};
 
-std::string name_of(const Case& c) {
+std::string quantize_name(const QuantizeCase& c) {
   const auto shape = [](const std::optional<ScaleShape>& s) { return s ? static_cast<int>(*s) : -1; };
   return fmt::format("[{}, {}] {} rows {} columns {} kind {}", c.rows, c.cols, name(c.in), shape(c.row_shape),
                      shape(c.column_shape), static_cast<int>(c.kind));
@@ -45,25 +45,25 @@ Quantized make(TestTensors& t, Fp8Format format, std::optional<ScaleShape> shape
 }
 
 void expect_quantized(const Tensor& codes, const Tensor& scales, const Matrix& x, Fp8Format format,
-                      ScaleShape shape, const Case& c) {
+                      ScaleShape shape, const QuantizeCase& c) {
   const Fp8Table table(format);
   const reference::QuantizedMatrix expected = reference::quantize(x, format, shape, c.kind, c.given);
   const Matrix factors = to_matrix(scales);
   for (size_t i = 0; i < factors.values.size(); ++i)
-    ASSERT_EQ(factors.values[i], expected.scales.values[i]) << name_of(c) << ": factor " << i;
+    ASSERT_EQ(factors.values[i], expected.scales.values[i]) << quantize_name(c) << ": factor " << i;
   for (int64_t i = 0; i < x.rows; ++i)
     for (int64_t j = 0; j < x.cols; ++j) {
       const int code = static_cast<int>(codes.raw()[i * codes.stride(0) + j]);
       const int wanted = expected.codes[static_cast<size_t>(i * x.cols + j)];
       if (wanted == Fp8Table::kNan)
-        ASSERT_TRUE(table.is_nan(code)) << name_of(c) << " at " << i << ", " << j << ": " << code;
+        ASSERT_TRUE(table.is_nan(code)) << quantize_name(c) << " at " << i << ", " << j << ": " << code;
       else
-        ASSERT_EQ(code, wanted) << name_of(c) << " at " << i << ", " << j << " of " << x(i, j);
+        ASSERT_EQ(code, wanted) << quantize_name(c) << " at " << i << ", " << j << " of " << x(i, j);
     }
 }
 
 // Quantizes `x` and compares everything with the definition.
-void expect_case(const Case& c, const std::vector<double>& values) {
+void expect_case(const QuantizeCase& c, const std::vector<double>& values) {
   const auto got = run_everywhere([&](Stream& stream, TestTensors& t) {
     Quantize args{.x = t.numbers(c.in, {c.rows, c.cols}, values),
                   .rows = make(t, c.row_format, c.row_shape, c.rows, c.cols),
@@ -92,7 +92,7 @@ void expect_case(const Case& c, const std::vector<double>& values) {
 
   double amax = 0.5;
   for (const double value : x.values) amax = std::max(amax, std::isnan(value) ? INFINITY : std::fabs(value));
-  EXPECT_EQ(got[1].data<float>()[0], std::isfinite(amax) ? amax : 0.5) << name_of(c);
+  EXPECT_EQ(got[1].data<float>()[0], std::isfinite(amax) ? amax : 0.5) << quantize_name(c);
 
   // The counts are those of rows, or of columns where these are absent.
   const bool rows = c.row_shape.has_value();
@@ -118,7 +118,7 @@ void expect_case(const Case& c, const std::vector<double>& values) {
     }
   for (int i = 0; i < kQuantizeCounts; ++i)
     EXPECT_NEAR(got[2].data<double>()[i] - 3, wanted[i], (i < kSumSquares ? 0 : 1e-5 * wanted[i] + 1e-12))
-        << name_of(c) << ": count " << i;
+        << quantize_name(c) << ": count " << i;
 }
 
 std::vector<double> normals(int64_t count, unsigned seed, double spread) {
@@ -133,7 +133,7 @@ TEST(Quantize, EveryPairOfShapes) {
   unsigned seed = 0;
   for (const auto& [rows, cols] : std::vector<std::pair<int64_t, int64_t>>{{5, 3}, {130, 129}})
     for (int pair = 1; pair < 25; ++pair) {
-      Case c{.rows = rows, .cols = cols, .row_shape = {}, .column_shape = {}};
+      QuantizeCase c{.rows = rows, .cols = cols, .row_shape = {}, .column_shape = {}};
       if (pair % 5 > 0) c.row_shape = kShapes[pair % 5 - 1];
       if (pair / 5 > 0) c.column_shape = kShapes[pair / 5 - 1];
       // Everything else turns at its own pace.
@@ -150,7 +150,7 @@ TEST(Quantize, Extents) {
   for (const auto& [rows, cols] : std::vector<std::pair<int64_t, int64_t>>{
            {1, 1}, {1, 130}, {127, 16}, {128, 128}, {64, 256}, {257, 31}})
     for (const ScaleShape shape : kShapes) {
-      Case c{.rows = rows, .cols = cols, .row_shape = shape, .column_shape = shape};
+      QuantizeCase c{.rows = rows, .cols = cols, .row_shape = shape, .column_shape = shape};
       c.in = ++seed % 3 == 0 ? DType::f32 : DType::bf16;
       c.kind = seed % 2 == 0 ? ScaleKind::f32 : ScaleKind::pow2;
       expect_case(c, normals(rows * cols, seed, 1));

@@ -18,7 +18,7 @@ using reference::Fp8Table;
 using reference::Matrix;
 using reference::to_matrix;
 
-struct Case {
+struct QuantizedMatmulCase {
   int64_t m, n, k;
   ScaleShape a_shape = ScaleShape::tensor, b_shape = ScaleShape::tensor;
   Fp8Format a_format = Fp8Format::e4m3, b_format = Fp8Format::e4m3;
@@ -28,7 +28,7 @@ struct Case {
   Write write = Write::overwrite;
 };
 
-std::string name_of(const Case& c) {
+std::string product_name(const QuantizedMatmulCase& c) {
   return fmt::format("[{}, {}] . [{}, {}]^T shapes {} and {} {} and {} to {}{}{}{}{}", c.m, c.k, c.n, c.k,
                      static_cast<int>(c.a_shape), static_cast<int>(c.b_shape), name(dtype_of(c.a_format)),
                      name(dtype_of(c.b_format)), name(c.out), c.packed ? " packed" : "",
@@ -64,7 +64,7 @@ struct Operand {
   }
 };
 
-void expect_product(const Case& c) {
+void expect_product(const QuantizedMatmulCase& c) {
   const Operand a(c.m, c.k, c.a_format, c.a_shape, 1), b(c.n, c.k, c.b_format, c.b_shape, 2);
   Tensor bias, add, before;
   TestTensors keep;
@@ -96,7 +96,7 @@ void expect_product(const Case& c) {
             const int64_t packing = c.packed ? c.n * c.k * size_of(DType::bf16) : 0;
             const int64_t most = scratch_table(stream.device().kind).quantized_matmul(args);
             EXPECT_LE(stream.scratch().high_water(), round_up(std::max(most, packing), kTensorAlignment))
-                << name_of(c);
+                << product_name(c);
           }
           return results;
         },
@@ -117,7 +117,7 @@ void expect_product(const Case& c) {
         ASSERT_NEAR(out(i, j), sum + extra,
                     rounding * (std::fabs(sum) + std::fabs(extra) + 4) +
                         0x1p-23 * std::sqrt(static_cast<double>(c.k)) * magnitude)
-            << name(isa) << " " << name_of(c) << " at " << i << ", " << j;
+            << name(isa) << " " << product_name(c) << " at " << i << ", " << j;
       }
     if (!on_cpu || (c.packed && !packs)) break;
   }
@@ -132,7 +132,7 @@ TEST(QuantizedMatmul, EveryPairOfShapesAndOddExtents) {
            {1, 1, 1}, {3, 5, 127}, {17, 49, 128}, {16, 32, 256}, {33, 129, 300}, {9, 130, 1029}})
     for (const ScaleShape a : kLeft)
       for (const ScaleShape b : kRight) {
-        Case c{.m = m, .n = n, .k = k, .a_shape = a, .b_shape = b};
+        QuantizedMatmulCase c{.m = m, .n = n, .k = k, .a_shape = a, .b_shape = b};
         ++turn;
         c.a_format = turn % 3 == 0 ? Fp8Format::e5m2 : Fp8Format::e4m3;
         c.b_format = turn % 3 == 1 ? Fp8Format::e5m2 : Fp8Format::e4m3;

@@ -13,7 +13,7 @@ namespace strata {
 namespace {
 
 // Embedding, two blocks, a tied head.
-std::vector<BlockInfo> model() {
+std::vector<BlockInfo> model_with_twins() {
   std::vector<BlockInfo> blocks(4);
   blocks[0].saves_input = blocks[0].saves_weight = blocks[0].defers = false;
   blocks[3].tied_to = 0;
@@ -96,14 +96,14 @@ TEST(Effects, Table) {
   };
   std::set<std::string_view> kinds;
   for (const auto& [action, expected] : table) {
-    EXPECT_EQ(text(action, model()), expected) << action;
+    EXPECT_EQ(text(action, model_with_twins()), expected) << action;
     kinds.insert(name(parse_action(action).kind));
   }
   EXPECT_EQ(kinds.size(), static_cast<size_t>(kNumKinds)) << "a kind without a row";
 }
 
 TEST(Effects, ValuesThatDoNotExistAreLeftOut) {
-  auto blocks = model();
+  auto blocks = model_with_twins();
   blocks[2] = {.has_parameters = false,
                .trainable = false,
                .packed = false,
@@ -135,10 +135,10 @@ TEST(Effects, NoValueTwice) {
 
 TEST(Effects, BlockOutsideTheModelIsNamed) {
   try {
-    effects(parse_action("norm 4"), model());
+    effects(parse_action("norm 4"), model_with_twins());
     FAIL();
   } catch (const ContractError& error) {
-    EXPECT_STREQ(error.what(), "[effects] `norm 4` in a model of 4 blocks");
+    EXPECT_STREQ(error.what(), "[effects] `norm 4` in a model_with_twins of 4 blocks");
   }
 }
 

@@ -19,6 +19,7 @@
 #include "core/program/simulate.h"
 #include "tests/core/program/allocation_count.h"
 #include "tests/core/program/judge.h"
+#include "tests/core/program/plain_blocks.h"
 #include "tests/core/program/random_programs.h"
 
 namespace strata {
@@ -26,12 +27,6 @@ namespace {
 
 using judge::Content;
 using random_programs::Random;
-
-std::vector<BlockInfo> model(int num_blocks) {
-  std::vector<BlockInfo> blocks(static_cast<size_t>(num_blocks));
-  blocks[0].saves_input = blocks[0].saves_weight = false;
-  return blocks;
-}
 
 // Arenas in host memory, holding the initial values.
 class Memory {

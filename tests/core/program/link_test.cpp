@@ -15,16 +15,11 @@
 #include "core/program/passes.h"
 #include "core/program/simulate.h"
 #include "core/program/verify.h"
+#include "tests/core/program/plain_blocks.h"
 #include "tests/core/program/random_programs.h"
 
 namespace strata {
 namespace {
-
-std::vector<BlockInfo> model(int num_blocks) {
-  std::vector<BlockInfo> blocks(static_cast<size_t>(num_blocks));
-  blocks[0].saves_input = blocks[0].saves_weight = false;
-  return blocks;
-}
 
 // Sizes in the proportions of a small transformer at 4 x 256 tokens, hidden 768; 32 blocks between embedding
 // and head.

@@ -8,21 +8,10 @@
 #include "core/program/grid.h"
 #include "core/program/passes.h"
 #include "tests/core/program/judge.h"
+#include "tests/core/program/plain_blocks.h"
 
 namespace strata {
 namespace {
-
-std::vector<BlockInfo> model(int num_blocks) {
-  std::vector<BlockInfo> blocks(static_cast<size_t>(num_blocks));
-  blocks[0].saves_input = blocks[0].saves_weight = false;
-  return blocks;
-}
-
-std::string lines(const Program& program) {
-  std::string text;
-  for (const Action& action : program.list) text += to_string(action) + "\n";
-  return text;
-}
 
 TEST(Passes, StepOfThreeBlocksWordForWord) {
   EXPECT_EQ(lines(make_step(model(3), 2)),

@@ -11,20 +11,14 @@
 #include "core/program/passes.h"
 #include "core/program/simulate.h"
 #include "core/program/verify.h"
+#include "tests/core/program/plain_blocks.h"
 #include "tests/core/program/unit_costs.h"
 
 namespace strata {
 namespace {
 
-std::string lines(const Program& program) {
-  std::string text;
-  for (const Action& action : program.list) text += to_string(action) + "\n";
-  return text;
-}
-
-std::vector<BlockInfo> model(int num_blocks) {
-  std::vector<BlockInfo> blocks(static_cast<size_t>(num_blocks));
-  blocks[0].saves_input = blocks[0].saves_weight = false;
+std::vector<BlockInfo> unpacked_model(int num_blocks) {
+  std::vector<BlockInfo> blocks = model(num_blocks);
   for (BlockInfo& block : blocks) block.packed = false;
   return blocks;
 }
@@ -50,7 +44,7 @@ std::string partitioned(std::vector<BlockInfo> blocks, int micro_batches, Partit
 }
 
 TEST(PartitionPass, GathersRightBeforeEveryUse) {
-  EXPECT_EQ(partitioned(on_levels(model(4), 1, 1, 1), 2, {.gather_ahead = 0}),
+  EXPECT_EQ(partitioned(on_levels(unpacked_model(4), 1, 1, 1), 2, {.gather_ahead = 0}),
             R"(begin
 gather 0
 forward 0 mb=0 save
@@ -96,7 +90,7 @@ reduce 0 level=0 to=1 accumulate
 // What would be gathered again as soon as it had gone stays: block 2 over the head, block 1 over the next
 // micro-batch's embedding.
 TEST(PartitionPass, GathersOneAhead) {
-  EXPECT_EQ(partitioned(on_levels(model(4), 1, 1, 1), 2, {.gather_ahead = 1}),
+  EXPECT_EQ(partitioned(on_levels(unpacked_model(4), 1, 1, 1), 2, {.gather_ahead = 1}),
             R"(begin
 gather 0
 gather 1
@@ -138,7 +132,7 @@ reduce 0 level=0 to=1 accumulate
 
 // A model this small is then gathered whole: nothing ever goes.
 TEST(PartitionPass, GathersTwoAhead) {
-  EXPECT_EQ(partitioned(on_levels(model(4), 1, 1, 1), 1, {.gather_ahead = 2}),
+  EXPECT_EQ(partitioned(on_levels(unpacked_model(4), 1, 1, 1), 1, {.gather_ahead = 2}),
             R"(begin
 gather 0
 gather 1
@@ -161,7 +155,7 @@ reduce 0 level=0 to=1 overwrite
 }
 
 TEST(PartitionPass, PacksWhatWasGathered) {
-  auto blocks = on_levels(model(3), 1, 0, 1);
+  auto blocks = on_levels(unpacked_model(3), 1, 0, 1);
   blocks[1].packed = true;
   EXPECT_EQ(partitioned(blocks, 1, {.gather_ahead = 1}),
             R"(begin
@@ -184,7 +178,7 @@ reduce 0 level=0 to=1 overwrite
 // Into the gradients' shards with every micro-batch, from there to the state's once, over the replicas, and
 // over the tensor axis where a block asks for it.
 TEST(PartitionPass, GradientsTravelLevelByLevel) {
-  auto blocks = on_levels(model(2), 0, 1, 2, true);
+  auto blocks = on_levels(unpacked_model(2), 0, 1, 2, true);
   blocks[0].partial = true;
   EXPECT_EQ(partitioned(blocks, 2, {}),
             R"(begin
@@ -208,7 +202,7 @@ complete 0
 
 // Sums of 1, 2 and 4 micro-batches are kept until their neighbour is there.
 TEST(PartitionPass, TreesFoldAsABinaryCounter) {
-  EXPECT_EQ(partitioned(on_levels(model(2), 0, 0, 1), 8, {.order = SumOrder::tree}),
+  EXPECT_EQ(partitioned(on_levels(unpacked_model(2), 0, 0, 1), 8, {.order = SumOrder::tree}),
             R"(begin
 forward 0 mb=0 save
 loss 1 mb=0 overwrite
@@ -251,7 +245,8 @@ fold 0 slot=4 with=6
 fold 0 with=4
 reduce 0 level=0 to=1 overwrite
 )");
-  EXPECT_THROW(partitioned(on_levels(model(2), 0, 0, 1), 6, {.order = SumOrder::tree}), ContractError);
+  EXPECT_THROW(partitioned(on_levels(unpacked_model(2), 0, 0, 1), 6, {.order = SumOrder::tree}),
+               ContractError);
 }
 
 // A grid's cells and the messages between its stages, of one rank.
@@ -272,7 +267,7 @@ TEST(ExchangePass, ReceivesRightBeforeTheUseAndSendsRightBehindTheMaking) {
                 {CellKind::backward_input, stage, 0},
                 {CellKind::backward_weight, stage, 0}};
   };
-  EXPECT_EQ(exchanged(model(4), split(0), stages, {0, 1}, 0),
+  EXPECT_EQ(exchanged(unpacked_model(4), split(0), stages, {0, 1}, 0),
             R"(begin
 forward 0 mb=0 save
 forward 1 mb=0 save
@@ -282,7 +277,7 @@ backward_input 1 mb=0
 backward_weight 1 mb=0 overwrite
 backward_weight 0 mb=0 overwrite
 )");
-  EXPECT_EQ(exchanged(model(4), split(1), stages, {0, 1}, 1),
+  EXPECT_EQ(exchanged(unpacked_model(4), split(1), stages, {0, 1}, 1),
             R"(begin
 receive x 2 mb=0 peer=0
 forward 2 mb=0 save
@@ -295,7 +290,7 @@ backward_weight 2 mb=0 overwrite
 
 // Stages 1 and 2 share rank 1; what is frozen at the bottom gets no gradient.
 TEST(ExchangePass, OnlyBetweenRanksAndOnlyWhatIsWanted) {
-  auto blocks = model(6);
+  auto blocks = unpacked_model(6);
   blocks[0].trainable = blocks[1].trainable = blocks[2].trainable = false;
   const std::vector<Stage> stages{{0, 2}, {2, 3}, {3, 4}, {4, 6}};
   const std::vector<int> rank_of_stage{0, 1, 1, 0};
@@ -348,7 +343,7 @@ Pipeline two_ranks() {
 }
 
 std::vector<BlockInfo> twins() {
-  auto blocks = model(4);
+  auto blocks = unpacked_model(4);
   blocks[0].twin = 3;
   blocks[3].twin = 0;
   return blocks;
@@ -423,7 +418,7 @@ TEST(OrderGlobally, SaysWhereRanksStandThatCannotEnd) {
   std::swap(wrong.grids[0][1], wrong.grids[0][2]);
   std::swap(wrong.grids[1][1], wrong.grids[1][2]);
   const std::string message =
-      message_of([&] { make_pipeline(model(4), 2, Goal::train, wrong, {.ranks = 2}, UnitCosts()); });
+      message_of([&] { make_pipeline(unpacked_model(4), 2, Goal::train, wrong, {.ranks = 2}, UnitCosts()); });
   EXPECT_THAT(message, testing::HasSubstr("[order_globally] the job cannot end: "));
   EXPECT_THAT(message,
               testing::HasSubstr(
@@ -435,7 +430,8 @@ TEST(OrderGlobally, SaysWhereRanksStandThatCannotEnd) {
 
 // Messages on one lane in an order that the other rank does not share.
 TEST(VerifyJobDeadlock, NamesRankLaneActionAndWhomItWaitsFor) {
-  std::vector<Program> job = make_pipeline(model(4), 2, Goal::train, two_ranks(), {.ranks = 2}, UnitCosts());
+  std::vector<Program> job =
+      make_pipeline(unpacked_model(4), 2, Goal::train, two_ranks(), {.ranks = 2}, UnitCosts());
   std::vector<Action>& list = job[0].list;
   const auto at = [&](const char* text) { return std::find(list.begin(), list.end(), parse_action(text)); };
   // The gradient of micro-batch 0 is waited for before the input it is made from is sent.
@@ -492,7 +488,8 @@ TEST(MeetingOf, PairsWhatHappensTogether) {
 // backwards 2-4, F 4-5, backwards 5-7. Gradients leave at 3 and 6, before the weights' own are made.
 TEST(SimulateJob, RanksWaitForEachOther) {
   std::vector<LinkedProgram> linked;
-  for (Program& program : make_pipeline(model(4), 2, Goal::train, two_ranks(), {.ranks = 2}, UnitCosts()))
+  for (Program& program :
+       make_pipeline(unpacked_model(4), 2, Goal::train, two_ranks(), {.ranks = 2}, UnitCosts()))
     linked.push_back(link(std::move(program), UnitCosts(), {.budget = {1 << 20}}));
   const JobTimeline job = simulate_job(linked, UnitCosts(), 1);
   EXPECT_EQ(job.deadlock, "");

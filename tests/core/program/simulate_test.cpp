@@ -7,17 +7,12 @@
 
 #include "core/program/grid.h"
 #include "core/program/passes.h"
+#include "tests/core/program/plain_blocks.h"
 #include "tests/core/program/random_programs.h"
 #include "tests/core/program/unit_costs.h"
 
 namespace strata {
 namespace {
-
-std::vector<BlockInfo> model(int num_blocks) {
-  std::vector<BlockInfo> blocks(static_cast<size_t>(num_blocks));
-  blocks[0].saves_input = blocks[0].saves_weight = false;
-  return blocks;
-}
 
 Timeline run(const Grid& grid, int blocks, int micro_batches, const LinkOptions& options = {}) {
   Program program = expand_stages(grid, {{0, blocks}}, model(blocks), micro_batches, Goal::train);

@@ -6,16 +6,11 @@
 
 #include "core/program/passes.h"
 #include "core/program/verify.h"
+#include "tests/core/program/plain_blocks.h"
 #include "tests/core/program/random_programs.h"
 
 namespace strata {
 namespace {
-
-std::vector<BlockInfo> model(int num_blocks) {
-  std::vector<BlockInfo> blocks(static_cast<size_t>(num_blocks));
-  blocks[0].saves_input = blocks[0].saves_weight = false;
-  return blocks;
-}
 
 // The list from `first` on, without frees.
 std::string lines_from(const Program& program, std::string_view first) {

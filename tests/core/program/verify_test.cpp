@@ -10,6 +10,7 @@
 #include "core/base/error.h"
 #include "core/program/passes.h"
 #include "tests/core/program/judge.h"
+#include "tests/core/program/plain_blocks.h"
 #include "tests/core/program/random_programs.h"
 #include "tests/core/program/schedules.h"
 
@@ -17,12 +18,6 @@ namespace strata {
 namespace {
 
 using random_programs::Random;
-
-std::vector<BlockInfo> model(int num_blocks) {
-  std::vector<BlockInfo> blocks(static_cast<size_t>(num_blocks));
-  blocks[0].saves_input = blocks[0].saves_weight = false;
-  return blocks;
-}
 
 TEST(Verify, LegalProgramsAreAcceptedAndRight) {
   Random random(3);

@@ -58,7 +58,7 @@ Curve curve_of(const std::vector<double>& values) {
 }
 std::vector<double> values_of(const Curve& curve) {
   std::vector<double> values;
-  for (const Point& p : curve) values.push_back(p.y);
+  for (const CurvePoint& p : curve) values.push_back(p.y);
   return values;
 }
 
@@ -120,7 +120,7 @@ TEST(Thinned, KeepsEverySpikeInOrder) {
     EXPECT_THAT(kept, testing::Contains(1e6));
     EXPECT_THAT(kept, testing::Contains(-1e6));
     EXPECT_TRUE(std::is_sorted(thin.begin(), thin.end(), [](auto& a, auto& b) { return a.x < b.x; }));
-    for (const Point& p : thin) EXPECT_EQ(values[static_cast<size_t>(p.x)], p.y);
+    for (const CurvePoint& p : thin) EXPECT_EQ(values[static_cast<size_t>(p.x)], p.y);
   }
 }
 

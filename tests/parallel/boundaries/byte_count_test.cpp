@@ -10,7 +10,7 @@
 namespace strata {
 namespace {
 
-ModelSpec spec_of(const char* arch) {
+ModelSpec wide_spec(const char* arch) {
   return {.arch = arch,
           .layers = 2,
           .hidden = 64,
@@ -35,7 +35,7 @@ struct Wire {
 class ByteCount : public testing::TestWithParam<std::tuple<const char*, DType>> {
  protected:
   RankPlan plan(const TestLayout& layout, int rank = 0) const {
-    const ModelSpec spec = spec_of(std::get<0>(GetParam()));
+    const ModelSpec spec = wide_spec(std::get<0>(GetParam()));
     return plan_layout(spec, type(), packed_batch(kRows, kSequence, spec.vocab), layout, rank);
   }
   DType type() const { return std::get<1>(GetParam()); }

@@ -34,7 +34,6 @@ TEST(BlockState, CutsChangeNoBit) {
 }
 
 TEST(BlockState, TiersAndTimingChangeNoBit) {
-  constexpr TierHome on_host{.tier = Tier::host}, on_nvme{.tier = Tier::nvme};
   for (const char* state : {"split8", "sr8"}) {
     const StepRun run = run_with(state);
     StepLayout layout{.mesh = {.dp = 2}, .partition = {2, 2, 2}};

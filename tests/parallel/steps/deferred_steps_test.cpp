@@ -8,8 +8,6 @@
 namespace strata {
 namespace {
 
-constexpr TierHome on_device{}, on_host{.tier = Tier::host}, on_nvme{.tier = Tier::nvme};
-
 const TierOptions kNowhere{}, kMoments{.moments = on_nvme, .prefetch = 1},
     kState{.master = on_nvme, .moments = on_nvme, .prefetch = 3},
     kGradients{.gradients = on_host, .moments = on_host, .prefetch = 2},
@@ -25,7 +23,8 @@ const TierOptions kNowhere{}, kMoments{.moments = on_nvme, .prefetch = 1},
           .moments = on_nvme,
           .prefetch = 0};
 
-void expect_same_bits(const StepRun& run, StepLayout layout, const std::vector<TierOptions>& options) {
+void expect_same_bits_deferred(const StepRun& run, StepLayout layout,
+                               const std::vector<TierOptions>& options) {
   StepOutcome sync = run_steps(run, layout);
   sync.gradients.clear();  // cannot always be looked at
   layout.timing = Timing::deferred;
@@ -50,13 +49,13 @@ StepRun five_steps(bool tied) {
 
 TEST(DeferredSteps, OnAnyTier) {
   for (const bool tied : {false, true})
-    expect_same_bits(five_steps(tied), {}, {kNowhere, kMoments, kState, kGradients, kAll, kHalf});
+    expect_same_bits_deferred(five_steps(tied), {}, {kNowhere, kMoments, kState, kGradients, kAll, kHalf});
   StepRun run = five_steps(false);
   run.state = "fp32";
   run.compared_step = 5;
-  expect_same_bits(run, {.recompute = true}, {kNowhere, kAll});
+  expect_same_bits_deferred(run, {.recompute = true}, {kNowhere, kAll});
   run.compute = DType::f32;
-  expect_same_bits(run, {}, {kNowhere, kHalf});
+  expect_same_bits_deferred(run, {}, {kNowhere, kHalf});
 }
 
 TEST(DeferredSteps, UnderPartitionsAndPipelines) {
@@ -66,12 +65,12 @@ TEST(DeferredSteps, UnderPartitionsAndPipelines) {
         StepLayout{.mesh = {.dp = 2}, .partition = {2, 2, 2}, .gather_ahead = 2},
         StepLayout{.mesh = {.pp = 2, .dp = 2}, .schedule = "zb-h1", .partition = {1, 2, 2}, .tree = true},
         StepLayout{.mesh = {.pp = 2}, .schedule = "interleaved", .virtual_stages = 2}})
-    expect_same_bits(five_steps(true), layout, {kState, kAll});
-  expect_same_bits(five_steps(false), {.mesh = {.dp = 2, .tp = 2}, .partition = {2, 2, 2}}, {kHalf});
+    expect_same_bits_deferred(five_steps(true), layout, {kState, kAll});
+  expect_same_bits_deferred(five_steps(false), {.mesh = {.dp = 2, .tp = 2}, .partition = {2, 2, 2}}, {kHalf});
 }
 
 TEST(DeferredSteps, InGroups) {
-  expect_same_bits(five_steps(false), {.recompute = true, .group = 0}, {kNowhere, kGradients, kAll});
+  expect_same_bits_deferred(five_steps(false), {.recompute = true, .group = 0}, {kNowhere, kGradients, kAll});
 }
 
 // Random sleeps before every action of every lane, and drives that answer late.

@@ -14,7 +14,6 @@ TEST(RecipeSteps, SameBitsWhoeverHasTheMicroBatchAndTheBlock) {
   for (const char* recipe : {"block", "tensor-delayed"}) {
     StepRun run = eight_bit_run(recipe);
     const StepOutcome one = run_steps(run, {.tree = true});
-    constexpr TierHome on_nvme{.tier = Tier::nvme};
     for (const StepLayout& layout :
          {StepLayout{.mesh = {.dp = 4}, .partition = {4, 4, 4}, .tree = true},
           StepLayout{.mesh = {.pp = 2, .dp = 2},

@@ -16,6 +16,9 @@
 
 namespace strata {
 
+// Where a class of values lies between its uses.
+inline constexpr TierHome on_device{}, on_host{.tier = Tier::host}, on_nvme{.tier = Tier::nvme};
+
 struct StepLayout {
   MeshSizes mesh;
   bool sequence = false;

@@ -36,7 +36,7 @@ strata_switch_stack:
 namespace strata::cuda_on_cpu {
 namespace {
 
-constexpr size_t kPage = 4096, kStack = 256 << 10;
+constexpr size_t kStackPage = 4096, kStack = 256 << 10;
 constexpr unsigned kNoSync = 1;  // a switch of fibers orders nothing: barriers do
 
 thread_local Fiber* starting = nullptr;
@@ -60,16 +60,16 @@ Fiber::Fiber() {
 }
 
 Fiber::Fiber(void (*body)(void*), void* argument) : body_(body), argument_(argument) {
-  void* const memory =
-      mmap(nullptr, kPage + kStack, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  void* const memory = mmap(nullptr, kStackPage + kStack, PROT_READ | PROT_WRITE,
+                            MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (memory == MAP_FAILED) throw std::bad_alloc();
   stack_ = static_cast<std::byte*>(memory);
-  mprotect(stack_, kPage, PROT_NONE);  // below the stack: running over it is a fault, not silence
-  bottom_ = stack_ + kPage;
+  mprotect(stack_, kStackPage, PROT_NONE);  // below the stack: running over it is a fault, not silence
+  bottom_ = stack_ + kStackPage;
   size_ = kStack;
   // As strata_switch_stack() leaves a stack: six registers and the address to go on at; above them a
   // return address of zero.
-  auto* top = reinterpret_cast<uint64_t*>(stack_ + kPage + kStack);
+  auto* top = reinterpret_cast<uint64_t*>(stack_ + kStackPage + kStack);
   *--top = 0;  // a function begins with the stack 16 bytes aligned, less this address
   *--top = reinterpret_cast<uint64_t>(&strata_begin_fiber);
   for (int i = 0; i < 6; ++i) *--top = 0;
@@ -80,8 +80,8 @@ Fiber::Fiber(void (*body)(void*), void* argument) : body_(body), argument_(argum
 Fiber::~Fiber() {
   if (!stack_) return;
   if (__tsan_destroy_fiber) __tsan_destroy_fiber(thread_state_);
-  if (__asan_unpoison_memory_region) __asan_unpoison_memory_region(stack_, kPage + kStack);
-  munmap(stack_, kPage + kStack);
+  if (__asan_unpoison_memory_region) __asan_unpoison_memory_region(stack_, kStackPage + kStack);
+  munmap(stack_, kStackPage + kStack);
 }
 
 void Fiber::resume(Fiber& from) {

@@ -35,7 +35,7 @@ std::recursive_mutex& device() {
 auto* const all_queues = new std::set<std::shared_ptr<Queue>>;  // before main(): as all_addresses
 std::set<std::shared_ptr<Queue>>& queues() { return *all_queues; }
 
-cudaError_t fault(const char* function) {
+cudaError_t injected(const char* function) {
   return static_cast<cudaError_t>(strata::cuda_on_cpu::call_fault(function));
 }
 
@@ -95,7 +95,7 @@ using namespace strata::cuda_on_cpu;
 extern "C" {
 
 cudaError_t cudaStreamCreateWithPriority(cudaStream_t* stream, unsigned, int) {
-  if (const cudaError_t code = fault("cudaStreamCreateWithPriority")) return code;
+  if (const cudaError_t code = injected("cudaStreamCreateWithPriority")) return code;
   int index = 0;
   cudaGetDevice(&index);
   *stream = new CUstream_st{index};
@@ -112,33 +112,33 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream) {
   }
   delete stream;
   count_held("stream", -1);
-  return fault("cudaStreamDestroy");
+  return injected("cudaStreamDestroy");
 }
 cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
-  if (const cudaError_t code = fault("cudaStreamSynchronize")) return code;
+  if (const cudaError_t code = injected("cudaStreamSynchronize")) return code;
   finish(stream);
   return cudaSuccess;
 }
 cudaError_t cudaDeviceSynchronize() {
-  if (const cudaError_t code = fault("cudaDeviceSynchronize")) return code;
+  if (const cudaError_t code = injected("cudaDeviceSynchronize")) return code;
   finish_all_streams();
   return cudaSuccess;
 }
 cudaError_t cudaStreamQuery(cudaStream_t stream) {
-  if (const cudaError_t code = fault("cudaStreamQuery")) return code;
+  if (const cudaError_t code = injected("cudaStreamQuery")) return code;
   if (!streams_are_late() || !stream) return cudaSuccess;
   const std::lock_guard lock(device());
   if (!stream->queue->waiting.empty()) step(*stream->queue);  // whoever asks often enough gets there
   return stream->queue->waiting.empty() ? cudaSuccess : cudaErrorNotReady;
 }
 cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned) {
-  if (const cudaError_t code = fault("cudaStreamWaitEvent")) return code;
+  if (const cudaError_t code = injected("cudaStreamWaitEvent")) return code;
   if (const std::shared_ptr<Point> point = event->point; point && point->queue)
     enqueue(stream, [point] { run_until(*point->queue, point->target); });
   return cudaSuccess;
 }
 cudaError_t cudaEventCreate(cudaEvent_t* event) {
-  if (const cudaError_t code = fault("cudaEventCreate")) return code;
+  if (const cudaError_t code = injected("cudaEventCreate")) return code;
   *event = new CUevent_st;
   count_held("event", 1);
   return cudaSuccess;
@@ -147,10 +147,10 @@ cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned) { return cuda
 cudaError_t cudaEventDestroy(cudaEvent_t event) {
   delete event;
   count_held("event", -1);
-  return fault("cudaEventDestroy");
+  return injected("cudaEventDestroy");
 }
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
-  if (const cudaError_t code = fault("cudaEventRecord")) return code;
+  if (const cudaError_t code = injected("cudaEventRecord")) return code;
   auto point = std::make_shared<Point>();
   event->point = point;
   if (!streams_are_late() || !stream) {
@@ -164,7 +164,7 @@ cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
   return cudaSuccess;
 }
 cudaError_t cudaEventQuery(cudaEvent_t event) {
-  if (const cudaError_t code = fault("cudaEventQuery")) return code;
+  if (const cudaError_t code = injected("cudaEventQuery")) return code;
   if (!event->point || !event->point->queue) return cudaSuccess;
   const std::lock_guard lock(device());
   Queue& queue = *event->point->queue;
@@ -172,14 +172,14 @@ cudaError_t cudaEventQuery(cudaEvent_t event) {
   return queue.done < event->point->target ? cudaErrorNotReady : cudaSuccess;
 }
 cudaError_t cudaEventSynchronize(cudaEvent_t event) {
-  if (const cudaError_t code = fault("cudaEventSynchronize")) return code;
+  if (const cudaError_t code = injected("cudaEventSynchronize")) return code;
   if (!event->point || !event->point->queue) return cudaSuccess;
   const std::lock_guard lock(device());
   run_until(*event->point->queue, event->point->target);
   return cudaSuccess;
 }
 cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t first, cudaEvent_t last) {
-  if (const cudaError_t code = fault("cudaEventElapsedTime")) return code;
+  if (const cudaError_t code = injected("cudaEventElapsedTime")) return code;
   if (!first->point || !last->point) return cudaErrorInvalidResourceHandle;
   *milliseconds = std::chrono::duration<float, std::milli>(last->point->at - first->point->at).count();
   return cudaSuccess;

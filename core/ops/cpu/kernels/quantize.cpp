@@ -8,7 +8,7 @@
 namespace strata::cpu::STRATA_ISA_NAMESPACE {
 namespace {
 
-void load(MatrixRef x, int rows, int columns, float* values) {
+void load_tile(MatrixRef x, int rows, int columns, float* values) {
   for (int r = 0; r < rows; ++r) {
     float* __restrict to = values + r * kCodeTile;
     if (x.dtype == DType::f32) {
@@ -104,7 +104,7 @@ constexpr CodeKernels kCodes{encode_rows<Format>, encode_columns<Format>, decode
 
 }  // namespace
 
-const QuantizeKernels quantize_kernels{.load = load,
+const QuantizeKernels quantize_kernels{.load = load_tile,
                                        .row_amax = row_amax,
                                        .column_amax = column_amax,
                                        .e4m3 = kCodes<E4m3>,

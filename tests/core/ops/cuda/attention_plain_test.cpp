@@ -15,14 +15,14 @@ using reference::expect_close;
 using reference::Matrix;
 using reference::to_matrix;
 
-struct Case {
+struct AttentionPlainCase {
   const char* what;
   int64_t queries, keys, heads, kv_heads, qk_dim, v_dim;
   bool causal;
   std::vector<AttentionSegment> segments;
 };
 
-std::vector<Case> cases() {
+std::vector<AttentionPlainCase> attention_plain_cases() {
   std::vector<AttentionSegment> single, pairs;  // documents of one token, and of two queries and shared keys
   for (int32_t i = 0; i < 300; ++i) single.push_back({i, 1, i, 1, 0});
   for (int32_t i = 0; i < 150; ++i) pairs.push_back({2 * i, 2, i / 2, 3, 1});
@@ -36,8 +36,8 @@ std::vector<Case> cases() {
   };
 }
 
-struct Operands {
-  Operands(TestTensors& t, const Case& c, DType type)
+struct AttentionPlainOperands {
+  AttentionPlainOperands(TestTensors& t, const AttentionPlainCase& c, DType type)
       : q(t.normal(type, {c.queries, c.heads * c.qk_dim})),
         k(t.normal(type, {c.keys, c.kv_heads * c.qk_dim})),
         v(t.normal(type, {c.keys, c.kv_heads * c.v_dim})),
@@ -51,16 +51,16 @@ struct Operands {
 };
 
 TEST(PlainAttention, IsTheReference) {
-  for (const Case& c : cases())
+  for (const AttentionPlainCase& c : attention_plain_cases())
     for (const DType type : {DType::f32, DType::bf16}) {
       TestTensors t;
-      const Operands in(t, c, type);
+      const AttentionPlainOperands in(t, c, type);
       const float scale = 1 / std::sqrt(static_cast<float>(c.qk_dim));
       const reference::AttentionShape shape{c.heads, c.kv_heads, scale, c.causal, c.segments};
       const Matrix q = to_matrix(in.q), k = to_matrix(in.k), v = to_matrix(in.v);
       const auto expected = reference::attention(q, k, v, shape);
       const auto got = run_everywhere([&](Stream& stream, TestTensors& tensors) {
-        const Operands o(tensors, c, type);
+        const AttentionPlainOperands o(tensors, c, type);
         const AttentionForward forward{.q = o.q,
                                        .k = o.k,
                                        .v = o.v,

@@ -116,7 +116,7 @@ TEST(SdpaRuns, OtherViewsAreNotSequences) {
   EXPECT_TRUE(none({{0, 4, 0, 4, 0}, {4, 4, 2, 4, 0}}, 8, 6));   // shared keys
 }
 
-struct Case {
+struct AttentionSdpaCase {
   const char* what;
   int64_t heads, kv_heads, qk_dim, v_dim;
   bool causal;
@@ -124,7 +124,7 @@ struct Case {
   int64_t memory = cuda::kSdpaMemory;
 };
 
-std::vector<Case> cases() {
+std::vector<AttentionSdpaCase> attention_sdpa_cases() {
   std::vector<AttentionSegment> cross = {{0, 30, 0, 50, 0}, {30, 20, 50, 9, 0}};
   return {
       {"one document", 4, 2, 64, 64, true, documents({70})},
@@ -157,7 +157,7 @@ bool is_aligned(const AttentionBackward& a) {
 TEST(SdpaAttention, IsTheReference) {
   if (!cuda::sdpa_may_support(64, 64)) GTEST_SKIP() << "this build has no attention library";
   size_t taken = 0;
-  for (const Case& c : cases()) {
+  for (const AttentionSdpaCase& c : attention_sdpa_cases()) {
     const AttentionSegment& last = c.segments.back();
     const int64_t queries = last.q_begin + last.q_count, keys = last.k_begin + last.k_count;
     const float scale = 1 / std::sqrt(static_cast<float>(c.qk_dim));
@@ -214,7 +214,8 @@ TEST(SdpaAttention, IsTheReference) {
     expect_close(got[4], gradient.dv, {.sums = 2 * sums + kRounded}, fmt::format("{} dv", c.what));
   }
   EXPECT_EQ(taken,
-            std::getenv("STRATA_TEST_PLACING") ? cases().size() : 0);  // CMakeLists.txt runs it both ways
+            std::getenv("STRATA_TEST_PLACING") ? attention_sdpa_cases().size()
+                                               : 0);  // CMakeLists.txt runs it both ways
 }
 
 }  // namespace

@@ -19,7 +19,7 @@ using reference::to_matrix;
 
 enum class Add { none, other, itself };
 
-struct Case {
+struct CudaMatmulCase {
   int64_t m, n, k;
   bool a_transposed, b_transposed;
   DType in, out;
@@ -29,17 +29,17 @@ struct Case {
   Write write;
 };
 
-std::string name_of(const Case& c) {
+std::string name_of(const CudaMatmulCase& c) {
   return fmt::format("[{}, {}] {} . {} to {}{}{}{}", c.m, c.k, c.a_transposed ? "transposed" : "", c.n,
                      name(c.out), c.bias ? fmt::format(", bias {}", name(c.bias_type)) : "",
                      c.add == Add::none ? "" : ", add", c.write == Write::accumulate ? ", accumulate" : "");
 }
 
-struct Operands {
+struct CudaMatmulOperands {
   Tensor a, b, out, bias, add;
 };
-Operands make(const Case& c, TestTensors& t) {
-  Operands o;
+CudaMatmulOperands make(const CudaMatmulCase& c, TestTensors& t) {
+  CudaMatmulOperands o;
   o.a = c.a_transposed ? t.normal(c.in, {c.k, c.m}).t() : t.normal(c.in, {c.m, c.k});
   o.b = c.b_transposed ? t.normal(c.in, {c.n, c.k}).t() : t.normal(c.in, {c.k, c.n});
   o.out = t.normal(c.out, {c.m, c.n});
@@ -49,9 +49,9 @@ Operands make(const Case& c, TestTensors& t) {
   return o;
 }
 
-void expect_product(const Case& c) {
+void expect_product(const CudaMatmulCase& c) {
   TestTensors host;
-  const Operands in = make(c, host);
+  const CudaMatmulOperands in = make(c, host);
   Matrix expected = to_matrix(in.out);
   for (int64_t i = 0; i < c.m; ++i)
     for (int64_t j = 0; j < c.n; ++j) {
@@ -63,7 +63,7 @@ void expect_product(const Case& c) {
       expected(i, j) = c.write == Write::accumulate ? expected(i, j) + sum : sum;
     }
   const auto got = run_everywhere([&](Stream& stream, TestTensors& tensors) {
-    const Operands o = make(c, tensors);
+    const CudaMatmulOperands o = make(c, tensors);
     const Matmul product{.a = o.a, .b = o.b, .out = o.out, .bias = o.bias, .add = o.add, .write = c.write};
     matmul(stream, product);
     EXPECT_LE(stream.scratch().high_water(),

@@ -91,7 +91,7 @@ tensorboard = false
 };
 
 // Their answers say nothing that matters: the communicator is gone.
-bool gives_back(const std::string& function) {
+bool ends_a_communicator(const std::string& function) {
   return function == "ncclCommDestroy" || function == "ncclCommAbort" || function == "ncclCommFinalize";
 }
 
@@ -110,7 +110,8 @@ TEST_F(NcclCallFaults, EveryCallThatFailsEndsTheJobWithItsName) {
     EXPECT_EQ(train_both(3, keys), "");
     const auto counts = cuda_on_cpu::call_counts();
     for (const auto& [function, number] : counts) {
-      if (!function.starts_with("nccl") || gives_back(function) || !failed.insert(function).second) continue;
+      if (!function.starts_with("nccl") || ends_a_communicator(function) || !failed.insert(function).second)
+        continue;
       std::filesystem::remove_all(folder_ / "out");
       std::filesystem::copy(base, folder_ / "out", std::filesystem::copy_options::recursive);
       // How often a communicator is asked how it is depends on time: only the first call comes for certain.

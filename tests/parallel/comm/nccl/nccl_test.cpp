@@ -18,6 +18,7 @@
 #include "parallel/comm/device_world.h"
 #include "parallel/comm/thread_world.h"
 #include "tests/parallel/comm/collective_cases.h"
+#include "tests/parallel/comm/nccl/failure_of.h"
 #include "tests/support/cuda_on_cpu/nccl_faults.h"
 
 namespace strata {
@@ -71,16 +72,6 @@ class Nccl : public testing::TestWithParam<int> {
 using NcclRanks = Nccl;
 INSTANTIATE_TEST_SUITE_P(Counts, NcclRanks, testing::Values(1, 2, 3, 4, 8),
                          testing::PrintToStringParamName());
-
-std::string failure_of(int ranks, const std::function<void(World&)>& body) {
-  try {
-    run_ranks(ranks, body);
-  } catch (const Error& error) {
-    EXPECT_EQ(error.fault(), Fault::communication);
-    return error.what();
-  }
-  return "no failure";
-}
 
 TEST_P(NcclRanks, OrderedCollectivesEqualTheSerialReference) {
   run_ranks(GetParam(), [&](World& job) {

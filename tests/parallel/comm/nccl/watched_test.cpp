@@ -20,6 +20,7 @@
 #include "parallel/comm/plan_world.h"
 #include "parallel/comm/thread_world.h"
 #include "tests/parallel/comm/collective_cases.h"
+#include "tests/parallel/comm/nccl/failure_of.h"
 #include "tests/support/cuda_on_cpu/nccl_faults.h"
 
 namespace strata {
@@ -65,16 +66,6 @@ class WatchedNccl : public testing::Test {
   }
   void TearDown() override { EXPECT_EQ(nccl_counts().alive, 0); }
 };
-
-std::string failure_of(int ranks, const std::function<void(World&)>& body) {
-  try {
-    run_ranks(ranks, body);
-  } catch (const Error& error) {
-    EXPECT_EQ(error.fault(), Fault::communication);
-    return error.what();
-  }
-  return "no failure";
-}
 
 TEST_F(WatchedNccl, WatchingChangesNoResultAndNothingStaysPending) {
   run_ranks(3, [](World& job) {

@@ -16,8 +16,6 @@
 namespace strata {
 namespace {
 
-constexpr TierHome on_host{.tier = Tier::host}, on_nvme{.tier = Tier::nvme};
-
 struct Place {
   const char* name;
   TierOptions tiers;
@@ -92,7 +90,7 @@ std::string outcome(Known& known, const std::string& name, const StepRun& run, S
   }
 }
 
-std::string table() {
+std::string combination_table() {
   std::string text =
       "<!-- Made by tests/parallel/steps/matrix/combinations_test.cpp, which runs every cell. -->\n# What "
       "goes with "
@@ -129,7 +127,8 @@ std::string table() {
 }
 
 TEST(Combinations, ThePageIsWhatComesOfThem) {
-  const std::string path = std::string(STRATA_SOURCE_DIR) + "/offload/combinations.md", made = table();
+  const std::string path = std::string(STRATA_SOURCE_DIR) + "/offload/combinations.md",
+                    made = combination_table();
   EXPECT_EQ(made.find("OTHER BITS"), std::string::npos);
   if (std::getenv("STRATA_WRITE_TABLES")) std::ofstream(path, std::ios::binary) << made;
   std::ifstream file(path, std::ios::binary);

@@ -96,14 +96,14 @@ std::optional<Report> fault_of(const StepRun& run, const StepLayout& layout) {
                        .seq_len = run.seq_len});
 }
 
-struct Row {
+struct LayoutRow {
   std::string layout;
   int ranks;
   std::vector<std::string> models;
 };
 
 void write_table(const std::string& file, const std::vector<std::string>& models,
-                 const std::vector<Row>& rows) {
+                 const std::vector<LayoutRow>& rows) {
   std::ofstream out(file);
   out << "# Layouts against one rank\n\n"
          "Relative distance from one rank, threads of one process, f32, AdamW (lr 3e-3, eps 1e-4), 16 "
@@ -120,7 +120,7 @@ void write_table(const std::string& file, const std::vector<std::string>& models
   out << "\n| --- | --- |";
   for (size_t i = 0; i < models.size(); ++i) out << " --- |";
   out << '\n';
-  for (const Row& row : rows) {
+  for (const LayoutRow& row : rows) {
     out << "| " << row.ranks << " | " << row.layout << " |";
     for (const std::string& cell : row.models) out << ' ' << cell << " |";
     out << '\n';
@@ -129,7 +129,7 @@ void write_table(const std::string& file, const std::vector<std::string>& models
 
 TEST(LayoutMatrix, TwentyStepsAsOneRank) {
   const std::vector<std::string> models = {"llama", "llama, tied", "gpt2"};
-  std::vector<Row> rows;
+  std::vector<LayoutRow> rows;
   for (const StepLayout& layout : layouts()) rows.push_back({to_string(layout), layout.ranks(), {}});
   for (const std::string& model : models) {
     const StepRun run = run_of(model);

@@ -15,15 +15,13 @@
 namespace strata {
 namespace {
 
-constexpr TierHome on_host{.tier = Tier::host}, on_nvme{.tier = Tier::nvme};
-
-struct Row {
+struct RecipeRow {
   const char* name;
   StepLayout layout;
 };
 
 // In ordered mode where there is one: everything but tp and cp.
-std::vector<Row> rows() {
+std::vector<RecipeRow> rows() {
   return {
       {"recompute", {.tree = true, .recompute = true}},
       {"state and inputs on host",
@@ -72,7 +70,7 @@ struct Recipe {
   StepOutcome ascending, tree;  // of one rank
 };
 
-std::string cell(const Recipe& recipe, const Row& row, const StepOutcome& plain) {
+std::string cell(const Recipe& recipe, const RecipeRow& row, const StepOutcome& plain) {
   StepOutcome many = run_steps(recipe.run, row.layout);
   const StepOutcome& one = row.layout.tree ? recipe.tree : recipe.ascending;
   // What is away cannot be looked at in the middle of a step.
@@ -89,7 +87,7 @@ std::string cell(const Recipe& recipe, const Row& row, const StepOutcome& plain)
   return broken.empty() ? "within noise" : "BEYOND NOISE";
 }
 
-std::string table() {
+std::string recipe_table() {
   std::string text =
       "<!-- Made by tests/parallel/steps/matrix/recipe_layouts_test.cpp, which runs every cell. -->\n# "
       "Recipes "
@@ -115,7 +113,7 @@ std::string table() {
   text += line + "\n";
   StepRun run = eight_bit_run("");
   const StepOutcome plain = run_steps(run, {});
-  for (const Row& row : rows()) {
+  for (const RecipeRow& row : rows()) {
     text += fmt::format("| {} |", row.name);
     for (const Recipe& recipe : recipes) {
       const std::string verdict = cell(recipe, row, plain);
@@ -128,7 +126,7 @@ std::string table() {
 }
 
 TEST(RecipeLayouts, ThePageIsWhatComesOfThem) {
-  const std::string path = std::string(STRATA_SOURCE_DIR) + "/precision/layouts.md", made = table();
+  const std::string path = std::string(STRATA_SOURCE_DIR) + "/precision/layouts.md", made = recipe_table();
   if (std::getenv("STRATA_WRITE_TABLES")) std::ofstream(path, std::ios::binary) << made;
   std::ifstream file(path, std::ios::binary);
   const std::string page{std::istreambuf_iterator<char>(file), {}};
