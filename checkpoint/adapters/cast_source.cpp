@@ -14,7 +14,7 @@
 namespace strata {
 namespace {
 
-constexpr int64_t kElements = int64_t{1} << 20;  // converted at a time
+constexpr int64_t kCastAtOnce = int64_t{1} << 20;  // converted at a time
 
 bool is_float(ElementType type) {
   return type == ElementType::f64 || type == ElementType::f32 || type == ElementType::f16 ||
@@ -99,7 +99,7 @@ void CastSource::read(size_t tensor, const Rect& rect, const StridedTarget& into
   const TensorSpec &old = source_.tensors()[tensor], &now = tensors_.at(tensor);
   if (old.type == now.type) return source_.read(tensor, rect, into);
   const int64_t old_size = size_of(old.type), size = size_of(now.type);
-  for_parts(rect, into, kElements, [&](const Rect& part, const StridedTarget& target) {
+  for_parts(rect, into, kCastAtOnce, [&](const Rect& part, const StridedTarget& target) {
     const int64_t count = part.numel();
     const PageMemory from = page_memory(count * old_size), to = page_memory(count * size);
     source_.read(tensor, part, row_major(from.get(), part.extent, old_size));

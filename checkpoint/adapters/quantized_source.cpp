@@ -12,7 +12,7 @@
 namespace strata {
 namespace {
 
-constexpr int64_t kElements = int64_t{1} << 20;  // of the matrix, held at a time
+constexpr int64_t kQuantizedAtOnce = int64_t{1} << 20;  // of the matrix, held at a time
 
 // A part of a matrix that consists of whole blocks, and its factors.
 struct Blocks {
@@ -58,7 +58,7 @@ struct Blocks {
 template <typename F>
 void for_blocks(const Rect& rect, const Shape& shape, const ScaledBlocks& size, const F& f) {
   if (rect.numel() == 0) return;
-  const int64_t wide = std::max<int64_t>(kElements / size.rows / size.columns, 1) * size.columns;
+  const int64_t wide = std::max<int64_t>(kQuantizedAtOnce / size.rows / size.columns, 1) * size.columns;
   const auto begin = [](int64_t at, int64_t block) { return at / block * block; };
   for (int64_t row = begin(rect.begin[0], size.rows); row < rect.begin[0] + rect.extent[0]; row += size.rows)
     for (int64_t column = begin(rect.begin[1], size.columns); column < rect.begin[1] + rect.extent[1];

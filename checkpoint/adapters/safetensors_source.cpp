@@ -14,11 +14,6 @@ namespace {
 
 constexpr std::string_view kSuffix = ".safetensors";
 
-bool is_folder(FileSystem& files, const std::string& path) {
-  const auto info = files.info(path);
-  return info && info->type == FileInfo::Type::directory;
-}
-
 // The files of a folder by their names.
 std::vector<std::string> safetensors_in(FileSystem& files, const std::string& folder) {
   std::vector<std::string> found;

@@ -15,7 +15,7 @@
 namespace strata {
 namespace {
 
-constexpr int64_t kElements = int64_t{1} << 20;  // decoded at a time
+constexpr int64_t kScaledAtOnce = int64_t{1} << 20;  // decoded at a time
 
 bool is_codes(const TensorSpec& tensor) {
   return tensor.type == ElementType::f8_e4m3 && tensor.shape.rank() == 2;
@@ -104,7 +104,7 @@ void ScaledSource::read(size_t tensor, const Rect& rect, const StridedTarget& in
   static const std::array<float, 256> kValues = decoded();
   std::vector<std::byte> codes;
   std::vector<float> factors, values;
-  for_parts(rect, into, kElements, [&](const Rect& part, const StridedTarget& target) {
+  for_parts(rect, into, kScaledAtOnce, [&](const Rect& part, const StridedTarget& target) {
     const int64_t rows = part.extent[0], columns = part.extent[1];
     const auto [row, block_rows] = blocks_of(part.begin[0], rows, blocks_.rows);
     const auto [column, block_columns] = blocks_of(part.begin[1], columns, blocks_.columns);

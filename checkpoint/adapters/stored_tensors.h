@@ -14,6 +14,11 @@
 
 namespace strata {
 
+inline bool is_folder(FileSystem& files, const std::string& path) {
+  const auto info = files.info(path);
+  return info && info->type == FileInfo::Type::directory;
+}
+
 struct StoredTensor {
   TensorSpec logical;
   size_t file = 0;     // as add_file said

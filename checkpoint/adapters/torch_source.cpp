@@ -12,11 +12,6 @@ namespace {
 
 constexpr std::string_view kSingle = "pytorch_model.bin", kIndex = "pytorch_model.bin.index.json";
 
-bool is_folder(FileSystem& files, const std::string& path) {
-  const auto info = files.info(path);
-  return info && info->type == FileInfo::Type::directory;
-}
-
 }  // namespace
 
 bool TorchSource::recognises(FileSystem& files, const std::string& path) {

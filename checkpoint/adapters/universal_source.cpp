@@ -15,11 +15,6 @@ namespace {
 constexpr std::string_view kUniversalTracker = "latest_universal", kFolder = "/zero";
 constexpr std::string_view kParameter = "fp32", kSuffix = ".pt";
 
-bool is_folder(FileSystem& files, const std::string& path) {
-  const auto info = files.info(path);
-  return info && info->type == FileInfo::Type::directory;
-}
-
 [[noreturn]] void refuse(const std::string& where, std::string found, std::string expected = {}) {
   throw Error(Fault::model, {.what = "this universal checkpoint of DeepSpeed cannot be read",
                              .where = where,
