@@ -18,11 +18,13 @@ done
 
 install_packages "${BUILD_PACKAGES[@]}" ccache libgtest-dev libgmock-dev libdnnl-dev python3 python3-venv bible-kjv xz-utils
 
+stage() { say "$* [$((SECONDS / 60)) min]"; }
+
 # build PRESET [TARGETS]: one line while it works, the compiler's words when it fails.
 build() {
   mkdir -p build
-  say "building $1 (build/$1)"
-  cmake --preset "$1" >"build/$1.log" 2>&1 || { cat "build/$1.log"; exit 1; }
+  stage "building $1 (build/$1)"
+  cmake --preset "$1" -DSTRATA_UNITY_TESTS=ON >"build/$1.log" 2>&1 || { cat "build/$1.log"; exit 1; }
   cmake --build "build/$1" --target ${2:-all} >>"build/$1.log" 2>&1 || { grep -E 'error|FAILED' -A4 "build/$1.log" | tail -n 60; exit 1; }
 }
 
@@ -39,20 +41,20 @@ if ! build/interop/bin/python -c "import $(IFS=,; echo "${readers[*]}")" 2>/dev/
 fi
 export STRATA_INTEROP_PYTHON=$PWD/build/interop/bin/python
 if [ $full = 1 ]; then export STRATA_DEEPSPEED_PYTHON=$STRATA_INTEROP_PYTHON; fi
-say "testing release"
+stage "testing release"
 ctest --test-dir build/release --output-on-failure -j2 $([ $full = 1 ] || echo "-LE slow")
 
 # The CUDA device without a GPU: kernels run on the CPU, and nvcc compiles everything.
 if [ -e "${CUDA_PATH:-/usr/local/cuda}/include/cuda_runtime_api.h" ]; then
   build cuda-on-cpu cuda_tests
-  say "testing the CUDA device on a pretend GPU"
+  stage "testing the CUDA device on a pretend GPU"
   ctest --test-dir build/cuda-on-cpu --output-on-failure -j2 -R '^cuda_'
 else
   say "no CUDA toolkit: the CUDA device is not tested"
 fi
 if [ -x "${CUDA_PATH:-/usr/local/cuda}/bin/nvcc" ]; then
   build cuda "strata cudnn_support_tests"
-  say "asking cuDNN what it takes on a described GPU"
+  stage "asking cuDNN what it takes on a described GPU"
   ctest --test-dir build/cuda --output-on-failure -R '^cudnn_'
 else
   say "no nvcc: the CUDA device is not compiled for a GPU"
@@ -61,7 +63,7 @@ fi
 # Everything that reads files of strangers, under libFuzzer with AddressSanitizer and UBSan. What it finds out goes to build/fuzz.
 if command -v clang++ >/dev/null; then
   build fuzz fuzzers
-  say "fuzzing: $(ls build/fuzz/tests/fuzz | sed -n 's/^fuzz_//p' | xargs)"
+  stage "fuzzing: $(ls build/fuzz/tests/fuzz | sed -n 's/^fuzz_//p' | xargs)"
   fuzz() {
     mkdir -p "build/fuzz/corpus/$1"
     "build/fuzz/tests/fuzz/fuzz_$1" "$2" -max_len=20000 -rss_limit_mb=600 -artifact_prefix="build/fuzz/$1-" \
@@ -76,9 +78,9 @@ fi
 
 if [ $sanitize = 1 ]; then
   build asan memory_tests
-  say "testing under AddressSanitizer and UndefinedBehaviorSanitizer"
+  stage "testing under AddressSanitizer and UndefinedBehaviorSanitizer"
   ctest --test-dir build/asan --output-on-failure -j2 -L memory
   build tsan thread_tests
-  say "testing what runs threads under ThreadSanitizer"
+  stage "testing what runs threads under ThreadSanitizer"
   ctest --test-dir build/tsan --output-on-failure -j2 -L threads
 fi
