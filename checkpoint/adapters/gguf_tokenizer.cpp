@@ -3,8 +3,11 @@
 #include "checkpoint/adapters/gguf_tokenizer.h"
 
 #include <algorithm>
+#include <set>
+#include <string_view>
 
 #include "checkpoint/adapters/gguf_pre_tokenizers.h"
+#include "checkpoint/adapters/sentencepiece_pieces.h"
 #include "core/base/error.h"
 
 namespace strata {
@@ -13,6 +16,7 @@ namespace {
 using nlohmann::json;
 
 constexpr int64_t kTokens = 1 << 21;
+constexpr std::string_view kSentencePieceClass = "LlamaTokenizer";
 
 [[noreturn]] void refuse(const GgufSource& source, std::string found, std::string expected) {
   throw Error(Fault::model, {.what = "the tokenizer in this file is damaged",
@@ -99,15 +103,52 @@ json merges(const GgufSource& source) {
   return list;
 }
 
-Asset tokenizer_config(const GgufSource& source, const std::vector<std::string>& tokens) {
-  nlohmann::ordered_json config = {{"tokenizer_class", "PreTrainedTokenizerFast"},
+Asset tokenizer_config(const GgufSource& source, const std::vector<std::string>& tokens,
+                       std::string_view tokenizer_class) {
+  nlohmann::ordered_json config = {{"tokenizer_class", tokenizer_class},
                                    {"clean_up_tokenization_spaces", false}};
   for (const auto& [which, key] : {std::pair("bos", "bos_token"), std::pair("eos", "eos_token"),
                                    std::pair("padding", "pad_token"), std::pair("unknown", "unk_token")})
     if (const auto id = gguf_token_id(source, which)) config[key] = tokens[static_cast<size_t>(*id)];
   if (const std::string chat = text_of(source, "chat_template"); !chat.empty())
     config["chat_template"] = chat;
+  if (tokenizer_class == kSentencePieceClass) {
+    config["add_bos_token"] = flag_of(source, "ggml.add_bos_token", true);
+    config["add_eos_token"] = flag_of(source, "ggml.add_eos_token", false);
+    config["legacy"] = false;
+  }
   return {"tokenizer_config.json", config.dump(2) + "\n"};
+}
+
+// tokenizer.ggml.model = llama: pieces with scores.
+GgufTokenizer sentencepiece_of(const GgufSource& source) {
+  SentencePiecePieces pieces{.texts = source.texts("tokenizer.ggml.tokens", kTokens)};
+  const size_t count = pieces.texts.size();
+  const std::vector<double> scores = source.numbers("tokenizer.ggml.scores", kTokens),
+                            types = source.numbers("tokenizer.ggml.token_type", kTokens);
+  if (scores.size() != count || types.size() != count)
+    refuse(source, fmt::format("{} scores and {} kinds of {} tokens", scores.size(), types.size(), count),
+           "one each");
+  const std::set<std::string_view> different(pieces.texts.begin(), pieces.texts.end());
+  if (different.size() != count || different.contains(""))
+    refuse(source, "a token that is empty, or another's text again", "each once");
+  for (const double type : types) {
+    if (!(type >= 1 && type <= 6)) refuse(source, fmt::format("a token of kind {}", type), "1 to 6");
+    pieces.types.push_back(static_cast<int32_t>(type));
+  }
+  if (std::count(types.begin(), types.end(), 2.0) != 1)
+    refuse(source, fmt::format("{} unknown tokens", std::count(types.begin(), types.end(), 2.0)), "one");
+  pieces.scores.assign(scores.begin(), scores.end());
+  pieces.add_dummy_prefix = flag_of(source, "ggml.add_space_prefix", true);
+  const SentencePieceIds ids{.begin = gguf_token_id(source, "bos"),
+                             .end = gguf_token_id(source, "eos"),
+                             .padding = gguf_token_id(source, "padding")};
+  try {
+    return {.assets = {{"tokenizer.model", write_sentencepiece_model(pieces, ids)},
+                       tokenizer_config(source, pieces.texts, kSentencePieceClass)}};
+  } catch (const json::type_error&) {
+    refuse(source, "a special token that is no UTF-8", "text");
+  }
 }
 
 }  // namespace
@@ -126,6 +167,7 @@ GgufTokenizer make_gguf_tokenizer(const GgufSource& source) {
   const auto kind = std::find_if(kinds.begin(), kinds.end(), [&](const auto& k) { return k.name == pre; });
   if (!source.header().arrays.contains("tokenizer.ggml.tokens"))
     return {.note = "the file holds no tokenizer"};
+  if (model == "llama") return sentencepiece_of(source);
   if (model != "gpt2" || kind == kinds.end())
     return {.note =
                 fmt::format("its tokenizer is not taken along: {} with pre-tokenizer {} is not known here",
@@ -159,7 +201,8 @@ GgufTokenizer make_gguf_tokenizer(const GgufSource& source) {
       {"decoder", byte_level_part(true)},
       {"model", std::move(bpe)}};
   try {
-    return {.assets = {{"tokenizer.json", whole.dump()}, tokenizer_config(source, tokens)}};
+    return {.assets = {{"tokenizer.json", whole.dump()},
+                       tokenizer_config(source, tokens, "PreTrainedTokenizerFast")}};
   } catch (const json::type_error&) {
     refuse(source, "a token that is no UTF-8", "text: bytes are spelled as characters");
   }

@@ -2,9 +2,11 @@
 // Encoding: protobuf.dev, "Encoding". Fields: sentencepiece_model.proto.
 #include "checkpoint/adapters/sentencepiece_pieces.h"
 
+#include <algorithm>
 #include <cstring>
 #include <limits>
 
+#include "core/base/check.h"
 #include "core/base/error.h"
 
 namespace strata {
@@ -86,6 +88,39 @@ void read_piece(Message message, SentencePiecePieces& pieces) {
   pieces.types.push_back(type);
 }
 
+// A message, field after field.
+class MessageText {
+ public:
+  MessageText& integer(int field, int64_t value) {  // negative ones are ten bytes long
+    varint(static_cast<uint64_t>(field) << 3);
+    varint(static_cast<uint64_t>(value));
+    return *this;
+  }
+  MessageText& real(int field, float value) {
+    varint(static_cast<uint64_t>(field) << 3 | 5);
+    text_.append(reinterpret_cast<const char*>(&value), sizeof value);
+    return *this;
+  }
+  MessageText& bytes(int field, std::string_view value) {
+    varint(static_cast<uint64_t>(field) << 3 | 2);
+    varint(value.size());
+    text_ += value;
+    return *this;
+  }
+  const std::string& text() const { return text_; }
+
+ private:
+  void varint(uint64_t value) {
+    for (; value >= 128; value >>= 7) text_ += static_cast<char>(value | 128);
+    text_ += static_cast<char>(value);
+  }
+
+  std::string text_;
+};
+
+constexpr int32_t kUnknownPiece = 2, kBytePiece = 6;
+constexpr int64_t kModelBpe = 2;
+
 }  // namespace
 
 SentencePiecePieces read_sentencepiece_pieces(std::string_view bytes, const std::string& where) {
@@ -100,6 +135,30 @@ SentencePiecePieces read_sentencepiece_pieces(std::string_view bytes, const std:
   }
   if (pieces.texts.empty()) model.refuse();
   return pieces;
+}
+
+std::string write_sentencepiece_model(const SentencePiecePieces& pieces, const SentencePieceIds& ids) {
+  MessageText model, trainer, normalizer;
+  for (size_t id = 0; id < pieces.texts.size(); ++id)
+    model.bytes(1, MessageText()
+                       .bytes(1, pieces.texts[id])
+                       .real(2, pieces.scores[id])
+                       .integer(3, pieces.types[id])
+                       .text());
+  const auto unknown = std::find(pieces.types.begin(), pieces.types.end(), kUnknownPiece);
+  check(unknown != pieces.types.end(), "[write_sentencepiece_model] no unknown piece");
+  trainer.integer(3, kModelBpe).integer(4, std::ssize(pieces.texts));
+  trainer.integer(35, std::count(pieces.types.begin(), pieces.types.end(), kBytePiece) == 256);
+  const auto named = [&](int id_field, int piece_field, const std::optional<int64_t>& id) {
+    trainer.integer(id_field, id.value_or(-1));
+    if (id) trainer.bytes(piece_field, pieces.texts[static_cast<size_t>(*id)]);
+  };
+  named(40, 45, unknown - pieces.types.begin());
+  named(41, 46, ids.begin);
+  named(42, 47, ids.end);
+  named(43, 48, ids.padding);
+  normalizer.bytes(1, "identity").integer(3, pieces.add_dummy_prefix).integer(4, 0).integer(5, 1);
+  return model.bytes(2, trainer.text()).bytes(3, normalizer.text()).text();
 }
 
 }  // namespace strata
