@@ -20,16 +20,9 @@ std::vector<std::string> dcp_path(const TensorSpec& tensor) {
 }
 
 DcpSink::DcpSink(FileSystem& files, std::string path, const Options& options)
-    : files_(files), options_(options), folder_(files, std::move(path), options.sync_bytes) {}
-
-DcpSink::~DcpSink() {
-  if (opened_.empty() || options_.keep_partial) return;
-  try {
-    opened_.clear();
-    folder_.discard();
-  } catch (const Error&) {  // the next conversion to this place removes it
-  }
-}
+    : FolderSink(files, std::move(path),
+                 {options.piece_bytes, options.sync_bytes, options.keep_partial, options.identity}),
+      options_(options) {}
 
 void DcpSink::plan_values(const nlohmann::json& metadata) {
   for (const auto& [key, archive] : options_.objects) values_.push_back({{key}, false, archive, {}});
@@ -40,7 +33,7 @@ void DcpSink::plan_values(const nlohmann::json& metadata) {
   // torch.optim keeps it for every parameter, as a float.
   const std::string scalar = make_torch_number(step->get<float>());
   std::set<std::string> with_moments;
-  for (const TensorSpec& tensor : tensors_)
+  for (const TensorSpec& tensor : declared())
     if (tensor.state != "param") with_moments.insert(tensor.name);
   for (const std::string& name : with_moments)
     values_.push_back({{"optim", "state", name, "step"}, true, scalar, {}});
@@ -48,10 +41,7 @@ void DcpSink::plan_values(const nlohmann::json& metadata) {
 
 void DcpSink::declare(std::vector<TensorSpec> tensors, const nlohmann::json& metadata,
                       std::vector<Asset> assets) {
-  check(opened_.empty(), "[dcp] declared twice");
-  tensors_ = std::move(tensors);
-  assets_ = std::move(assets);
-  std::string identity = "dcp\n" + options_.identity;
+  take(std::move(tensors), std::move(assets));
   int64_t end = 0;
   std::vector<int64_t> ends{0};
   const auto place = [&](int64_t bytes) {
@@ -64,19 +54,15 @@ void DcpSink::declare(std::vector<TensorSpec> tensors, const nlohmann::json& met
     ends.back() = there.offset + bytes;
     return there;
   };
-  for (size_t t = 0; t < tensors_.size(); ++t) {
-    const TensorSpec& tensor = tensors_[t];
-    check_logical(tensor, folder_.final_path());
+  for (size_t t = 0; t < declared().size(); ++t) {
     places_.emplace_back();
     for (const Rect& piece : pieces(t))
-      places_.back().push_back(place(TorchArchiveLayout(tensor.type, piece.extent).bytes()));
-    identity += to_string(tensor) + "\n";
+      places_.back().push_back(place(TorchArchiveLayout(declared()[t].type, piece.extent).bytes()));
   }
   plan_values(metadata);
   for (Value& value : values_) value.place = place(std::ssize(value.archive));
-  identity += fmt::format("{} {} {}", values_.size(), options_.piece_bytes, options_.file_bytes);
 
-  const bool resumed = folder_.open(identity);
+  const bool resumed = open(fmt::format("dcp {} {}", values_.size(), options_.file_bytes));
   for (size_t f = 0; f < ends.size(); ++f) {
     names_.push_back(fmt::format("__0_{}.distcp", f));
     const std::string name = folder_.path() + "/" + names_.back();
@@ -85,25 +71,10 @@ void DcpSink::declare(std::vector<TensorSpec> tensors, const nlohmann::json& met
     file->preallocate(ends[f]);
     opened_.push_back(std::move(file));
   }
-  for (size_t t = 0; t < tensors_.size(); ++t)
-    for (size_t p = 0; p < places_[t].size(); ++p)
-      if (!kept(t, p)) ++unwritten_;
 }
 
-std::vector<Rect> DcpSink::pieces(size_t tensor) const {
-  return cut_rows(tensors_.at(tensor).shape, size_of(tensors_[tensor].type), options_.piece_bytes);
-}
-
-std::optional<Digest> DcpSink::kept(size_t tensor, size_t piece) const { return folder_.kept(tensor, piece); }
-
-void DcpSink::write(size_t tensor, const Rect& piece, std::span<const std::byte> bytes) {
-  const TensorSpec& logical = tensors_.at(tensor);
-  const std::vector<Rect> all = pieces(tensor);
-  const auto found = std::find(all.begin(), all.end(), piece);
-  check(found != all.end() && std::ssize(bytes) == piece.numel() * size_of(logical.type),
-        "[dcp] {} + {} is no piece of '{}'", piece.begin, piece.extent, logical.name);
-  const auto number = static_cast<size_t>(found - all.begin());
-  const TorchArchiveLayout layout(logical.type, piece.extent);
+void DcpSink::store(size_t tensor, size_t number, const Rect& piece, std::span<const std::byte> bytes) {
+  const TorchArchiveLayout layout(declared()[tensor].type, piece.extent);
   const uint32_t crc = crc32(bytes);
   const std::string head = layout.head(crc), tail = layout.tail(crc);
   const Place& place = places_[tensor][number];
@@ -111,17 +82,24 @@ void DcpSink::write(size_t tensor, const Rect& piece, std::span<const std::byte>
   file.write(place.offset, std::as_bytes(std::span(head)));
   file.write(place.offset + layout.data_offset(), bytes);
   file.write(place.offset + layout.data_offset() + std::ssize(bytes), std::as_bytes(std::span(tail)));
-  --unwritten_;
-  folder_.wrote(tensor, number, digest_of(logical.shape, piece, size_of(logical.type), bytes.data()),
-                std::ssize(bytes), [&] {
-                  for (const auto& opened : opened_) opened->sync();
-                });
+}
+
+void DcpSink::sync() {
+  for (const auto& file : opened_) file->sync();
+}
+
+void DcpSink::complete() {
+  for (const Value& value : values_)
+    opened_[value.place.file]->write(value.place.offset, std::as_bytes(std::span(value.archive)));
+  sync();
+  opened_.clear();
+  folder_.write(std::string(kDcpMetadataName), make_metadata());
 }
 
 std::string DcpSink::make_metadata() const {
   std::vector<DcpEntry> entries;
-  for (size_t t = 0; t < tensors_.size(); ++t) {
-    const TensorSpec& tensor = tensors_[t];
+  for (size_t t = 0; t < declared().size(); ++t) {
+    const TensorSpec& tensor = declared()[t];
     DcpEntry entry{.path = options_.plain_keys ? std::vector{tensor.name} : dcp_path(tensor),
                    .type = tensor.type,
                    .shape = tensor.shape,
@@ -144,24 +122,6 @@ std::string DcpSink::make_metadata() const {
                                     .offset = value.place.offset,
                                     .bytes = std::ssize(value.archive)}}}});
   return make_dcp_metadata(entries, names_);
-}
-
-std::string DcpSink::finish() {
-  check(unwritten_ == 0, "[dcp] {} pieces were not written", unwritten_.load());
-  for (const Value& value : values_)
-    opened_[value.place.file]->write(value.place.offset, std::as_bytes(std::span(value.archive)));
-  for (const auto& file : opened_) file->sync();
-  opened_.clear();
-  for (const Asset& asset : assets_) folder_.write(asset.name, asset.content);
-  folder_.write(std::string(kDcpMetadataName), make_metadata());
-  files_.sync_directory(folder_.path());
-  finished_ = true;
-  return folder_.path();
-}
-
-void DcpSink::commit() {
-  if (!finished_) finish();
-  folder_.publish();
 }
 
 }  // namespace strata

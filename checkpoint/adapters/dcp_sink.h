@@ -5,16 +5,14 @@
 // "optim.state.<name>.exp_avg". Sources as in dcp_metadata.h.
 #pragma once
 
-#include <atomic>
 #include <memory>
 
+#include "checkpoint/adapters/folder_sink.h"
 #include "checkpoint/adapters/torch_archive_writer.h"
-#include "checkpoint/logical.h"
-#include "checkpoint/write_folder.h"
 
 namespace strata {
 
-class DcpSink : public TensorSink {
+class DcpSink : public FolderSink {
  public:
   struct Options {
     int64_t piece_bytes = int64_t{32} << 20;  // of a part
@@ -28,19 +26,17 @@ class DcpSink : public TensorSink {
     std::vector<std::pair<std::string, std::string>> objects = {};
   };
 
-  // `path` is the folder to make; it must not be there. Until commit() everything lies in "<path>.partial".
   DcpSink(FileSystem& files, std::string path, const Options& options);
-  ~DcpSink() override;
 
   // Without plain_keys, an integer "step" of `metadata` is written as such, and as every parameter's step
   // where there are moments. The assets lie beside.
   void declare(std::vector<TensorSpec> tensors, const nlohmann::json& metadata,
                std::vector<Asset> assets) override;
-  std::vector<Rect> pieces(size_t tensor) const override;
-  std::optional<Digest> kept(size_t tensor, size_t piece) const override;
-  void write(size_t tensor, const Rect& piece, std::span<const std::byte> bytes) override;
-  std::string finish() override;
-  void commit() override;
+
+ protected:
+  void store(size_t tensor, size_t number, const Rect& piece, std::span<const std::byte> bytes) override;
+  void sync() override;
+  void complete() override;
 
  private:
   struct Place {
@@ -57,17 +53,11 @@ class DcpSink : public TensorSink {
   void plan_values(const nlohmann::json& metadata);
   std::string make_metadata() const;
 
-  FileSystem& files_;
   Options options_;
-  WriteFolder folder_;
-  std::vector<TensorSpec> tensors_;
-  std::vector<Asset> assets_;
   std::vector<std::vector<Place>> places_;  // by tensor and piece
   std::vector<Value> values_;
   std::vector<std::string> names_;  // of files
   std::vector<std::unique_ptr<File>> opened_;
-  std::atomic<int64_t> unwritten_{0};
-  bool finished_ = false;
 };
 
 // The path in the state dict of a tensor: {"optim", "state", "norm.weight", "exp_avg"}.

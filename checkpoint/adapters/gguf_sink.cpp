@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "checkpoint/adapters/gguf_sink.h"
 
+#include "checkpoint/adapters/folder_sink.h"
 #include "checkpoint/adapters/gguf_blocks/block_format.h"
 #include "checkpoint/adapters/gguf_types.h"
 #include "core/base/check.h"
@@ -85,11 +86,8 @@ void GgufSink::write(size_t tensor, const Rect& piece, std::span<const std::byte
   const TensorSpec& spec = tensors_.at(tensor);
   const int64_t size = size_of(spec.type), count = piece.numel();
   check(std::ssize(bytes) == count * size, "[gguf] {} bytes of a piece of {}", bytes.size(), to_string(spec));
-  const StridedTarget layout = row_major(nullptr, spec.shape, 1);
-  int64_t first = 0;  // element of the tensor
-  for (int d = 0; d < spec.shape.rank(); ++d)
-    first += piece.begin[d] * layout.strides[static_cast<size_t>(d)];
-  const int64_t at = places_[tensor] + stored_bytes(first, spec.type, options_.in_blocks[tensor]);
+  const int64_t at =
+      places_[tensor] + stored_bytes(first_element(piece, spec.shape), spec.type, options_.in_blocks[tensor]);
   if (!options_.in_blocks[tensor]) {
     file_->write(at, bytes);
   } else {

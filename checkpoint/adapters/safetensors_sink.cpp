@@ -12,22 +12,14 @@
 namespace strata {
 
 SafetensorsSink::SafetensorsSink(FileSystem& files, std::string path, const Options& options)
-    : files_(files), options_(options), folder_(files, std::move(path), options.sync_bytes) {}
-
-SafetensorsSink::~SafetensorsSink() {
-  if (shards_.empty() || options_.keep_partial) return;
-  try {
-    shards_.clear();
-    folder_.discard();
-  } catch (const Error&) {  // the next conversion to this place removes it
-  }
-}
+    : FolderSink(files, std::move(path),
+                 {options.piece_bytes, options.sync_bytes, options.keep_partial, options.identity}),
+      file_bytes_(options.file_bytes),
+      stem_(options.stem) {}
 
 void SafetensorsSink::declare(std::vector<TensorSpec> tensors, const nlohmann::json& metadata,
                               std::vector<Asset> assets) {
-  check(shards_.empty(), "[safetensors] declared twice");
-  tensors_ = std::move(tensors);
-  assets_ = std::move(assets);
+  take(std::move(tensors), std::move(assets));
   std::map<std::string, std::string> texts{{"format", "pt"}};  // transformers refuses a file without it
   if (const auto given = metadata.find("__metadata__"); given != metadata.end() && given->is_object())
     for (const auto& [key, value] : given->items())
@@ -36,14 +28,13 @@ void SafetensorsSink::declare(std::vector<TensorSpec> tensors, const nlohmann::j
   std::vector<std::vector<SafetensorsEntry>> entries(1);
   std::vector<size_t> file_of;
   int64_t filled = 0, total = 0;
-  std::string identity = "safetensors\n" + options_.identity;
-  for (const TensorSpec& tensor : tensors_) {
-    check_logical(tensor, folder_.final_path());
+  std::string identity = fmt::format("safetensors {}", file_bytes_);
+  for (const TensorSpec& tensor : declared()) {
     if (tensor.state != "param")
       throw Error(Fault::usage, {.what = "safetensors of a model hold no optimizer state",
                                  .found = to_string(tensor),
                                  .expected = "tensors of state param"});
-    if (filled > 0 && filled + tensor.bytes() > options_.file_bytes) {
+    if (filled > 0 && filled + tensor.bytes() > file_bytes_) {
       entries.emplace_back();
       filled = 0;
     }
@@ -51,17 +42,15 @@ void SafetensorsSink::declare(std::vector<TensorSpec> tensors, const nlohmann::j
     total += tensor.bytes();
     file_of.push_back(entries.size() - 1);
     entries.back().push_back({.name = tensor.name, .type = tensor.type, .shape = tensor.shape});
-    identity += to_string(tensor) + "\n";
   }
-  for (const auto& [key, value] : texts) identity += fmt::format("{}={}\n", key, value);
-  identity += fmt::format("{} {}", options_.piece_bytes, options_.file_bytes);
+  for (const auto& [key, value] : texts) identity += fmt::format("\n{}={}", key, value);
 
-  const bool resumed = folder_.open(identity);
+  const bool resumed = open(identity);
   nlohmann::ordered_json map = nlohmann::ordered_json::object();
   for (size_t f = 0; f < entries.size(); ++f) {
-    names_.push_back(entries.size() == 1 ? options_.stem + ".safetensors"
-                                         : fmt::format("{}-{:05}-of-{:05}.safetensors", options_.stem, f + 1,
-                                                       entries.size()));
+    names_.push_back(entries.size() == 1
+                         ? stem_ + ".safetensors"
+                         : fmt::format("{}-{:05}-of-{:05}.safetensors", stem_, f + 1, entries.size()));
     const std::string header = make_safetensors_header(entries[f], texts);
     const std::string name = folder_.path() + "/" + names_.back();
     auto file = resumed ? files_.open_if_exists(name, OpenMode::update) : nullptr;
@@ -74,11 +63,6 @@ void SafetensorsSink::declare(std::vector<TensorSpec> tensors, const nlohmann::j
     }
     shards_.push_back(std::move(file));
   }
-  for (size_t t = 0; t < tensors_.size(); ++t) {
-    size_t p = 0;
-    for (const Rect& piece : pieces(t))
-      if (!kept(t, p++)) unwritten_bytes_ += piece.numel() * size_of(tensors_[t].type);
-  }
   if (entries.size() > 1)
     index_ =
         nlohmann::ordered_json{{"metadata", {{"total_size", total}}}, {"weight_map", std::move(map)}}.dump(
@@ -86,52 +70,25 @@ void SafetensorsSink::declare(std::vector<TensorSpec> tensors, const nlohmann::j
         "\n";
 }
 
-std::vector<Rect> SafetensorsSink::pieces(size_t tensor) const {
-  return cut_rows(tensors_.at(tensor).shape, size_of(tensors_[tensor].type), options_.piece_bytes);
+void SafetensorsSink::store(size_t tensor, size_t /*number*/, const Rect& piece,
+                            std::span<const std::byte> bytes) {
+  const TensorSpec& spec = declared()[tensor];
+  const Place& place = places_[tensor];
+  shards_[place.file]->write(place.offset + first_element(piece, spec.shape) * size_of(spec.type), bytes);
 }
 
-std::optional<Digest> SafetensorsSink::kept(size_t tensor, size_t piece) const {
-  return folder_.kept(tensor, piece);
-}
-
-void SafetensorsSink::write(size_t tensor, const Rect& piece, std::span<const std::byte> bytes) {
-  const TensorSpec& logical = tensors_.at(tensor);
-  const int64_t size = size_of(logical.type);
-  const std::vector<Rect> all = pieces(tensor);
-  const auto found = std::find(all.begin(), all.end(), piece);
-  check(found != all.end() && std::ssize(bytes) == piece.numel() * size,
-        "[safetensors] {} + {} is no piece of '{}'", piece.begin, piece.extent, logical.name);
-  const StridedTarget layout = row_major(nullptr, logical.shape, size);
-  int64_t at = places_[tensor].offset;
-  for (int d = 0; d < logical.shape.rank(); ++d)
-    at += piece.begin[d] * layout.strides[static_cast<size_t>(d)];
-  shards_[places_[tensor].file]->write(at, bytes);
-  unwritten_bytes_ -= std::ssize(bytes);
-  folder_.wrote(tensor, static_cast<size_t>(found - all.begin()),
-                digest_of(logical.shape, piece, size, bytes.data()), std::ssize(bytes), [&] {
-                  for (const auto& shard : shards_) shard->sync();
-                });
-}
-
-std::string SafetensorsSink::finish() {
-  check(unwritten_bytes_ == 0, "[safetensors] {} bytes were not written", unwritten_bytes_.load());
+void SafetensorsSink::sync() {
   for (const auto& shard : shards_) shard->sync();
+}
+
+void SafetensorsSink::complete() {
+  sync();
   shards_.clear();
-  if (!index_.empty()) folder_.write(std::string(kSafetensorsIndexName), index_);
-  for (const Asset& asset : assets_) {
+  for (const Asset& asset : assets())
     if (std::find(names_.begin(), names_.end(), asset.name) != names_.end())
       throw Error(Fault::usage,
                   {.what = "a file beside the model has a name of its files", .found = asset.name});
-    folder_.write(asset.name, asset.content);
-  }
-  files_.sync_directory(folder_.path());
-  finished_ = true;
-  return folder_.path();
-}
-
-void SafetensorsSink::commit() {
-  if (!finished_) finish();
-  folder_.publish();
+  if (!index_.empty()) folder_.write(std::string(kSafetensorsIndexName), index_);
 }
 
 }  // namespace strata

@@ -3,16 +3,14 @@
 // and the assets beside them. Tensors stay in the order they were declared in.
 #pragma once
 
-#include <atomic>
 #include <map>
 #include <memory>
 
-#include "checkpoint/write_folder.h"
-#include "checkpoint/logical.h"
+#include "checkpoint/adapters/folder_sink.h"
 
 namespace strata {
 
-class SafetensorsSink : public TensorSink {
+class SafetensorsSink : public FolderSink {
  public:
   struct Options {
     int64_t piece_bytes = int64_t{32} << 20;  // of one write
@@ -23,20 +21,18 @@ class SafetensorsSink : public TensorSink {
     std::string identity = {};                // what the tensors come from: another one starts anew
   };
 
-  // `path` is the folder to make; it must not be there. Until commit() everything lies in "<path>.partial":
-  // one that is there is gone on with when what is declared is the same, else emptied.
+  // A "<path>.partial" that is there is gone on with when what is declared is the same, else emptied.
   SafetensorsSink(FileSystem& files, std::string path, const Options& options);
-  ~SafetensorsSink() override;
 
   // States other than "param" are refused: the format has no place for them. The object "__metadata__" of
   // `metadata` (texts) goes into every file.
   void declare(std::vector<TensorSpec> tensors, const nlohmann::json& metadata,
                std::vector<Asset> assets) override;
-  std::vector<Rect> pieces(size_t tensor) const override;
-  std::optional<Digest> kept(size_t tensor, size_t piece) const override;
-  void write(size_t tensor, const Rect& piece, std::span<const std::byte> bytes) override;
-  std::string finish() override;
-  void commit() override;
+
+ protected:
+  void store(size_t tensor, size_t number, const Rect& piece, std::span<const std::byte> bytes) override;
+  void sync() override;
+  void complete() override;
 
  private:
   struct Place {
@@ -44,17 +40,12 @@ class SafetensorsSink : public TensorSink {
     int64_t offset;
   };
 
-  FileSystem& files_;
-  Options options_;
-  WriteFolder folder_;
-  std::vector<TensorSpec> tensors_;
+  int64_t file_bytes_;
+  std::string stem_;
   std::vector<Place> places_;  // by tensor
   std::vector<std::unique_ptr<File>> shards_;
   std::vector<std::string> names_;
-  std::vector<Asset> assets_;
   std::string index_;  // text; empty with one file
-  std::atomic<int64_t> unwritten_bytes_{0};
-  bool finished_ = false;
 };
 
 }  // namespace strata

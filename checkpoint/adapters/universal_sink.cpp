@@ -24,37 +24,22 @@ std::string parameter_pickle(const Shape& shape) {
   return pickle.items().finish();
 }
 
-// Bytes of the tensor's file before a piece's first.
-int64_t offset_of(const Rect& piece, const Shape& shape) {
-  const StridedTarget layout = row_major(nullptr, shape, sizeof(float));
-  int64_t at = 0;
-  for (int d = 0; d < shape.rank(); ++d) at += piece.begin[d] * layout.strides[static_cast<size_t>(d)];
-  return at;
+int64_t first_byte(const Rect& piece, const Shape& shape) {
+  return first_element(piece, shape) * int64_t{sizeof(float)};
 }
 
 }  // namespace
 
 UniversalSink::UniversalSink(FileSystem& files, std::string path, const Options& options)
-    : files_(files), options_(options), folder_(files, std::move(path), options.sync_bytes) {}
-
-UniversalSink::~UniversalSink() {
-  if (!declared_ || committed_ || options_.keep_partial) return;
-  try {
-    folder_.discard();
-  } catch (const Error&) {  // the next conversion to this place removes it
-  }
-}
+    : FolderSink(files, std::move(path),
+                 {options.piece_bytes, options.sync_bytes, options.keep_partial, options.identity}) {}
 
 void UniversalSink::declare(std::vector<TensorSpec> tensors, const nlohmann::json& metadata,
                             std::vector<Asset> assets) {
-  check(!declared_, "[universal] declared twice");
-  tensors_ = std::move(tensors);
-  assets_ = std::move(assets);
+  take(std::move(tensors), std::move(assets));
   step_ = metadata.is_object() ? metadata.value("step", int64_t{0}) : 0;
   const std::string zero = fmt::format("global_step{}/zero", step_);
-  std::string identity = fmt::format("universal {} {}\n{}", step_, options_.piece_bytes, options_.identity);
-  for (const TensorSpec& tensor : tensors_) {
-    check_logical(tensor, folder_.final_path());
+  for (const TensorSpec& tensor : declared()) {
     if (tensor.type != ElementType::f32 || !is_plain_name(tensor.name) || !is_plain_name(tensor.state))
       throw Error(Fault::usage, {.what = "DeepSpeed's universal checkpoints have no place for a tensor",
                                  .found = to_string(tensor),
@@ -62,56 +47,35 @@ void UniversalSink::declare(std::vector<TensorSpec> tensors, const nlohmann::jso
     targets_.push_back({fmt::format("{}/{}/{}.pt", zero, tensor.name,
                                     tensor.state == "param" ? "fp32" : torch_state(tensor.state)),
                         TorchArchiveLayout(parameter_pickle(tensor.shape), tensor.bytes())});
-    identity += to_string(tensor) + "\n";
   }
-  const bool resumed = folder_.open(identity);
-  declared_ = true;
+  const bool resumed = open(fmt::format("universal {}", step_));
   for (size_t t = 0; t < targets_.size(); ++t) {
     const std::string name = folder_.path() + "/" + targets_[t].name;
     make_directories(files_, parent_directory(name));
     if (!resumed || !files_.info(name)) files_.open(name, OpenMode::create);
-    const size_t count = pieces(t).size();
-    for (size_t p = 0; p < count; ++p) unwritten_ += kept(t, p) ? 0 : 1;
   }
 }
 
-std::vector<Rect> UniversalSink::pieces(size_t tensor) const {
-  return cut_rows(tensors_.at(tensor).shape, sizeof(float), options_.piece_bytes);
-}
-
-std::optional<Digest> UniversalSink::kept(size_t tensor, size_t piece) const {
-  return folder_.kept(tensor, piece);
-}
-
-std::unique_ptr<File> UniversalSink::open(const std::string& name) const {
+std::unique_ptr<File> UniversalSink::file(const std::string& name) const {
   return files_.open(folder_.path() + "/" + name, OpenMode::update);
 }
 
-void UniversalSink::write(size_t tensor, const Rect& piece, std::span<const std::byte> bytes) {
-  const TensorSpec& logical = tensors_.at(tensor);
-  const std::vector<Rect> all = pieces(tensor);
-  const auto found = std::find(all.begin(), all.end(), piece);
-  check(found != all.end() && std::ssize(bytes) == piece.numel() * size_of(logical.type),
-        "[universal] {} + {} is no piece of '{}'", piece.begin, piece.extent, logical.name);
-  const auto number = static_cast<size_t>(found - all.begin());
+void UniversalSink::store(size_t tensor, size_t number, const Rect& piece, std::span<const std::byte> bytes) {
   const Target& target = targets_[tensor];
-  open(target.name)->write(target.layout.data_offset() + offset_of(piece, logical.shape), bytes);
+  file(target.name)->write(target.layout.data_offset() + first_byte(piece, declared()[tensor].shape), bytes);
   const uint32_t crc = crc32(bytes);
+  const std::lock_guard lock(mutex_);
+  crcs_[{tensor, number}] = crc;
+  unsynced_.insert(tensor);
+}
+
+void UniversalSink::sync() {
+  std::set<size_t> touched;
   {
     const std::lock_guard lock(mutex_);
-    crcs_[{tensor, number}] = crc;
-    unsynced_.insert(tensor);
-    --unwritten_;
+    touched.swap(unsynced_);
   }
-  folder_.wrote(tensor, number, digest_of(logical.shape, piece, sizeof(float), bytes.data()),
-                std::ssize(bytes), [&] {
-                  std::set<size_t> touched;
-                  {
-                    const std::lock_guard lock(mutex_);
-                    touched.swap(unsynced_);
-                  }
-                  for (const size_t t : touched) open(targets_[t].name)->sync();
-                });
+  for (const size_t t : touched) file(targets_[t].name)->sync();
 }
 
 // Of all elements. Pieces that an earlier try left are read again.
@@ -126,8 +90,8 @@ uint32_t UniversalSink::crc_of(size_t tensor) const {
     } else {
       const PageMemory memory = page_memory(bytes);
       const std::span<std::byte> piece(memory.get(), static_cast<size_t>(bytes));
-      open(targets_[tensor].name)
-          ->read(targets_[tensor].layout.data_offset() + offset_of(cut[p], tensors_[tensor].shape), piece);
+      file(targets_[tensor].name)
+          ->read(targets_[tensor].layout.data_offset() + first_byte(cut[p], declared()[tensor].shape), piece);
       crc = crc32(piece);
     }
     all = crc32_combine(all, crc, bytes);
@@ -161,7 +125,7 @@ std::string UniversalSink::model_states() const {
   pickle.empty_dict().mark();
   pickle.text("module").empty_dict();  // not read: the weights are under zero/
   pickle.text("param_shapes").empty_list().mark().empty_dict();
-  for (const TensorSpec& tensor : tensors_)
+  for (const TensorSpec& tensor : declared())
     if (tensor.state == "param") {
       write_torch_size(pickle.mark().text(tensor.name), tensor.shape);
       pickle.items();
@@ -179,20 +143,19 @@ std::string UniversalSink::model_states() const {
   return pickle.items().finish();
 }
 
-std::string UniversalSink::finish() {
-  check(unwritten_ == 0, "[universal] {} pieces were not written", unwritten_);
+void UniversalSink::complete() {
   const std::string step = fmt::format("global_step{}", step_);
   const auto counted = static_cast<float>(step_);  // as torch.optim keeps it
   for (size_t t = 0; t < targets_.size(); ++t) {
     const Target& target = targets_[t];
     const uint32_t crc = crc_of(t);
     const std::string head = target.layout.head(crc), tail = target.layout.tail(crc);
-    const auto file = open(target.name);
-    file->write(0, std::as_bytes(std::span(head)));
-    file->write(target.layout.bytes() - std::ssize(tail), std::as_bytes(std::span(tail)));
-    file->sync();
+    const auto whole = file(target.name);
+    whole->write(0, std::as_bytes(std::span(head)));
+    whole->write(target.layout.bytes() - std::ssize(tail), std::as_bytes(std::span(tail)));
+    whole->sync();
     const std::string inside = target.name.substr(0, target.name.rfind('/'));
-    if (tensors_[t].state != "param" && !files_.info(folder_.path() + "/" + inside + "/step.pt"))
+    if (declared()[t].state != "param" && !files_.info(folder_.path() + "/" + inside + "/step.pt"))
       folder_.write(inside + "/step.pt", make_torch_number(counted));
     files_.sync_directory(folder_.path() + "/" + inside);
   }
@@ -201,17 +164,7 @@ std::string UniversalSink::finish() {
   for (const char* name : {"mp_rank_00_model_states.pt", "zero_pp_rank_0_mp_rank_00_model_states.pt"})
     folder_.write(step + "/" + name, make_torch_archive(model_states()));  // for stages 1 and 2, and 3
   folder_.write("latest_universal", step);
-  for (const Asset& asset : assets_) folder_.write(asset.name, asset.content);
-  for (const std::string& folder : {"/" + step + "/zero", "/" + step, std::string()})
-    files_.sync_directory(folder_.path() + folder);
-  finished_ = true;
-  return folder_.path();
-}
-
-void UniversalSink::commit() {
-  if (!finished_) finish();
-  folder_.publish();
-  committed_ = true;
+  for (const char* folder : {"/zero", ""}) files_.sync_directory(folder_.path() + "/" + step + folder);
 }
 
 }  // namespace strata

@@ -9,13 +9,12 @@
 #include <mutex>
 #include <set>
 
+#include "checkpoint/adapters/folder_sink.h"
 #include "checkpoint/adapters/torch_archive_writer.h"
-#include "checkpoint/write_folder.h"
-#include "checkpoint/logical.h"
 
 namespace strata {
 
-class UniversalSink : public TensorSink {
+class UniversalSink : public FolderSink {
  public:
   struct Options {
     int64_t piece_bytes = int64_t{32} << 20;  // of one write
@@ -24,20 +23,18 @@ class UniversalSink : public TensorSink {
     std::string identity = {};                // what the tensors come from: another one starts anew
   };
 
-  // `path` is the folder to make, in which latest_universal names the step's; it must not be there. Until
-  // commit() everything lies in "<path>.partial".
+  // `path` is the folder to make, in which latest_universal names the step's.
   UniversalSink(FileSystem& files, std::string path, const Options& options);
-  ~UniversalSink() override;
 
   // f32 alone, which is what DeepSpeed keeps; names that can be folders. "step" of `metadata` is the step,
   // else 0. The assets lie beside latest_universal.
   void declare(std::vector<TensorSpec> tensors, const nlohmann::json& metadata,
                std::vector<Asset> assets) override;
-  std::vector<Rect> pieces(size_t tensor) const override;
-  std::optional<Digest> kept(size_t tensor, size_t piece) const override;
-  void write(size_t tensor, const Rect& piece, std::span<const std::byte> bytes) override;
-  std::string finish() override;
-  void commit() override;
+
+ protected:
+  void store(size_t tensor, size_t number, const Rect& piece, std::span<const std::byte> bytes) override;
+  void sync() override;
+  void complete() override;
 
  private:
   struct Target {
@@ -45,22 +42,15 @@ class UniversalSink : public TensorSink {
     TorchArchiveLayout layout;
   };
   uint32_t crc_of(size_t tensor) const;
-  std::unique_ptr<File> open(const std::string& name) const;
+  std::unique_ptr<File> file(const std::string& name) const;
   std::string optimizer_state() const;
   std::string model_states() const;
 
-  FileSystem& files_;
-  Options options_;
-  WriteFolder folder_;
   int64_t step_ = 0;
-  std::vector<TensorSpec> tensors_;
-  std::vector<Asset> assets_;
   std::vector<Target> targets_;                         // by tensor
   mutable std::mutex mutex_;                            // guards what follows
   std::map<std::pair<size_t, size_t>, uint32_t> crcs_;  // of pieces written now
   std::set<size_t> unsynced_;                           // tensors
-  int64_t unwritten_ = 0;
-  bool declared_ = false, finished_ = false, committed_ = false;
 };
 
 }  // namespace strata
