@@ -2,11 +2,13 @@
 # SPDX-License-Identifier: Apache-2.0
 # From a bare clone to a trained model: installs what is missing, builds the program, trains a small Llama-style model
 # on the King James Bible and prints text that the model makes up.
-#   launch/quickstart.sh [OUT]      OUT is the run's folder, runs/tiny by default; a second call goes on where it was
+#   launch/quickstart.sh [OUT [KEY=VALUE ...]]   OUT is the run's folder, runs/tiny by default; a second call goes on where
+#                                                it was. What else is given goes to strata train: precision.compute=fp8
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . launch/packages.sh
 out=${1:-runs/tiny}
+shift $(($# > 0))
 
 install_packages "${BUILD_PACKAGES[@]}" bible-kjv xz-utils
 
@@ -25,7 +27,7 @@ say "training $out on $(wc -c <runs/kjv.txt) bytes of English, on 2 ranks of $th
 mpirun $([ "$(id -u)" -eq 0 ] && echo --allow-run-as-root) --oversubscribe --bind-to none -n 2 \
   --mca btl self,vader --mca btl_vader_single_copy_mechanism none \
   "$strata" train runs/tiny.toml run.out="$out" 'data.train=["runs/kjv.txt"]' run.threads="$threads" \
-  offload.moments=nvme offload.any_volume=true # the optimizer's state waits on the drive: the bits are the same
+  offload.moments=nvme offload.any_volume=true "$@" # the optimizer's state waits on the drive: the bits are the same
 
 bytes=$(wc -c <runs/kjv.txt)
 packed=$(xz -9 -c runs/kjv.txt | wc -c)

@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 
 #include <cmath>
+#include <random>
 
 #include "checkpoint/adapters/gguf_blocks/block_format.h"
 #include "checkpoint/adapters/gguf_content.h"
@@ -105,52 +106,82 @@ void write(FileSystem& files, const std::string& path, const TensorSource& sourc
   sink.commit();
 }
 
+void expect_comes_back(const Family& family, bool blocks) {
+  SCOPED_TRACE(fmt::format("{} hidden {} heads {} of {} ffn {} vocabulary {}{}", family.name,
+                           family.spec.hidden, family.spec.heads, family.spec.head_dim, family.spec.ffn,
+                           family.spec.vocab, blocks ? ", in blocks" : ""));
+  MemoryFileSystem files;
+  const FloatSource source = source_of(family.spec);
+  write(files, "/x.gguf", source, {family.name, family.spec, {}}, {.q8_0 = blocks});
+  EXPECT_FALSE(files.info("/x.gguf.partial"));
+  const GgufSource file(files, "/x.gguf");
+  const HfModel model = parse_gguf_model(file);
+  EXPECT_EQ(model.family, family.name == "mistral" ? "llama" : family.name);
+  EXPECT_EQ(model.spec.layers, family.spec.layers);
+  EXPECT_EQ(model.spec.vocab, family.spec.vocab);
+  EXPECT_EQ(model.spec.head_dim, family.spec.head_dim);
+  EXPECT_EQ(model.spec.kv_heads, family.spec.kv_heads);
+  EXPECT_EQ(model.spec.tied, family.spec.tied);
+  EXPECT_EQ(model.spec.norm_eps, family.spec.norm_eps);
+  EXPECT_EQ(model.spec.rope.llama3_scaling, family.spec.rope.llama3_scaling);
+  if (family.spec.arch == "llama") {
+    EXPECT_EQ(model.spec.rope.theta, family.spec.rope.theta);
+  }
+  GgufMapping mapping = from_gguf(model, file.tensors(), "x.gguf");
+  const RotaryOrderSource ordered(file, std::move(mapping.head_rows));
+  const MappedSource ours(ordered, std::move(mapping.tensors), {}, {});
+  ASSERT_EQ(ours.tensors().size(), source.tensors().size());
+  double most = 0;
+  for (size_t t = 0; t < source.tensors().size(); ++t) {
+    const TensorSpec& tensor = source.tensors()[t];
+    const std::vector<std::byte> was = read_whole(source, t), is = whole_of(ours, tensor.name);
+    if (is.size() < was.size()) {
+      EXPECT_TRUE(blocks && tensor.shape[tensor.shape.rank() - 1] % 32 != 0) << tensor.name << " is f16";
+      continue;
+    }
+    if (!blocks) {
+      EXPECT_EQ(was, is) << tensor.name;
+    }
+    for (size_t i = 0; i < was.size(); i += 4) {
+      float a = 0, b = 0;
+      std::memcpy(&a, &was[i], 4);
+      std::memcpy(&b, &is[i], 4);
+      most = std::max(most, static_cast<double>(std::abs(a - b)));
+    }
+  }
+  // Half a step of the largest block, whose numbers reach 5, and d's own rounding to a half.
+  EXPECT_LE(most, 5.0 / 127 / 2 + 5.0 / 2048);
+  if (blocks && family.spec.hidden % 32 == 0) {
+    EXPECT_GT(most, 1e-3) << "nothing was rounded";
+  }
+}
+
 TEST(GgufSink, EveryFamilyComesBackAsItWas) {
   for (const Family& family : families())
-    for (const bool blocks : {false, true}) {
-      SCOPED_TRACE(fmt::format("{} {} {}", family.name, family.spec.hidden, blocks));
-      MemoryFileSystem files;
-      const FloatSource source = source_of(family.spec);
-      write(files, "/x.gguf", source, {family.name, family.spec, {}}, {.q8_0 = blocks});
-      EXPECT_FALSE(files.info("/x.gguf.partial"));
-      const GgufSource file(files, "/x.gguf");
-      const HfModel model = parse_gguf_model(file);
-      EXPECT_EQ(model.family, family.name == "mistral" ? "llama" : family.name);
-      EXPECT_EQ(model.spec.head_dim, family.spec.head_dim);
-      EXPECT_EQ(model.spec.kv_heads, family.spec.kv_heads);
-      EXPECT_EQ(model.spec.tied, family.spec.tied);
-      EXPECT_EQ(model.spec.norm_eps, family.spec.norm_eps);
-      EXPECT_EQ(model.spec.rope.llama3_scaling, family.spec.rope.llama3_scaling);
-      if (family.spec.arch == "llama") {
-        EXPECT_EQ(model.spec.rope.theta, family.spec.rope.theta);
-      }
-      GgufMapping mapping = from_gguf(model, file.tensors(), "x.gguf");
-      const RotaryOrderSource ordered(file, std::move(mapping.head_rows));
-      const MappedSource ours(ordered, std::move(mapping.tensors), {}, {});
-      ASSERT_EQ(ours.tensors().size(), source.tensors().size());
-      double most = 0;
-      for (const TensorSpec& tensor : source.tensors()) {
-        std::vector<std::byte> was, is;
-        for (size_t t = 0; t < source.tensors().size(); ++t)
-          if (source.tensors()[t].name == tensor.name) was = read_whole(source, t);
-        is = whole_of(ours, tensor.name);
-        if (is.size() < was.size()) continue;  // f16, below
-        if (!blocks) {
-          EXPECT_EQ(was, is) << tensor.name;
-        }
-        for (size_t i = 0; i < was.size(); i += 4) {
-          float a = 0, b = 0;
-          std::memcpy(&a, &was[i], 4);
-          std::memcpy(&b, &is[i], 4);
-          most = std::max(most, static_cast<double>(std::abs(a - b)));
-        }
-      }
-      // Half a step of the largest block, whose numbers reach 5, and d's own rounding to a half.
-      EXPECT_LE(most, 5.0 / 127 / 2 + 5.0 / 2048);
-      if (blocks && family.spec.hidden % 32 == 0) {
-        EXPECT_GT(most, 1e-3) << "nothing was rounded";
-      }
-    }
+    for (const bool blocks : {false, true}) expect_comes_back(family, blocks);
+}
+
+TEST(GgufSink, RandomModelsComeBackAsTheyWere) {
+  std::mt19937 random(20261127);
+  const auto draw = [&](int64_t low, int64_t high) {
+    return std::uniform_int_distribution<int64_t>(low, high)(random);
+  };
+  const std::vector<Family> all = families();
+  for (int round = 0; round < 120; ++round) {
+    Family family = all[static_cast<size_t>(draw(0, std::ssize(all) - 1))];
+    ModelSpec& spec = family.spec;
+    const bool gpt2 = spec.arch == "gpt2";
+    spec.layers = draw(1, 3);
+    spec.kv_heads = draw(1, 3);
+    spec.heads = gpt2 ? spec.kv_heads : spec.kv_heads * draw(1, 3);
+    // Three frequencies and fewer do not tell how they were scaled.
+    spec.head_dim = 2 * draw(spec.rope.llama3_scaling ? 8 : 1, 20);
+    spec.hidden = gpt2 ? spec.heads * spec.head_dim : draw(1, 70);
+    spec.ffn = draw(1, 100);
+    spec.vocab = draw(1, 70);
+    spec.tied = gpt2 || draw(0, 1) == 1;
+    expect_comes_back(family, round % 2 == 1);
+  }
 }
 
 TEST(GgufSink, OtherTypesAndWhatIsThereAlready) {
