@@ -20,11 +20,14 @@ install_packages "${BUILD_PACKAGES[@]}" ccache libgtest-dev libgmock-dev libdnnl
 
 stage() { say "$* [$((SECONDS / 60)) min]"; }
 
-# build PRESET [TARGETS]: one line while it works, the compiler's words when it fails.
+# build PRESET [TARGETS]: one line while it works, the compiler's words when it fails. Ten files are compiled as one, but for
+# --full: that every file includes what it uses is seen there, and in the builds of those who change it.
+unity=(-DCMAKE_UNITY_BUILD=ON -DCMAKE_UNITY_BUILD_BATCH_SIZE=10)
+[ $full = 1 ] && unity=()
 build() {
   mkdir -p build
   stage "building $1 (build/$1)"
-  cmake --preset "$1" -DSTRATA_UNITY_TESTS=ON >"build/$1.log" 2>&1 || { cat "build/$1.log"; exit 1; }
+  cmake --preset "$1" "${unity[@]}" >"build/$1.log" 2>&1 || { cat "build/$1.log"; exit 1; }
   cmake --build "build/$1" --target ${2:-all} >>"build/$1.log" 2>&1 || { grep -E 'error|FAILED' -A4 "build/$1.log" | tail -n 60; exit 1; }
 }
 

@@ -22,7 +22,7 @@ elseif(STRATA_CUDA)
   endif()
   set(CMAKE_CUDA_STANDARD 20)
   if(STRATA_CCACHE AND NOT CMAKE_CUDA_COMPILER_LAUNCHER)
-    set(CMAKE_CUDA_COMPILER_LAUNCHER ${STRATA_CCACHE})
+    set(CMAKE_CUDA_COMPILER_LAUNCHER ${CMAKE_CXX_COMPILER_LAUNCHER})
   endif()
   find_package(CUDAToolkit REQUIRED)
   # Attention by cuDNN, from the version on that has no open faults in the graphs we make.
