@@ -138,7 +138,7 @@ TEST(Effects, BlockOutsideTheModelIsNamed) {
     effects(parse_action("norm 4"), model_with_twins());
     FAIL();
   } catch (const ContractError& error) {
-    EXPECT_STREQ(error.what(), "[effects] `norm 4` in a model_with_twins of 4 blocks");
+    EXPECT_STREQ(error.what(), "[effects] `norm 4` in a model of 4 blocks");
   }
 }
 

@@ -284,8 +284,9 @@ TEST_F(Offload, MemoryIsWhatWasPlanned) {
     std::printf("MiB beyond a small run: planned %.1f, steps %.1f, with start and save %.1f\n", planned,
                 taken, most);
     // The small run's C library may hold some tens of MiB that the large one's does not: on a busy machine
-    // less is taken.
-    EXPECT_LE(taken, 1.03 * planned) << steps;
+    // less is taken. What a restore read into, a piece of 32 MiB, may stay with the large one's.
+    const double kept = steps == std::string("3") ? 32 : 0;
+    EXPECT_LE(taken, 1.03 * planned + kept) << steps;
     EXPECT_GE(taken, 0.85 * planned) << steps;
     EXPECT_LE(most, planned + 128) << steps;  // the state is 650 MiB
   }
