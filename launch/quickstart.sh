@@ -2,13 +2,16 @@
 # SPDX-License-Identifier: Apache-2.0
 # From a bare clone to a trained model: installs what is missing, builds the program, trains a small Llama-style model
 # on the King James Bible and prints text that the model makes up.
-#   launch/quickstart.sh [OUT [KEY=VALUE ...]]   OUT is the run's folder, runs/tiny by default; a second call goes on where
-#                                                it was. What else is given goes to strata train: precision.compute=fp8
+#   launch/quickstart.sh [OUT] [KEY=VALUE ...]   OUT is the run's folder, runs/tiny by default; a second call goes on where
+#                                                it was. Keys go to strata train: precision.compute=fp8
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . launch/packages.sh
-out=${1:-runs/tiny}
-shift $(($# > 0))
+out=runs/tiny
+case ${1-} in
+  "" | *=*) ;;
+  *) out=$1; shift ;;
+esac
 
 install_packages "${BUILD_PACKAGES[@]}" bible-kjv xz-utils
 

@@ -126,18 +126,20 @@ GgufTokenizer sentencepiece_of(const GgufSource& source) {
   const size_t count = pieces.texts.size();
   const std::vector<double> scores = source.numbers("tokenizer.ggml.scores", kTokens),
                             types = source.numbers("tokenizer.ggml.token_type", kTokens);
+  const std::set<std::string_view> different(pieces.texts.begin(), pieces.texts.end());
+  // llama.cpp takes these; the library does not.
+  if (scores.empty() || types.empty() || different.size() != count || different.contains("") ||
+      std::count(types.begin(), types.end(), 2.0) != 1)
+    return {.note =
+                "its tokenizer is not taken along: SentencePiece wants a score and a kind of every token, no "
+                "text twice, and one unknown token"};
   if (scores.size() != count || types.size() != count)
     refuse(source, fmt::format("{} scores and {} kinds of {} tokens", scores.size(), types.size(), count),
            "one each");
-  const std::set<std::string_view> different(pieces.texts.begin(), pieces.texts.end());
-  if (different.size() != count || different.contains(""))
-    refuse(source, "a token that is empty, or another's text again", "each once");
   for (const double type : types) {
     if (!(type >= 1 && type <= 6)) refuse(source, fmt::format("a token of kind {}", type), "1 to 6");
     pieces.types.push_back(static_cast<int32_t>(type));
   }
-  if (std::count(types.begin(), types.end(), 2.0) != 1)
-    refuse(source, fmt::format("{} unknown tokens", std::count(types.begin(), types.end(), 2.0)), "one");
   pieces.scores.assign(scores.begin(), scores.end());
   pieces.add_dummy_prefix = flag_of(source, "ggml.add_space_prefix", true);
   const SentencePieceIds ids{.begin = gguf_token_id(source, "bos"),

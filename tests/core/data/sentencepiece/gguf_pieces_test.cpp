@@ -77,8 +77,9 @@ std::string fault_of_pieces(const std::vector<std::string>& tokens, const std::v
   values.i32s("tokenizer.ggml.token_type", types);
   write_gguf(files, std::move(values));
   try {
-    make_gguf_tokenizer(GgufSource(files, "/x.gguf"));
-    return "";
+    const GgufTokenizer made = make_gguf_tokenizer(GgufSource(files, "/x.gguf"));
+    EXPECT_EQ(made.assets.empty(), !made.note.empty());
+    return made.note;
   } catch (const Error& error) {
     EXPECT_EQ(error.fault(), Fault::model);
     return error.what();
@@ -90,10 +91,18 @@ TEST(GgufPieces, DamagedOnesAreRefused) {
   EXPECT_EQ(fault_of_pieces({"<unk>", "a"}, {0, -1}, {2, 1}), "");
   EXPECT_THAT(fault_of_pieces({"<unk>", "a"}, {0}, {2, 1}), HasSubstr("1 scores"));
   EXPECT_THAT(fault_of_pieces({"<unk>", "a"}, {0, -1}, {2}), HasSubstr("1 kinds of 2"));
-  EXPECT_THAT(fault_of_pieces({"<unk>", "<unk>"}, {0, -1}, {2, 1}), HasSubstr("another's text"));
-  EXPECT_THAT(fault_of_pieces({"<unk>", ""}, {0, -1}, {2, 1}), HasSubstr("empty"));
-  EXPECT_THAT(fault_of_pieces({"b", "a"}, {0, -1}, {1, 1}), HasSubstr("0 unknown"));
   EXPECT_THAT(fault_of_pieces({"<unk>", "a"}, {0, -1}, {2, 7}), HasSubstr("kind 7"));
+}
+
+// What llama.cpp takes and the library does not: the weights are of use without it.
+TEST(GgufPieces, OthersAreLeftOutWithANote) {
+  using testing::HasSubstr;
+  const auto left_out = HasSubstr("not taken along");
+  EXPECT_THAT(fault_of_pieces({"<unk>", "a"}, {}, {2, 1}), left_out);
+  EXPECT_THAT(fault_of_pieces({"<unk>", "a"}, {0, -1}, {}), left_out);
+  EXPECT_THAT(fault_of_pieces({"<unk>", "<unk>"}, {0, -1}, {2, 1}), left_out);
+  EXPECT_THAT(fault_of_pieces({"<unk>", ""}, {0, -1}, {2, 1}), left_out);
+  EXPECT_THAT(fault_of_pieces({"b", "a"}, {0, -1}, {1, 1}), left_out);
 }
 
 }  // namespace
