@@ -148,10 +148,22 @@ Quantized QuantizedLinearOp::take_columns(Region& region, const LinearRecipe& re
   return take(region, side == LinearSide::input ? product.right : product.left, features, tokens);
 }
 
-void QuantizedLinearOp::quantize_operand(Stream& stream, const Tensor& values, const Quantized& rows,
+// Where a factor is the whole tensor's, of this step or, by way of the history, of later ones.
+bool QuantizedLinearOp::wants_amax(const LinearRecipe& recipe, LinearSide side) const {
+  const auto by_tensor = [](const ProductRecipe& product, const OperandRecipe& operand) {
+    return product.quantized && operand.shape == ScaleShape::tensor;
+  };
+  const ProductRecipe& weight = recipe.backward_weight;
+  return side == LinearSide::input
+             ? by_tensor(recipe.forward, recipe.forward.left) || by_tensor(weight, weight.right)
+             : by_tensor(recipe.backward_input, recipe.backward_input.left) || by_tensor(weight, weight.left);
+}
+
+void QuantizedLinearOp::quantize_operand(Stream& stream, const LinearOperand& operand, const Quantized& rows,
                                          const Quantized& columns, const LinearRecipe& recipe,
                                          LinearSide side) const {
-  Quantize args{.x = values, .rows = rows, .columns = columns, .kind = recipe.kind};
+  Quantize args{
+      .x = operand.values, .rows = rows, .columns = columns, .kind = recipe.kind, .known = operand.amax};
   // Tables are a real device's.
   if (stream.device().kind != DeviceKind::meta) {
     if (recipe.delayed && delayed_) {
@@ -169,7 +181,7 @@ Quantized QuantizedLinearOp::rows_of(Stream& stream, const LinearOperand& operan
   const Tensor& values = operand.values;
   Quantized rows;
   if (product.quantized) rows = take_scratch(stream, product.left, values.dim(0), values.dim(1));
-  if (rows || operand.columns) quantize_operand(stream, values, rows, operand.columns, recipe, side);
+  if (rows || operand.columns) quantize_operand(stream, operand, rows, operand.columns, recipe, side);
   return rows;
 }
 
@@ -199,7 +211,7 @@ Quantized QuantizedLinearOp::columns_of(Stream& stream, const LinearOperand& ope
   const ProductRecipe& product = recipe.backward_weight;
   const OperandRecipe& wanted = side == LinearSide::input ? product.right : product.left;
   const Quantized columns = take_scratch(stream, wanted, operand.values.dim(1), operand.values.dim(0));
-  quantize_operand(stream, operand.values, {}, columns, recipe, side);
+  quantize_operand(stream, operand, {}, columns, recipe, side);
   return columns;
 }
 

@@ -14,7 +14,7 @@ namespace strata {
 class DelayedScales;
 class QuantizationCounters;
 
-class QuantizedLinearOp final : public LinearOp {
+class QuantizedLinearOp : public LinearOp {
  public:
   QuantizedLinearOp() = default;
   // Null where no layer has delayed factors, or nothing is counted. Both outlive this.
@@ -30,6 +30,7 @@ class QuantizedLinearOp final : public LinearOp {
   void pack(Stream& stream, const LinearWeight& weight) const override;
   Quantized take_columns(Region& region, const LinearRecipe& recipe, LinearSide side, int64_t tokens,
                          int64_t features) const override;
+  bool wants_amax(const LinearRecipe& recipe, LinearSide side) const override;
   void forward(Stream& stream, const LinearOperand& x, const LinearWeight& weight, const Tensor& bias,
                const Tensor& add, const Tensor& y) const override;
   void backward_input(Stream& stream, const LinearOperand& dy, const LinearWeight& weight,
@@ -43,8 +44,8 @@ class QuantizedLinearOp final : public LinearOp {
                     const LinearRecipe& recipe, LinearSide side) const;
   Quantized columns_of(Stream& stream, const LinearOperand& operand, const LinearRecipe& recipe,
                        LinearSide side) const;
-  void quantize_operand(Stream& stream, const Tensor& values, const Quantized& rows, const Quantized& columns,
-                        const LinearRecipe& recipe, LinearSide side) const;
+  void quantize_operand(Stream& stream, const LinearOperand& operand, const Quantized& rows,
+                        const Quantized& columns, const LinearRecipe& recipe, LinearSide side) const;
 
   const DelayedScales* delayed_ = nullptr;
   const QuantizationCounters* counters_ = nullptr;

@@ -42,6 +42,13 @@ LinearOperand LinearLayer::keep(Context& ctx, Region& region, LinearSide side, D
   return region.take(dtype, {rows, (*list)[static_cast<size_t>(weight)].shape[side == LinearSide::input]});
 }
 
+Tensor LinearLayer::take_amax(Context& ctx, LinearSide side) const {
+  if (!ctx.linear.wants_amax(recipe(), side)) return {};
+  Tensor amax = ctx.scratch(DType::f32, {1});
+  fill(ctx.stream, amax, 0);
+  return amax;
+}
+
 LinearOperand with_values(Context& ctx, const LinearOperand& kept, DType dtype, Shape shape) {
   return {kept.values ? kept.values : ctx.scratch(dtype, shape), kept.columns};
 }
@@ -112,10 +119,11 @@ NormGradient NormLayer::take_gradient(Region& region, int64_t width) const {
 }
 
 void NormLayer::forward(Context& ctx, Weights weights, const Tensor& x, const Tensor& y,
-                        const NormStats& stats) const {
+                        const NormStats& stats, const Tensor& amax) const {
   const Tensor& gain = weight_of(weights, weight);
   if (kind == NormKind::rms)
-    rms_norm_forward(ctx.stream, {.x = x, .weight = gain, .y = y, .rstd = stats.rstd, .eps = eps});
+    rms_norm_forward(ctx.stream,
+                     {.x = x, .weight = gain, .y = y, .rstd = stats.rstd, .eps = eps, .amax = amax});
   else
     layer_norm_forward(ctx.stream, {.x = x,
                                     .weight = gain,
@@ -123,7 +131,8 @@ void NormLayer::forward(Context& ctx, Weights weights, const Tensor& x, const Te
                                     .y = y,
                                     .mean = stats.mean,
                                     .rstd = stats.rstd,
-                                    .eps = eps});
+                                    .eps = eps,
+                                    .amax = amax});
 }
 
 void NormLayer::backward(Context& ctx, Weights weights, const Tensor& x, const NormStats& stats,

@@ -27,6 +27,9 @@ struct LinearLayer {
   // (`needs_values`).
   LinearOperand keep(Context& ctx, Region& region, LinearSide side, DType dtype, int64_t rows,
                      bool needs_values) const;
+  // Working memory f32 [1], 0, for the largest magnitude of an operand, which what makes the operand raises;
+  // absent where the products do not want it.
+  Tensor take_amax(Context& ctx, LinearSide side) const;
 
   // `low` and `dlow` are those of `lora`, absent where it is: LoraLayer::take.
   // y = x . W^T + b (+ add), + the adapters' part
@@ -72,7 +75,9 @@ struct NormLayer {
 
   NormStats take_stats(Region& region, int64_t groups) const;
   NormGradient take_gradient(Region& region, int64_t width) const;
-  void forward(Context& ctx, Weights weights, const Tensor& x, const Tensor& y, const NormStats& stats) const;
+  // amax, optional, is raised to the largest |y|.
+  void forward(Context& ctx, Weights weights, const Tensor& x, const Tensor& y, const NormStats& stats,
+               const Tensor& amax = {}) const;
   // dx = (add +) gradient through the norm; dx may be dy or add.
   void backward(Context& ctx, Weights weights, const Tensor& x, const NormStats& stats, const Tensor& dy,
                 const Tensor& add, const Tensor& dx, const NormGradient& gradient) const;

@@ -15,11 +15,13 @@ namespace strata {
 struct LinearOperand {
   Tensor values;      // [tokens, features]; forward and backward_input read these
   Quantized columns;  // of values^T, for the weight gradient: forward and backward_input fill them if present
+  Tensor amax;        // f32 [1], optional: the largest |value|, of whoever made them (LinearOp::wants_amax)
 
   LinearOperand() = default;
   LinearOperand(Tensor tensor)  // NOLINT(google-explicit-constructor): a tensor is an operand
       : values(std::move(tensor)) {}
-  LinearOperand(Tensor tensor, Quantized codes) : values(std::move(tensor)), columns(std::move(codes)) {}
+  LinearOperand(Tensor tensor, Quantized codes, Tensor magnitude = {})
+      : values(std::move(tensor)), columns(std::move(codes)), amax(std::move(magnitude)) {}
 };
 
 // A weight as the right operand [features out of the product, features that are summed] of quantized
@@ -71,6 +73,9 @@ class LinearOp {
   // values; absent where it wants the values.
   virtual Quantized take_columns(Region& region, const LinearRecipe& recipe, LinearSide side, int64_t tokens,
                                  int64_t features) const = 0;
+
+  // Whether products would like LinearOperand::amax of an operand: a read of it less.
+  virtual bool wants_amax(const LinearRecipe& /*recipe*/, LinearSide /*side*/) const { return false; }
 
   // y = x . weight^T (+ bias) (+ add)
   virtual void forward(Stream& stream, const LinearOperand& x, const LinearWeight& weight, const Tensor& bias,

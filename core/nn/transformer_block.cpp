@@ -57,9 +57,15 @@ class TransformerBlock final : public Block {
 
   Saved take_saved(Context& ctx, DType dtype, int64_t rows) const;
   Deferred take_deferred(Context& ctx, const Tensor& dy_RD) const;
-  void turn(Context& ctx, const Tensor& q, const Tensor& k, bool inverse) const;
-  void activate(Context& ctx, const Tensor& up, const Tensor& act) const;
-  void activate_backward(Context& ctx, const Saved& s, const Tensor& dact, const Tensor& dup) const;
+  // amax: of what they make, optional.
+  void turn(Context& ctx, const Tensor& q, const Tensor& k, bool inverse, const Tensor& amax = {}) const;
+  void activate(Context& ctx, const Tensor& up, const Tensor& act, const Tensor& amax) const;
+  void activate_backward(Context& ctx, const Saved& s, const Tensor& dact, const Tensor& dup,
+                         const Tensor& amax) const;
+  // What a norm before `point` makes, as the layer behind it multiplies it.
+  LinearOperand normed(Context& ctx, Weights weights, const NormLayer& norm, const LinearLayer& layer,
+                       Point point, const Tensor& x_RD, const LinearOperand& kept,
+                       const NormStats& stats) const;
 
   TransformerBlockSpec spec_;
   int64_t heads_, kv_heads_, ffn_;  // held here
@@ -161,29 +167,42 @@ TransformerBlock::Deferred TransformerBlock::take_deferred(Context& ctx, const T
   return d;
 }
 
-void TransformerBlock::turn(Context& ctx, const Tensor& q, const Tensor& k, bool inverse) const {
+void TransformerBlock::turn(Context& ctx, const Tensor& q, const Tensor& k, bool inverse,
+                            const Tensor& amax) const {
   if (!spec_.rotary) return;
   for (const Tensor& x : {q, k})
     rope(ctx.stream, {.x = x,
                       .positions = ctx.batch.positions,
                       .cos = ctx.rope.cos,
                       .sin = ctx.rope.sin,
-                      .inverse = inverse});
+                      .inverse = inverse,
+                      .amax = amax});
 }
 
-void TransformerBlock::activate(Context& ctx, const Tensor& up, const Tensor& act) const {
+void TransformerBlock::activate(Context& ctx, const Tensor& up, const Tensor& act, const Tensor& amax) const {
   if (spec_.activation == Activation::swiglu)
-    swiglu_forward(ctx.stream, {.gate_up = up, .y = act});
+    swiglu_forward(ctx.stream, {.gate_up = up, .y = act, .amax = amax});
   else
-    gelu_forward(ctx.stream, {.x = up, .y = act});
+    gelu_forward(ctx.stream, {.x = up, .y = act, .amax = amax});
 }
 
-void TransformerBlock::activate_backward(Context& ctx, const Saved& s, const Tensor& dact,
-                                         const Tensor& dup) const {
+void TransformerBlock::activate_backward(Context& ctx, const Saved& s, const Tensor& dact, const Tensor& dup,
+                                         const Tensor& amax) const {
   if (spec_.activation == Activation::swiglu)
-    swiglu_backward(ctx.stream, {.gate_up = s.up_TU, .dy = dact, .dgate_up = dup});
+    swiglu_backward(ctx.stream, {.gate_up = s.up_TU, .dy = dact, .dgate_up = dup, .amax = amax});
   else
-    gelu_backward(ctx.stream, {.x = s.up_TU, .dy = dact, .dx = dup});
+    gelu_backward(ctx.stream, {.x = s.up_TU, .dy = dact, .dx = dup, .amax = amax});
+}
+
+LinearOperand TransformerBlock::normed(Context& ctx, Weights weights, const NormLayer& norm,
+                                       const LinearLayer& layer, Point point, const Tensor& x_RD,
+                                       const LinearOperand& kept, const NormStats& stats) const {
+  const Boundary& boundary = ctx.boundaries[point];
+  const LinearOperand normed_RD = with_values(ctx, kept, x_RD.dtype(), x_RD.shape());
+  // Behind a boundary there may be rows of other ranks.
+  const Tensor amax = boundary.identity() ? layer.take_amax(ctx, LinearSide::input) : Tensor();
+  norm.forward(ctx, weights, x_RD, normed_RD.values, stats, amax);
+  return {boundary.forward(ctx.stream, normed_RD.values), normed_RD.columns, amax};
 }
 
 Tensor TransformerBlock::forward(Context& ctx, Weights weights, const Tensor& x_RD) const {
@@ -193,10 +212,9 @@ Tensor TransformerBlock::forward(Context& ctx, Weights weights, const Tensor& x_
 
   {
     const Scratch::Scope scope(scratch);
-    const LinearOperand normed_RD = with_values(ctx, s.normed1_RD, dtype, x_RD.shape());
-    norm1_.forward(ctx, weights, x_RD, normed_RD.values, s.norm1);
-    const Tensor normed_TD = ctx.boundaries[Point::attn_in].forward(ctx.stream, normed_RD.values);
-    qkv_.forward(ctx, weights, {normed_TD, normed_RD.columns}, {}, s.qkv, s.qkv_low);
+    const LinearOperand normed_TD =
+        normed(ctx, weights, norm1_, qkv_, Point::attn_in, x_RD, s.normed1_RD, s.norm1);
+    qkv_.forward(ctx, weights, normed_TD, {}, s.qkv, s.qkv_low);
   }
   const Tensor q_TQ = query(s), k_TK = key(s);
   if (spec_.qk_norm) {
@@ -219,15 +237,15 @@ Tensor TransformerBlock::forward(Context& ctx, Weights weights, const Tensor& x_
 
   {
     const Scratch::Scope scope(scratch);
-    const LinearOperand normed_RD = with_values(ctx, s.normed2_RD, dtype, x_RD.shape());
-    norm2_.forward(ctx, weights, s.x1_RD, normed_RD.values, s.norm2);
-    const Tensor normed_TD = ctx.boundaries[Point::mlp_in].forward(ctx.stream, normed_RD.values);
-    up_.forward(ctx, weights, {normed_TD, normed_RD.columns}, {}, s.up_TU, s.up_low);
+    const LinearOperand normed_TD =
+        normed(ctx, weights, norm2_, up_, Point::mlp_in, s.x1_RD, s.normed2_RD, s.norm2);
+    up_.forward(ctx, weights, normed_TD, {}, s.up_TU, s.up_low);
   }
   const Tensor y_RD = ctx.output.take(dtype, x_RD.shape());
   const Scratch::Scope scope(scratch);
-  const LinearOperand act_TF = with_values(ctx, s.act_TF, dtype, {s.up_TU.dim(0), ffn_});
-  activate(ctx, s.up_TU, act_TF.values);
+  LinearOperand act_TF = with_values(ctx, s.act_TF, dtype, {s.up_TU.dim(0), ffn_});
+  act_TF.amax = down_.take_amax(ctx, LinearSide::input);
+  activate(ctx, s.up_TU, act_TF.values, act_TF.amax);
   down_.forward_residual(ctx, weights, Point::mlp_out, act_TF, s.x1_RD, y_RD, s.down_low);
   return y_RD;
 }
@@ -246,23 +264,28 @@ Tensor TransformerBlock::backward_input(Context& ctx, Weights weights, const Ten
   const Tensor dx1_RD = d.dx1_RD ? d.dx1_RD : working.take(dtype, x_RD.shape());
   {
     const Scratch::Scope scope(scratch);
-    const LinearOperand dup_TU = with_values(ctx, d.dup_TU, dtype, {tokens, up_width_});
+    LinearOperand dup_TU = with_values(ctx, d.dup_TU, dtype, {tokens, up_width_});
+    dup_TU.amax = up_.take_amax(ctx, LinearSide::gradient);
     {
       const Scratch::Scope inner(scratch);
       const Tensor dact_TF = ctx.scratch(dtype, {tokens, ffn_});
       const Tensor dmlp_TD = d.dmlp_TD.values ? d.dmlp_TD.values : mlp_out.before(working, dy_RD);
       mlp_out.backward(ctx.stream, dy_RD, dmlp_TD);
       down_.backward_input(ctx, weights, {dmlp_TD, d.dmlp_TD.columns}, dact_TF, d.down_low);
-      activate_backward(ctx, s, dact_TF, dup_TU.values);
+      activate_backward(ctx, s, dact_TF, dup_TU.values, dup_TU.amax);
     }
     const Tensor dnormed_TD = ctx.scratch(dtype, {tokens, spec_.hidden});
     up_.backward_input(ctx, weights, dup_TU, dnormed_TD, d.up_low);
     const Tensor dnormed_RD = ctx.boundaries[Point::mlp_in].backward(ctx.stream, dnormed_TD);
     norm2_.backward(ctx, weights, s.x1_RD, s.norm2, dnormed_RD, dy_RD, dx1_RD, d.norm2);
   }
-  const LinearOperand dqkv = with_values(ctx, d.dqkv, dtype, {tokens, q_width_ + 2 * kv_width_});
+  LinearOperand dqkv = with_values(ctx, d.dqkv, dtype, {tokens, q_width_ + 2 * kv_width_});
+  // Of the turned q and k, and of v, which nothing comes after; norms behind the turn would make others of
+  // them.
+  if (spec_.rotary && !spec_.qk_norm) dqkv.amax = qkv_.take_amax(ctx, LinearSide::gradient);
   const Tensor dq_TQ = dqkv.values.slice(1, 0, q_width_);
   const Tensor dk_TK = dqkv.values.slice(1, q_width_, kv_width_);
+  const Tensor dv_TK = dqkv.values.slice(1, q_width_ + kv_width_, kv_width_);
   {
     const Scratch::Scope scope(scratch);
     const Tensor dmixed_TQ = ctx.scratch(dtype, {tokens, q_width_});
@@ -277,13 +300,14 @@ Tensor TransformerBlock::backward_input(Context& ctx, Weights weights, const Ten
                           .dout = dmixed_TQ,
                           .dq = dq_TQ,
                           .dk = dk_TK,
-                          .dv = dqkv.values.slice(1, q_width_ + kv_width_, kv_width_),
+                          .dv = dv_TK,
                           .heads = heads_,
                           .kv_heads = kv_heads_,
                           .scale = scale_,
                           .causal = true});
   }
-  turn(ctx, dq_TQ, dk_TK, true);
+  if (dqkv.amax) raise_amax(ctx.stream, dv_TK, dqkv.amax);
+  turn(ctx, dq_TQ, dk_TK, true, dqkv.amax);
   if (spec_.qk_norm) {
     q_norm_.backward(ctx, weights, s.qkv.slice(1, 0, q_width_), s.q_norm, dq_TQ, {}, dq_TQ, d.q_norm);
     k_norm_.backward(ctx, weights, s.qkv.slice(1, q_width_, kv_width_), s.k_norm, dk_TK, {}, dk_TK, d.k_norm);

@@ -20,6 +20,7 @@ void swiglu_forward(Stream& stream, const SwigluForward& args) {
   const Operands operands("swiglu_forward", stream);
   check_gate_up(operands, "swiglu_forward", args.gate_up);
   operands.rows("y", args.y, {args.gate_up.dim(0), args.gate_up.dim(1) / 2}, {args.gate_up.dtype()});
+  operands.amax(args.amax);
   op_table(stream.device().kind).swiglu_forward(stream, args);
 }
 
@@ -28,6 +29,7 @@ void swiglu_backward(Stream& stream, const SwigluBackward& args) {
   check_gate_up(operands, "swiglu_backward", args.gate_up);
   operands.rows("dy", args.dy, {args.gate_up.dim(0), args.gate_up.dim(1) / 2}, {args.gate_up.dtype()});
   operands.rows("dgate_up", args.dgate_up, args.gate_up.shape(), {args.gate_up.dtype()});
+  operands.amax(args.amax);
   op_table(stream.device().kind).swiglu_backward(stream, args);
 }
 
@@ -36,6 +38,7 @@ void gelu_forward(Stream& stream, const GeluForward& args) {
   operands.present("x", args.x, 2);
   operands.rows("x", args.x, args.x.shape(), kFloats);
   operands.rows("y", args.y, args.x.shape(), {args.x.dtype()});
+  operands.amax(args.amax);
   op_table(stream.device().kind).gelu_forward(stream, args);
 }
 
@@ -45,6 +48,7 @@ void gelu_backward(Stream& stream, const GeluBackward& args) {
   operands.rows("x", args.x, args.x.shape(), kFloats);
   operands.rows("dy", args.dy, args.x.shape(), {args.x.dtype()});
   operands.rows("dx", args.dx, args.x.shape(), {args.x.dtype()});
+  operands.amax(args.amax);
   op_table(stream.device().kind).gelu_backward(stream, args);
 }
 

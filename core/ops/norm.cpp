@@ -33,6 +33,7 @@ void rms_norm_forward(Stream& stream, const RmsNormForward& args) {
   const Shape stats = check_input(operands, "rms_norm_forward", args.x, args.weight);
   operands.rows("y", args.y, args.x.shape(), {args.x.dtype()});
   if (args.rstd) operands.dense("rstd", args.rstd, stats, {DType::f32});
+  operands.amax(args.amax);
   op_table(stream.device().kind).rms_norm_forward(stream, args);
 }
 
@@ -52,6 +53,7 @@ void layer_norm_forward(Stream& stream, const LayerNormForward& args) {
   operands.rows("y", args.y, args.x.shape(), {args.x.dtype()});
   if (args.mean) operands.dense("mean", args.mean, stats, {DType::f32});
   if (args.rstd) operands.dense("rstd", args.rstd, stats, {DType::f32});
+  operands.amax(args.amax);
   op_table(stream.device().kind).layer_norm_forward(stream, args);
 }
 

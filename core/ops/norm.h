@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// RMSNorm (Zhang and Sennrich 2019) and LayerNorm (Ba et al. 2016), over groups of `width` = weight.numel() elements:
-// a row of x [rows, groups * width] holds `groups` independent vectors (1 for a block's norm, the heads for q/k norm).
-// x, y, dx, dy: f32 or bf16 alike, unit stride in dim 1, any row stride. Arithmetic in f32. Weights f32 or bf16.
+// RMSNorm (Zhang and Sennrich 2019) and LayerNorm (Ba et al. 2016), over groups of `width` = weight.numel()
+// elements: a row of x [rows, groups * width] holds `groups` independent vectors (1 for a block's norm, the
+// heads for q/k norm). x, y, dx, dy: f32 or bf16 alike, unit stride in dim 1, any row stride. Arithmetic in
+// f32. Weights f32 or bf16. amax, f32 [1], optional: raised to the largest |y|, as raise_amax (quantize.h)
+// would.
 #pragma once
 
 #include "core/device/stream.h"
@@ -15,6 +17,7 @@ struct RmsNormForward {
   Tensor x, weight, y;
   Tensor rstd;  // f32 [rows * groups], written; absent: not kept
   float eps = 1e-5f;
+  Tensor amax = {};
 };
 void rms_norm_forward(Stream& stream, const RmsNormForward& args);
 
@@ -33,6 +36,7 @@ struct LayerNormForward {
   Tensor x, weight, bias, y;
   Tensor mean, rstd;  // f32 [rows * groups]; absent: not kept
   float eps = 1e-5f;
+  Tensor amax = {};
 };
 void layer_norm_forward(Stream& stream, const LayerNormForward& args);
 

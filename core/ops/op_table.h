@@ -54,6 +54,7 @@ struct OpTable {
   void (*scale)(Stream&, const Tensor&, float);
   void (*decode_blocks)(Stream&, const DecodeBlocks&);
   void (*quantize)(Stream&, const Quantize&);
+  void (*raise_amax)(Stream&, const Tensor&, const Tensor&);
   void (*dequantize)(Stream&, const Quantized&, const Tensor&);
   void (*pack_codes)(Stream&, const Quantized&, const PackedMatrix&);
   void (*quantized_matmul)(Stream&, const QuantizedMatmul&);
@@ -103,7 +104,7 @@ const ScratchTable* cuda_scratch_table();
   .sum_of_squares = device::sum_of_squares, .sum_losses = device::sum_losses, .copy = device::copy,     \
   .stochastic_round = device::stochastic_round, .fill = device::fill, .add = device::add,               \
   .scale = device::scale, .decode_blocks = device::decode_blocks, .quantize = device::quantize,         \
-  .dequantize = device::dequantize, .pack_codes = device::pack_codes,                                   \
+  .raise_amax = device::raise_amax, .dequantize = device::dequantize, .pack_codes = device::pack_codes, \
   .quantized_matmul = device::quantized_matmul, .part_magnitudes = device::part_magnitudes,             \
   .quantize_part = device::quantize_part, .fill_normal = device::fill_normal, .dropout = device::dropout
 

@@ -30,6 +30,10 @@ class Operands {
     require(name, x, shape, types);
     check(x.contiguous(), "[{}] {}: expected a contiguous tensor, got a strided {}", op_, name, x.shape());
   }
+  // A largest magnitude that an operation raises; optional.
+  void amax(const Tensor& x) const {
+    if (x) dense("amax", x, {1}, {DType::f32});
+  }
   void present(std::string_view name, const Tensor& x, int rank) const {
     check(static_cast<bool>(x), "[{}] {} is absent", op_, name);
     check(x.rank() == rank, "[{}] {}: expected rank {}, got {}", op_, name, rank, x.shape());

@@ -54,9 +54,18 @@ void quantize(Stream& stream, const Quantize& args) {
     check(!args.given || !to || to.shape == ScaleShape::tensor,
           "[quantize] a given factor is one of a tensor");
   if (args.given) operands.dense("given", args.given, {1}, {DType::f32});
-  if (args.amax) operands.dense("amax", args.amax, {1}, {DType::f32});
+  if (args.known) operands.dense("known", args.known, {1}, {DType::f32});
+  operands.amax(args.amax);
   if (args.counts) operands.dense("counts", args.counts, {kQuantizeCounts}, {DType::f64});
   table_of(stream).quantize(stream, args);
+}
+
+void raise_amax(Stream& stream, const Tensor& x, const Tensor& amax) {
+  const Operands operands("raise_amax", stream);
+  operands.present("x", x, 2);
+  operands.rows("x", x, x.shape(), kFloats);
+  operands.dense("amax", amax, {1}, {DType::f32});
+  table_of(stream).raise_amax(stream, x, amax);
 }
 
 void dequantize(Stream& stream, const Quantized& x, const Tensor& out) {

@@ -42,7 +42,8 @@ Shape scales_shape(ScaleShape shape, int64_t rows, int64_t k);
 enum QuantizeCount : int { kCountElements, kCountSaturated, kCountUnderflow, kSumSquares, kSumSquaredError };
 inline constexpr int kQuantizeCounts = 5;
 
-// x, read once for both results (twice where a whole tensor shares a factor that is not given). As all
+// x, read once for both results (twice where a whole tensor shares a factor and neither this nor the largest
+// magnitude is given). As all
 // operations it may return before the work is done: core/device/stream.h says what must live until when.
 struct Quantize {
   Tensor x;           // f32 or bf16 [rows, cols], unit stride in cols
@@ -52,10 +53,18 @@ struct Quantize {
   // f32 [1], ScaleShape::tensor alone: the factor s (m = 1 / s), instead of one made of the largest magnitude
   // of x.
   Tensor given;
+  // f32 [1], optional: the largest |x|, of whoever made x. Spares the first read that finds it.
+  Tensor known = {};
   Tensor amax;    // f32 [1], optional: becomes the larger of itself and the largest |x|, if that is finite
   Tensor counts;  // f64 [kQuantizeCounts], optional; of `rows`, or of `columns` where these are absent
 };
 void quantize(Stream& stream, const Quantize& args);
+
+// amax, f32 [1], becomes the larger of itself and the largest |x|, x f32 or bf16 [rows, cols] with unit
+// stride in cols. By their bits: NaN is larger than infinity, and infinity than all else. Operations that
+// make an operand of quantized products can do the same to what they write (their `amax`), while it is at
+// hand.
+void raise_amax(Stream& stream, const Tensor& x, const Tensor& amax);
 
 // out = code * s, f32 or bf16 (rounded to nearest even) [rows, k].
 void dequantize(Stream& stream, const Quantized& x, const Tensor& out);

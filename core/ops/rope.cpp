@@ -18,6 +18,7 @@ void rope(Stream& stream, const Rope& args) {
   operands.dense("positions", args.positions, {args.x.dim(0)}, {DType::i32});
   operands.dense("cos", args.cos, args.cos.shape(), {DType::f32});
   operands.dense("sin", args.sin, args.cos.shape(), {DType::f32});
+  operands.amax(args.amax);
   op_table(stream.device().kind).rope(stream, args);
 }
 

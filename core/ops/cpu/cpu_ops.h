@@ -47,6 +47,7 @@ void add(Stream&, const Tensor&, const Tensor&, const Tensor&);
 void scale(Stream&, const Tensor&, float);
 void decode_blocks(Stream&, const DecodeBlocks&);
 void quantize(Stream&, const Quantize&);
+void raise_amax(Stream&, const Tensor& x, const Tensor& amax);
 void dequantize(Stream&, const Quantized&, const Tensor& out);
 void pack_codes(Stream&, const Quantized&, const PackedMatrix&);
 void quantized_matmul(Stream&, const QuantizedMatmul&);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/device/cpu/cpu_stream.h"
+#include "core/ops/cpu/amax.h"
 #include "core/ops/cpu/cpu_ops.h"
 #include "core/ops/cpu/kernels/norm_kernels.h"
 #include "core/ops/cpu/row_sums.h"
@@ -46,8 +47,10 @@ void rms_norm_forward(Stream& stream, const RmsNormForward& args) {
   const auto rows = forward_rows(args.x, args.weight, {}, args.y, {}, args.rstd, args.eps);
   cpu.enqueue([&cpu, args, rows] {
     const NormKernels& kernels = STRATA_SELECT_ISA(cpu.isa(), norm_kernels);
-    for_rows(cpu.pool(), args.x.dim(0), args.x.dim(1) * size_of(args.x.dtype()),
-             [&](Range range) { kernels.rms_forward(rows, range); });
+    for_rows(cpu.pool(), args.x.dim(0), args.x.dim(1) * size_of(args.x.dtype()), [&](Range range) {
+      kernels.rms_forward(rows, range);
+      raise_amax(cpu.isa(), args.amax, args.y, range);
+    });
   });
 }
 
@@ -56,8 +59,10 @@ void layer_norm_forward(Stream& stream, const LayerNormForward& args) {
   const auto rows = forward_rows(args.x, args.weight, args.bias, args.y, args.mean, args.rstd, args.eps);
   cpu.enqueue([&cpu, args, rows] {
     const NormKernels& kernels = STRATA_SELECT_ISA(cpu.isa(), norm_kernels);
-    for_rows(cpu.pool(), args.x.dim(0), args.x.dim(1) * size_of(args.x.dtype()),
-             [&](Range range) { kernels.layer_forward(rows, range); });
+    for_rows(cpu.pool(), args.x.dim(0), args.x.dim(1) * size_of(args.x.dtype()), [&](Range range) {
+      kernels.layer_forward(rows, range);
+      raise_amax(cpu.isa(), args.amax, args.y, range);
+    });
   });
 }
 

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "core/device/cpu/cpu_stream.h"
+#include "core/ops/cpu/amax.h"
 #include "core/ops/cpu/cpu_ops.h"
 #include "core/ops/cpu/kernels/quantize_kernels.h"
 #include "core/ops/cpu/parallel.h"
@@ -35,7 +36,7 @@ struct QuantizeSpace {
     const auto has = [&](ScaleShape shape) {
       return (args.rows && args.rows.shape == shape) || (args.columns && args.columns.shape == shape);
     };
-    whole = (has(ScaleShape::tensor) && !args.given) || args.amax ? bands : 0;
+    whole = !args.known && ((has(ScaleShape::tensor) && !args.given) || args.amax) ? bands : 0;
     row_amax = args.rows && args.rows.shape == ScaleShape::row ? rows : 0;
     column_amax = args.columns && args.columns.shape == ScaleShape::row ? columns : 0;
     counts = args.counts ? bands * kQuantizeCounts : 0;
@@ -201,7 +202,9 @@ void quantize(Stream& stream, const Quantize& args) {
     if (work.column_amax)
       pool.for_each(div_up(space.columns, kScaleTile),
                     [&](int64_t strip, int) { magnitudes_of_strip(work, strip); });
-    const uint32_t amax = work.whole ? largest(work.whole, static_cast<int>(space.bands)) : 0;
+    const uint32_t amax = args.known   ? std::bit_cast<uint32_t>(*args.known.data<float>())
+                          : work.whole ? largest(work.whole, static_cast<int>(space.bands))
+                                       : 0;
     if (args.amax && amax < kInfinity)
       *args.amax.data<float>() = std::max(*args.amax.data<float>(), std::bit_cast<float>(amax));
     const auto whole = [&](const Quantized& to) -> Fp8Scale {
@@ -218,6 +221,14 @@ void quantize(Stream& stream, const Quantize& args) {
       for (int64_t band = 0; band < space.bands; ++band)
         for (int i = 0; i < kQuantizeCounts; ++i)
           args.counts.data<double>()[i] += work.counts[band * kQuantizeCounts + i];
+  });
+}
+
+void raise_amax(Stream& stream, const Tensor& x, const Tensor& amax) {
+  CpuStream& cpu = cpu_stream(stream);
+  cpu.enqueue([&cpu, x, amax] {
+    for_rows(cpu.pool(), x.dim(0), x.dim(1) * size_of(x.dtype()),
+             [&](Range rows) { raise_amax(cpu.isa(), amax, x, rows); });
   });
 }
 

@@ -2,6 +2,7 @@
 #include "core/ops/rope.h"
 
 #include "core/device/cpu/cpu_stream.h"
+#include "core/ops/cpu/amax.h"
 #include "core/ops/cpu/cpu_ops.h"
 #include "core/ops/cpu/kernels/pointwise_kernels.h"
 #include "core/ops/cpu/parallel.h"
@@ -25,8 +26,10 @@ void rope(Stream& stream, const Rope& args) {
                         .half = half,
                         .direction = args.inverse ? -1.0f : 1.0f};
     const PointwiseKernels& kernels = STRATA_SELECT_ISA(cpu.isa(), pointwise_kernels);
-    for_rows(cpu.pool(), args.x.dim(0), args.x.dim(1) * size_of(args.x.dtype()),
-             [&](Range range) { kernels.rope(rows, range); });
+    for_rows(cpu.pool(), args.x.dim(0), args.x.dim(1) * size_of(args.x.dtype()), [&](Range range) {
+      kernels.rope(rows, range);
+      raise_amax(cpu.isa(), args.amax, args.x, range);
+    });
   });
 }
 

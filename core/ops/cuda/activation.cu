@@ -36,7 +36,8 @@ void swiglu_forward(Stream& stream, const SwigluForward& args) {
   for_rows(args.y, width, is_aligned(args.gate_up) && is_aligned(args.y),
            [&]<typename T, int kWide>(Type<T>, Wide<kWide>, const Grid& grid) {
              launch(cuda_stream(stream), swiglu_forward_kernel<T, kWide>, grid,
-                    rows_of<const T>(args.gate_up), rows_of<T>(args.y), args.y.dim(0), width);
+                    rows_of<const T>(args.gate_up), rows_of<T>(args.y), args.y.dim(0), width,
+                    amax_of(args.amax));
            });
 }
 
@@ -46,7 +47,7 @@ void swiglu_backward(Stream& stream, const SwigluBackward& args) {
            [&]<typename T, int kWide>(Type<T>, Wide<kWide>, const Grid& grid) {
              launch(cuda_stream(stream), swiglu_backward_kernel<T, kWide>, grid,
                     rows_of<const T>(args.gate_up), rows_of<const T>(args.dy), rows_of<T>(args.dgate_up),
-                    args.dy.dim(0), width);
+                    args.dy.dim(0), width, amax_of(args.amax));
            });
 }
 
@@ -55,7 +56,7 @@ void gelu_forward(Stream& stream, const GeluForward& args) {
   for_rows(args.x, width, is_aligned(args.x) && is_aligned(args.y),
            [&]<typename T, int kWide>(Type<T>, Wide<kWide>, const Grid& grid) {
              launch(cuda_stream(stream), gelu_forward_kernel<T, kWide>, grid, rows_of<const T>(args.x),
-                    rows_of<T>(args.y), args.x.dim(0), width);
+                    rows_of<T>(args.y), args.x.dim(0), width, amax_of(args.amax));
            });
 }
 
@@ -64,7 +65,7 @@ void gelu_backward(Stream& stream, const GeluBackward& args) {
   for_rows(args.x, width, is_aligned(args.x) && is_aligned(args.dy) && is_aligned(args.dx),
            [&]<typename T, int kWide>(Type<T>, Wide<kWide>, const Grid& grid) {
              launch(cuda_stream(stream), gelu_backward_kernel<T, kWide>, grid, rows_of<const T>(args.x),
-                    rows_of<const T>(args.dy), rows_of<T>(args.dx), args.x.dim(0), width);
+                    rows_of<const T>(args.dy), rows_of<T>(args.dx), args.x.dim(0), width, amax_of(args.amax));
            });
 }
 

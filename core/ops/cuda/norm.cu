@@ -66,7 +66,8 @@ void forward(Stream& stream, const Args& args, const Tensor& bias, const Tensor&
                                  .count = args.x.dim(0) * groups,
                                  .groups = groups,
                                  .width = width,
-                                 .eps = args.eps};
+                                 .eps = args.eps,
+                                 .amax = amax_of(args.amax)};
     const bool aligned =
         is_aligned(args.x) && is_aligned(args.y) && is_aligned(args.weight) && is_aligned(bias);
     forward<kCentered>(cuda_stream(stream), rows, aligned);

@@ -26,7 +26,7 @@ struct Space {
     const auto has = [](const Quantized& q, ScaleShape shape) { return q && q.shape == shape; };
     const bool tensor = has(args.rows, ScaleShape::tensor) || has(args.columns, ScaleShape::tensor);
     counts = args.counts ? blocks * kQuantizeCounts : 0;
-    whole = (tensor && !args.given) || args.amax ? 1 : 0;
+    whole = !args.known && ((tensor && !args.given) || args.amax) ? 1 : 0;
     of_rows = has(args.rows, ScaleShape::row) ? rows : 0;
     of_columns = has(args.columns, ScaleShape::row) ? columns : 0;
   }
@@ -80,7 +80,7 @@ void quantize(Stream& stream, const Quantize& args) {
                         .turned = result_of(args.columns, shared.columns),
                         .kind = args.kind,
                         .given = args.given ? args.given.data<const float>() : nullptr,
-                        .whole = shared.whole,
+                        .whole = args.known ? amax_of(args.known) : shared.whole,
                         .amax = args.amax ? args.amax.data<float>() : nullptr,
                         .counts = args.counts ? counts : nullptr};
   const Grid grid{dim3(narrow<unsigned>(space.blocks)), dim3(kTileThreads)};
@@ -92,6 +92,16 @@ void quantize(Stream& stream, const Quantize& args) {
   if (args.counts)
     launch(cuda, sum_counts_kernel, {dim3(1), dim3(32 * kQuantizeCounts)}, counts, space.blocks,
            args.counts.data<double>());
+}
+
+void raise_amax(Stream& stream, const Tensor& x, const Tensor& amax) {
+  if (x.numel() == 0) return;
+  const int64_t tiles = div_up(x.dim(0), kScaleTile) * div_up(x.dim(1), kScaleTile);
+  with_type(x.dtype(), [&]<typename T>(Type<T>) {
+    const QuantizeSource<T> source{rows_of<const T>(x), x.dim(0), x.dim(1), is_aligned(x)};
+    launch(cuda_stream(stream), magnitudes_kernel<T>, {dim3(narrow<unsigned>(tiles)), dim3(kTileThreads)},
+           source, Magnitudes{amax_of(amax), nullptr, nullptr});
+  });
 }
 
 void dequantize(Stream& stream, const Quantized& x, const Tensor& out) {

@@ -18,7 +18,8 @@ void rope(Stream& stream, const Rope& args) {
                            .heads = args.x.dim(1) / (2 * half),
                            .half = half,
                            .num_positions = args.cos.dim(0),
-                           .direction = args.inverse ? -1.0f : 1.0f};
+                           .direction = args.inverse ? -1.0f : 1.0f,
+                           .amax = amax_of(args.amax)};
     constexpr int kWide = kVectorWidth<T>;
     const bool wide = is_aligned(args.x) && half % kWide == 0;
     const int64_t threads = rows.tokens * div_up(rows.heads, kRopeHeads) * (wide ? half / kWide : half);

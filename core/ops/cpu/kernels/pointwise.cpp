@@ -130,6 +130,28 @@ void scale(float* x, float factor, int64_t count) {
   for_lanes(count, [&](int64_t i, auto lanes) { store(x + i, load(x + i, lanes) * f, lanes); });
 }
 
+uint32_t magnitude(MatrixRef x, Range rows, int64_t width) {
+  uint32_t most = 0;
+  for (int64_t r = rows.begin; r < rows.end; ++r) {
+    if (x.dtype == DType::bf16) {
+      const bf16* __restrict row = x.row<bf16>(r);
+      uint16_t of_row = 0;
+      for (int64_t c = 0; c < width; ++c) {
+        const auto bits = static_cast<uint16_t>(row[c].bits & 0x7FFFu);
+        of_row = bits > of_row ? bits : of_row;
+      }
+      most = uint32_t{of_row} << 16 > most ? uint32_t{of_row} << 16 : most;
+    } else {
+      const float* __restrict row = x.row<float>(r);
+      for (int64_t c = 0; c < width; ++c) {
+        const uint32_t bits = __builtin_bit_cast(uint32_t, row[c]) & 0x7FFFFFFFu;
+        most = bits > most ? bits : most;
+      }
+    }
+  }
+  return most;
+}
+
 // Box and Muller 1958: sqrt(-2 ln u1) (cos, sin)(2 pi u2), u = (24 high bits + 1/2) / 2^24.
 void normal32(const uint32_t* bits, float std, float* z) {
   alignas(64) float u1[kLanes], u2[kLanes], even[kLanes], odd[kLanes];
@@ -158,6 +180,7 @@ const PointwiseKernels pointwise_kernels{.swiglu_forward = swiglu_forward,
                                          .fill = fill,
                                          .add = add,
                                          .scale = scale,
+                                         .magnitude = magnitude,
                                          .normal32 = normal32};
 
 }  // namespace strata::cpu::STRATA_ISA_NAMESPACE

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Kernels without a sum: activations, rotary embedding, casts, fills, additions and normal numbers.
+// Kernels without a sum: activations, rotary embedding, casts, fills, additions, largest magnitudes and
+// normal numbers.
 #pragma once
 
 #include "core/ops/cpu/kernels/isa_namespace.h"
@@ -39,6 +40,8 @@ struct PointwiseKernels {
   void (*fill)(MatrixRef x, float value, int64_t count);
   void (*add)(MatrixRef a, MatrixRef b, MatrixRef out, int64_t count);
   void (*scale)(float* x, float factor, int64_t count);
+  // The largest magnitude of `width` columns of these rows, as the bits of a float.
+  uint32_t (*magnitude)(MatrixRef x, Range rows, int64_t width);
   // Two normal numbers from two words, sixteen pairs a time: z[2i], z[2i+1] from bits[2i], bits[2i+1], i in
   // [0, 16).
   void (*normal32)(const uint32_t* bits, float std, float* z);

@@ -54,7 +54,9 @@ __device__ void for_piece(int64_t vectors, const Body& body) {
 }
 
 template <typename T, int kWide>
-__global__ void swiglu_forward_kernel(Rows<const T> gate_up, Rows<T> y, int64_t rows, int64_t width) {
+__global__ void swiglu_forward_kernel(Rows<const T> gate_up, Rows<T> y, int64_t rows, int64_t width,
+                                      uint32_t* to_amax) {
+  Amax amax(to_amax);
   for (int64_t row = blockIdx.y; row < rows; row += gridDim.y) {
     const T *const gate = gate_up.row(row), *const up = gate + width;
     Vector<T, kWide> g[kActivationVectors], u[kActivationVectors];
@@ -65,16 +67,20 @@ __global__ void swiglu_forward_kernel(Rows<const T> gate_up, Rows<T> y, int64_t 
     for_piece(width / kWide, [&](int slot, int64_t i) {
       Vector<T, kWide> result;
 #pragma unroll
-      for (int e = 0; e < kWide; ++e)
+      for (int e = 0; e < kWide; ++e) {
         result.at[e] = from_float<T>(Swiglu::forward(to_float(g[slot].at[e]), to_float(u[slot].at[e])));
+        amax.take(to_float(result.at[e]));
+      }
       store_vector(y.row(row) + i * kWide, result);
     });
   }
+  amax.put();
 }
 
 template <typename T, int kWide>
 __global__ void swiglu_backward_kernel(Rows<const T> gate_up, Rows<const T> dy, Rows<T> dgate_up,
-                                       int64_t rows, int64_t width) {
+                                       int64_t rows, int64_t width, uint32_t* to_amax) {
+  Amax amax(to_amax);
   for (int64_t row = blockIdx.y; row < rows; row += gridDim.y) {
     const T *const gate = gate_up.row(row), *const up = gate + width;
     Vector<T, kWide> g[kActivationVectors], u[kActivationVectors], d[kActivationVectors];
@@ -91,15 +97,20 @@ __global__ void swiglu_backward_kernel(Rows<const T> gate_up, Rows<const T> dy, 
             Swiglu::backward(to_float(g[slot].at[e]), to_float(u[slot].at[e]), to_float(d[slot].at[e]));
         dgate.at[e] = from_float<T>(gradient.gate);
         dup.at[e] = from_float<T>(gradient.up);
+        amax.take(to_float(dgate.at[e]));
+        amax.take(to_float(dup.at[e]));
       }
       store_vector(dgate_up.row(row) + i * kWide, dgate);
       store_vector(dgate_up.row(row) + width + i * kWide, dup);
     });
   }
+  amax.put();
 }
 
 template <typename T, int kWide>
-__global__ void gelu_forward_kernel(Rows<const T> x, Rows<T> y, int64_t rows, int64_t width) {
+__global__ void gelu_forward_kernel(Rows<const T> x, Rows<T> y, int64_t rows, int64_t width,
+                                    uint32_t* to_amax) {
+  Amax amax(to_amax);
   for (int64_t row = blockIdx.y; row < rows; row += gridDim.y) {
     Vector<T, kWide> v[kActivationVectors];
     for_piece(width / kWide,
@@ -107,15 +118,20 @@ __global__ void gelu_forward_kernel(Rows<const T> x, Rows<T> y, int64_t rows, in
     for_piece(width / kWide, [&](int slot, int64_t i) {
       Vector<T, kWide> result;
 #pragma unroll
-      for (int e = 0; e < kWide; ++e) result.at[e] = from_float<T>(Gelu::forward(to_float(v[slot].at[e])));
+      for (int e = 0; e < kWide; ++e) {
+        result.at[e] = from_float<T>(Gelu::forward(to_float(v[slot].at[e])));
+        amax.take(to_float(result.at[e]));
+      }
       store_vector(y.row(row) + i * kWide, result);
     });
   }
+  amax.put();
 }
 
 template <typename T, int kWide>
 __global__ void gelu_backward_kernel(Rows<const T> x, Rows<const T> dy, Rows<T> dx, int64_t rows,
-                                     int64_t width) {
+                                     int64_t width, uint32_t* to_amax) {
+  Amax amax(to_amax);
   for (int64_t row = blockIdx.y; row < rows; row += gridDim.y) {
     Vector<T, kWide> v[kActivationVectors], d[kActivationVectors];
     for_piece(width / kWide, [&](int slot, int64_t i) {
@@ -125,11 +141,14 @@ __global__ void gelu_backward_kernel(Rows<const T> x, Rows<const T> dy, Rows<T> 
     for_piece(width / kWide, [&](int slot, int64_t i) {
       Vector<T, kWide> result;
 #pragma unroll
-      for (int e = 0; e < kWide; ++e)
+      for (int e = 0; e < kWide; ++e) {
         result.at[e] = from_float<T>(Gelu::backward(to_float(v[slot].at[e]), to_float(d[slot].at[e])));
+        amax.take(to_float(result.at[e]));
+      }
       store_vector(dx.row(row) + i * kWide, result);
     });
   }
+  amax.put();
 }
 
 }  // namespace strata::cuda

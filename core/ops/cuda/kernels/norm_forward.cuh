@@ -20,6 +20,7 @@ struct NormForward {
   int64_t count, groups;   // groups in all, and in one row
   int64_t width;
   float eps;
+  uint32_t* amax;  // of y; null: not wanted
 };
 
 template <bool kCentered, typename T, typename W, int kWide, int kHeld>
@@ -65,6 +66,7 @@ __global__ void norm_forward_kernel(const NormForward<T, W> args) {
   const float rstd = 1.0f / sqrtf(team_sum(squares) * inverse_width + args.eps);
 
   T* const y = args.y.row(row) + column;
+  Amax amax(args.amax);
   for_vectors<kHeld>(vectors, [&](int slot, int64_t i) {
     const Vector<T, kWide> v = vector(slot, i);
     const auto weight = load_vector<W, kWide>(args.weight + i * kWide);
@@ -76,9 +78,11 @@ __global__ void norm_forward_kernel(const NormForward<T, W> args) {
       float d = (to_float(v.at[e]) - mean) * rstd * to_float(weight.at[e]);
       if constexpr (kCentered) d += to_float(bias.at[e]);
       result.at[e] = from_float<T>(d);
+      amax.take(to_float(result.at[e]));
     }
     store_vector(y + i * kWide, result);
   });
+  amax.put();
   if (present && threadIdx.x == 0) {
     if (args.rstd) args.rstd[index] = rstd;
     if (kCentered && args.mean) args.mean[index] = mean;

@@ -33,8 +33,6 @@ struct QuantizeSource {
   }
 };
 
-__device__ inline uint32_t magnitude_bits(float x) { return __float_as_uint(x) & 0x7FFFFFFFu; }
-
 // By the conversion instruction, two at a time: rounds to nearest even, saturates. (NaN may have another sign
 // than the CPU's.)
 template <Fp8Format kFormat, int kCount>
@@ -49,8 +47,6 @@ __device__ Vector<uint8_t, kCount> encode_by_instruction(const Vector<float, kCo
   }
   return codes;
 }
-
-__device__ inline uint32_t warp_most_of(uint32_t value) { return __reduce_max_sync(0xFFFFFFFFu, value); }
 
 // Where unit `unit` of row r lies in shared memory: turned about, so that neither those who write one unit of
 // rows 4 apart nor those who read a row meet in a bank.

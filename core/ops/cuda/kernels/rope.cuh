@@ -22,16 +22,16 @@ struct RopeRows {
   const float *cos, *sin;  // [num_positions, half]
   int64_t tokens, heads, half, num_positions;
   float direction;  // -1: turn back
+  uint32_t* amax;   // of the turned x; null: not wanted
 };
 
+// Thread `index` of as many as there are vectors of halves of heads, kRopeHeads heads to a thread.
 template <typename T, int kWide>
-__global__ void __launch_bounds__(kRopeThreads) rope_kernel(const RopeRows<T> args) {
+__device__ void turn_heads(const RopeRows<T>& args, int64_t index, Amax& amax) {
   const int64_t vectors = args.half / kWide;
   const int64_t head_groups = (args.heads + kRopeHeads - 1) / kRopeHeads;
   // Neighbours: vectors of a head, then heads, then tokens.
-  const int64_t index = int64_t{blockIdx.x} * kRopeThreads + threadIdx.x;
   const int64_t token = index / (vectors * head_groups);
-  if (token >= args.tokens) return;
   const int64_t in_token = index - token * vectors * head_groups;
   const int64_t head_group = in_token / vectors;
   const int64_t i = (in_token - head_group * vectors) * kWide;
@@ -63,10 +63,22 @@ __global__ void __launch_bounds__(kRopeThreads) rope_kernel(const RopeRows<T> ar
         const float a_e = to_float(a[h].at[e]), b_e = to_float(b[h].at[e]);
         first.at[e] = from_float<T>(a_e * cos[e] - b_e * sin[e]);
         second.at[e] = from_float<T>(b_e * cos[e] + a_e * sin[e]);
+        amax.take(to_float(first.at[e]));
+        amax.take(to_float(second.at[e]));
       }
       store_vector(first_of(h), first);
       store_vector(first_of(h) + args.half, second);
     }
+}
+
+template <typename T, int kWide>
+__global__ void __launch_bounds__(kRopeThreads) rope_kernel(const RopeRows<T> args) {
+  const int64_t vectors = args.half / kWide;
+  const int64_t head_groups = (args.heads + kRopeHeads - 1) / kRopeHeads;
+  const int64_t index = int64_t{blockIdx.x} * kRopeThreads + threadIdx.x;
+  Amax amax(args.amax);
+  if (index < args.tokens * vectors * head_groups) turn_heads<T, kWide>(args, index, amax);
+  amax.put();
 }
 
 }  // namespace strata::cuda

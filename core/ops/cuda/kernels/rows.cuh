@@ -46,6 +46,31 @@ __device__ inline bf16 from_float<bf16>(float x) {
   return {__bfloat16_as_ushort(__float2bfloat16_rn(x))};
 }
 
+__device__ inline uint32_t magnitude_bits(float x) { return __float_as_uint(x) & 0x7FFFFFFFu; }
+__device__ inline uint32_t warp_most_of(uint32_t value) { return __reduce_max_sync(0xFFFFFFFFu, value); }
+
+// The largest magnitude of what a thread writes, if anybody wants it: `to` null is that nobody does, and is
+// the same for all threads. A maximum is the same in any order, so it is taken with atomics.
+class Amax {
+ public:
+  __device__ explicit Amax(uint32_t* to) : to_(to) {}
+  __device__ void take(float x) { own_ = magnitude_bits(x) > own_ ? magnitude_bits(x) : own_; }
+  // By all threads of a warp.
+  __device__ void put() const {
+    if (to_ == nullptr) return;
+    const uint32_t most = warp_most_of(own_);
+    if ((threadIdx.x + blockDim.x * threadIdx.y) % 32 == 0) atomicMax(to_, most);
+  }
+
+ private:
+  uint32_t* to_;
+  uint32_t own_ = 0;
+};
+// Where it raises a tensor f32 [1] that may be absent.
+inline uint32_t* amax_of(const Tensor& x) {
+  return x ? reinterpret_cast<uint32_t*>(x.data<float>()) : nullptr;
+}
+
 // Elements of T that one thread reads at a time: 16 bytes.
 template <typename T>
 inline constexpr int kVectorWidth = 16 / static_cast<int>(sizeof(T));
