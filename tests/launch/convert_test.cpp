@@ -31,6 +31,28 @@ TEST_F(ConvertTest, ThereAndBackIsTheSame) {
   EXPECT_THAT(run("verify model").out, HasSubstr("complete"));
 }
 
+// Two models of which one number differs: by how much, and in which direction all together.
+TEST_F(ConvertTest, NumbersApart) {
+  MemorySource a(tensors()), b(tensors());
+  const auto norm = [](float first) {
+    std::vector<float> values(8, 1.0f);
+    values[0] = first;
+    const auto* const bytes = reinterpret_cast<const std::byte*>(values.data());
+    return std::vector<std::byte>(bytes, bytes + values.size() * sizeof(float));
+  };
+  a.set("model.norm.weight", norm(1));
+  b.set("model.norm.weight", norm(3));
+  write_model("a", a);
+  write_model("b", b);
+  const Outcome differ = run("diff --numbers a b");
+  EXPECT_EQ(differ.code, 1);
+  // (7 + 3) / sqrt(8 (7 + 9)), 2 / sqrt(8)
+  EXPECT_THAT(differ.out, HasSubstr("cosine 0.883883, apart by 0.707 of its length, elements by 2 at most, "
+                                    "1 of 8 differ"));
+  EXPECT_THAT(differ.out, HasSubstr("10 tensors are the same, 1 differ"));
+  EXPECT_THAT(run("diff a b").out, HasSubstr("has other values"));
+}
+
 TEST_F(ConvertTest, ADryRunWritesNothing) {
   write_model("model", MemorySource(tensors()));
   const Outcome dry = run("convert model ours --dry-run");
