@@ -14,7 +14,7 @@ from=bf16-1/checkpoints/step-$(printf %08d "$step")
 one() { # NAME KEY=VALUE...
   local name=gradient-$step-$1
   shift
-  if [ -e "$name/report.html" ]; then return; fi
+  if [ -e "$name/checkpoints/step-00000001/manifest.json" ]; then return; fi
   rm -rf "$name"
   "$strata" train "$here/parity.toml" run.out="$name" run.steps=1 run.seed=7 schedule.warmup=0 model.from="$from" \
     eval.every=0 'optimizer.betas=[0.0,0.95]' "$@" >"$name.log" 2>&1 || { tail -n 5 "$name.log"; return 1; }

@@ -14,10 +14,11 @@ mkdir -p "$2" && cd "$2"
 one() { # NAME SEED KEY=VALUE...
   local name=$1-$2 seed=$2
   shift 2
-  if [ -e "$name/report.html" ]; then return; fi
+  if [ -e "$name.done" ]; then return; fi
   echo "$(date +%H:%M) $name"
   "$strata" train "$here/parity.toml" run.out="$name" run.seed="$seed" run.threads=1 "$@" >"$name.log" 2>&1 ||
     { tail -n 5 "$name.log"; return 1; }
+  touch "$name.done"
 }
 export strata here
 export -f one
