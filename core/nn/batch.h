@@ -14,6 +14,7 @@ namespace strata {
 inline constexpr int32_t kNoTarget = -1;
 
 // Two responses each, as segments of a micro-batch behind one another.
+inline constexpr int64_t kLeastPair = 3;  // tokens of a pair, at least
 struct ResponsePairs {
   std::vector<int32_t> begin;    // [3 pairs] the chosen one's first token, the rejected one's, its end
   std::vector<float> reference;  // [2 pairs] log-probability under the reference model: chosen, rejected

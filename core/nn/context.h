@@ -23,9 +23,10 @@ struct TokenBatch {
   std::span<const AttentionSegment> segments;  // of the queries here against the keys here
   // Against the pieces of keys that come from other ranks, in the order of their visits.
   std::span<const std::vector<AttentionSegment>> visits;
-  float loss_scale = 1;                  // 1 / number of targets of the whole step
-  const ResponsePairs* pairs = nullptr;  // on the host; null: targets are learned one by one
-  std::span<const TokenRun> runs = {};   // on the host; which tokens of the run these are
+  float loss_scale = 1;  // 1 / number of targets of the whole step
+  // Of preferences (ResponsePairs): i32 [3 pairs] and f32 [2 pairs]; absent: targets are learned one by one.
+  Tensor pair_begin = {}, pair_reference = {};
+  std::span<const TokenRun> runs = {};  // on the host; which tokens of the run these are
 };
 
 // Angles of rotary embeddings; absent for models without them.

@@ -79,15 +79,22 @@ class LossHead final : public HeadBlock {
     };
     // A plan is made for pairs where they may come.
     const bool planning = ctx.stream.device().kind == DeviceKind::meta;
-    if (spec_.preference.on && (planning || ctx.batch.pairs)) {
+    if (spec_.preference.on && (planning || ctx.batch.pair_begin)) {
       run_chunks(nullptr, {});
       const Tensor weight_T = gradients ? ctx.scratch(DType::f32, {tokens}) : Tensor();
-      PreferenceLoss loss{.spec = spec_.preference, .nll = nll_T, .weight = weight_T, .sum = sum};
+      const int64_t pairs = planning ? tokens / kLeastPair : ctx.batch.pair_reference.numel() / 2;
+      const Tensor losses = ctx.scratch(DType::f32, {pairs});
       if (!planning) {
-        loss.begin = ctx.batch.pairs->begin;
-        loss.reference = ctx.batch.pairs->reference;
+        const Tensor& begin = ctx.batch.pair_begin;
+        preference_loss(ctx.stream, {.spec = spec_.preference,
+                                     .nll = nll_T,
+                                     .begin = begin,
+                                     .reference = ctx.batch.pair_reference,
+                                     .losses = losses,
+                                     .weight = weight_T});
+        // Each pair is a target: no place is a negative number.
+        sum_losses(ctx.stream, losses, begin.slice(0, 0, pairs), sum);
       }
-      preference_loss(ctx.stream, loss);
       if (gradients) run_chunks(gradients, weight_T);
     } else {
       run_chunks(gradients, {});

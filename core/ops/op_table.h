@@ -14,6 +14,7 @@
 #include "core/ops/loss_sum.h"
 #include "core/ops/matmul.h"
 #include "core/ops/norm.h"
+#include "core/ops/preference.h"
 #include "core/ops/quantize.h"
 #include "core/ops/quantize_part.h"
 #include "core/ops/reduce.h"
@@ -47,6 +48,7 @@ struct OpTable {
   void (*column_sum)(Stream&, const ColumnSum&);
   void (*sum_of_squares)(Stream&, const Tensor&, BinnedSum*);
   void (*sum_losses)(Stream&, const Tensor&, const Tensor&, LossSum*);
+  void (*preference_loss)(Stream&, const PreferenceLoss&);
   void (*copy)(Stream&, const Tensor&, const Tensor&);
   void (*stochastic_round)(Stream&, const Tensor&, const Tensor&, const RandomKey&, uint64_t);
   void (*fill)(Stream&, const Tensor&, float);
@@ -101,7 +103,8 @@ const ScratchTable* cuda_scratch_table();
   .softmax_stats = device::softmax_stats, .rescale_sums = device::rescale_sums,                         \
   .cross_entropy = device::cross_entropy, .embedding_forward = device::embedding_forward,               \
   .embedding_backward = device::embedding_backward, .column_sum = device::column_sum,                   \
-  .sum_of_squares = device::sum_of_squares, .sum_losses = device::sum_losses, .copy = device::copy,     \
+  .sum_of_squares = device::sum_of_squares, .sum_losses = device::sum_losses,                           \
+  .preference_loss = device::preference_loss, .copy = device::copy,                                     \
   .stochastic_round = device::stochastic_round, .fill = device::fill, .add = device::add,               \
   .scale = device::scale, .decode_blocks = device::decode_blocks, .quantize = device::quantize,         \
   .raise_amax = device::raise_amax, .dequantize = device::dequantize, .pack_codes = device::pack_codes, \

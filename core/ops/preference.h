@@ -8,10 +8,10 @@
 //   rejected loss = -(1 - smoothing) log sigmoid(h) - smoothing log sigmoid(-h)
 #pragma once
 
-#include <span>
+#include <cmath>
 
+#include "core/base/host_device.h"
 #include "core/device/stream.h"
-#include "core/ops/loss_sum.h"
 #include "core/tensor/tensor.h"
 
 namespace strata {
@@ -26,18 +26,25 @@ struct PreferenceSpec {
 struct PreferenceTerm {
   double loss = 0, slope = 0;
 };
-PreferenceTerm preference_term(const PreferenceSpec& spec, double h);
+STRATA_HD inline PreferenceTerm preference_term(const PreferenceSpec& spec, double h) {
+  const double smoothing = static_cast<double>(spec.smoothing);
+  // log(1 + exp(-|h|)) and 1 / (1 + exp(-|h|)): no overflow on either side.
+  const double tail = exp(-fabs(h)), rest = log1p(tail), likely = 1 / (1 + tail),
+               unlikely = tail / (1 + tail);
+  const double of_h = h >= 0 ? likely : unlikely, of_minus_h = h >= 0 ? unlikely : likely;
+  return {.loss = (1 - smoothing) * ((h < 0 ? -h : 0) + rest) + smoothing * ((h > 0 ? h : 0) + rest),
+          .slope = -(1 - smoothing) * of_minus_h + smoothing * of_h};
+}
 
-// Adds the losses of pairs to *sum, each as one target, and says how much every token's cross-entropy weighs
-// in the gradient: beta-scaled, of the other sign for rejected responses, 0 for tokens of none. On a CPU (and
-// meta) alone.
+// The losses of pairs, and how much every token's cross-entropy weighs in the gradient: beta-scaled, of the
+// other sign for rejected responses, 0 for tokens of none.
 struct PreferenceLoss {
   PreferenceSpec spec;
-  Tensor nll;                        // f32 [T], 0 where there is no target
-  std::span<const int32_t> begin;    // [3 pairs], as ResponsePairs (core/nn/batch.h) has them; these two
-  std::span<const float> reference;  // must live until the work is done
-  Tensor weight;                     // f32 [T]; absent: none is wanted
-  LossSum* sum = nullptr;            // must live until the work is done
+  Tensor nll;        // f32 [T], 0 where there is no target
+  Tensor begin;      // i32 [3 pairs], as ResponsePairs (core/nn/batch.h) has them, within T; these two
+  Tensor reference;  // f32 [2 pairs]
+  Tensor losses;     // f32 [pairs], written
+  Tensor weight;     // f32 [T], written; absent: none is wanted
 };
 void preference_loss(Stream& stream, const PreferenceLoss& args);
 

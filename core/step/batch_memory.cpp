@@ -2,6 +2,7 @@
 #include "core/step/batch_memory.h"
 
 #include <algorithm>
+#include <cstring>
 
 #include "core/tensor/transfer.h"
 
@@ -40,13 +41,27 @@ void BatchMemory::set(size_t i, const Batch& batch, float loss_scale) {
     std::copy_n(values.data(), geometry_.tokens(), part(host_, i, index).data<int32_t>());
     return part(device_, i, index);
   };
+  // Of a pair there are three numbers, then two, and three tokens at least.
+  const ResponsePairs& pairs = batch.pairs;
+  check(pairs.size() * kLeastPair <= geometry_.tokens(), "[step] {} pairs of responses in {} tokens",
+        pairs.size(), geometry_.tokens());
+  const auto place_pairs = [&](const auto& values, DType dtype, int index) {
+    if (values.empty()) return Tensor();
+    const Shape shape{std::ssize(values)};
+    if (!host_)
+      return Tensor::borrow(const_cast<std::byte*>(std::as_bytes(std::span(values)).data()), dtype, shape,
+                            {});
+    std::memcpy(part(host_, i, index).raw(), values.data(), std::span(values).size_bytes());
+    return Tensor::borrow(part(device_, i, index).raw(), dtype, shape, device_.device());
+  };
   batches_[i] = {.ids = place(batch.tokens, kTokens),
                  .targets = place(batch.targets, kTargets),
                  .positions = place(batch.positions, kPositions),
                  .segments = visits[0],
                  .visits = std::span(visits).subspan(1),
                  .loss_scale = loss_scale,
-                 .pairs = batch.pairs.empty() ? nullptr : &batch.pairs,
+                 .pair_begin = place_pairs(pairs.begin, DType::i32, kPairBegin),
+                 .pair_reference = place_pairs(pairs.reference, DType::f32, kPairReference),
                  .runs = batch.runs};
 }
 

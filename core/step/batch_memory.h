@@ -28,7 +28,7 @@ class BatchMemory {
   const TokenBatch& at(size_t i) const { return batches_[i]; }
 
  private:
-  enum { kTokens, kTargets, kPositions, kParts };
+  enum { kTokens, kTargets, kPositions, kPairBegin, kPairReference, kParts };
   Tensor part(const Tensor& all, size_t i, int part) const;
 
   Geometry geometry_;

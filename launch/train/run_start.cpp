@@ -24,11 +24,6 @@ void Run::load_start(const Loading& loading) {
 
 // What that model says of the pairs of responses. All ranks work it out or none.
 void Run::know_reference(const Loading& loading) {
-  if (device_.is_gpu())
-    throw Error(Fault::usage, {.what = "preferences are learned on CPUs only, so far",
-                               .where = "loss.kind",
-                               .found = "\"dpo\" on " + device_.describe(),
-                               .fix = "run.device = \"cpu\""});
   const std::string path = folder_.path() + "/reference.bin";
   const std::vector<int64_t> known = of_all_ranks(load_reference(*files_, path, data_) ? 1 : 0);
   if (std::count(known.begin(), known.end(), 0) > 0) {
@@ -82,11 +77,6 @@ void Run::go_on_from(const std::string& path, const Loading& loading) {
 }
 
 void Run::start() {
-  if (device_.is_gpu() && !rule_->element_wise())
-    throw Error(Fault::usage, {.what = "muon updates matrices on CPUs only, so far",
-                               .where = "optimizer.type",
-                               .found = rule_->name() + " on " + device_.describe(),
-                               .fix = "optimizer.type = \"adamw\", or run.device = \"cpu\""});
   if (store_) registered_ = store_->register_memory(runner_.memory_of_drives());
   RestoreReport report;
   const Loading loading{.peers = *peers_,

@@ -14,6 +14,7 @@
 #include "core/ops/loss_sum.h"
 #include "core/ops/matmul.h"
 #include "core/ops/norm.h"
+#include "core/ops/preference.h"
 #include "core/ops/quantize.h"
 #include "core/ops/quantize_part.h"
 #include "core/ops/reduce.h"
@@ -46,6 +47,7 @@ void embedding_backward(Stream&, const EmbeddingBackward&);
 void column_sum(Stream&, const ColumnSum&);
 void sum_of_squares(Stream&, const Tensor&, BinnedSum*);
 void sum_losses(Stream&, const Tensor& nll, const Tensor& targets, LossSum*);
+void preference_loss(Stream&, const PreferenceLoss&);
 void copy(Stream&, const Tensor&, const Tensor&);
 void stochastic_round(Stream&, const Tensor& from, const Tensor& to, const RandomKey&, uint64_t first_index);
 void fill(Stream&, const Tensor&, float);

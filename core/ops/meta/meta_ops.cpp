@@ -134,6 +134,9 @@ void sum_losses(Stream& stream, const Tensor& nll, const Tensor& targets, LossSu
   count_bytes(stream, {nll, targets});
 }
 
+void preference_loss(Stream& stream, const PreferenceLoss& args) {
+  count_bytes(stream, {args.nll, args.weight});
+}
 void copy(Stream& stream, const Tensor& from, const Tensor& to) { count_bytes(stream, {from, to}); }
 void stochastic_round(Stream& stream, const Tensor& from, const Tensor& to, const RandomKey&, uint64_t) {
   count_bytes(stream, {from, to});
