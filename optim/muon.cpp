@@ -5,9 +5,10 @@
 
 #include "core/base/check.h"
 #include "core/base/error.h"
-#include "core/device/cpu/cpu_stream.h"
 #include "core/device/meta_stream.h"
 #include "core/ops/matmul.h"
+#include "optim/cpu/muon_cpu.h"
+#include "optim/cuda/muon_cuda.h"
 #include "optim/muon_math.h"
 #include "optim/state_fp32.h"
 #include "optim/state_master.h"
@@ -15,11 +16,7 @@
 namespace strata {
 namespace {
 
-// Rows that one worker takes at a time: sums over rows do not depend on it.
-template <typename Body>
-void for_rows(CpuStream& stream, int64_t rows, Body body) {
-  stream.pool().for_each(rows, [&](int64_t row, int) { body(row); });
-}
+bool is_on_gpu(const Stream& stream) { return stream.device().kind == DeviceKind::cuda; }
 
 template <typename State>
 class Muon final : public UpdateRule {
@@ -62,7 +59,7 @@ class Muon final : public UpdateRule {
 struct Work {
   Tensor x, y;     // [short, long]
   Tensor a, b;     // [short, short]
-  Tensor squares;  // f64 as i64 [rows of the matrix]: sums of their squares
+  Tensor squares;  // f64 as i64 [rows of the matrix + 1]: sums of their squares
 };
 
 Work take_work(Stream& stream, const MatrixSpan& matrix) {
@@ -75,7 +72,7 @@ Work take_work(Stream& stream, const MatrixSpan& matrix) {
           .y = take(DType::f32, {less, more}),
           .a = take(DType::f32, {less, less}),
           .b = take(DType::f32, {less, less}),
-          .squares = take(DType::i64, {matrix.rows})};
+          .squares = take(DType::i64, {matrix.rows + 1})};
 }
 
 // out = left out + right in, element by element.
@@ -84,15 +81,8 @@ void blend(Stream& stream, float left, const Tensor& out, float right, const Ten
     meta_stream(stream).count.bytes += 3 * out.numel() * size_of(DType::f32);
     return;
   }
-  CpuStream& cpu = cpu_stream(stream);
-  cpu.enqueue([=, &cpu] {
-    const int64_t columns = out.dim(1);
-    for_rows(cpu, out.dim(0), [&](int64_t row) {
-      float* to = out.data<float>() + row * columns;
-      const float* from = in.data<const float>() + row * columns;
-      for (int64_t i = 0; i < columns; ++i) to[i] = left * to[i] + right * from[i];
-    });
-  });
+  const auto run = is_on_gpu(stream) ? cuda::muon_blend : cpu::muon_blend;
+  run(stream, left, out.data<float>(), right, in.data<const float>(), out.numel());
 }
 
 // x, of Frobenius norm 1 at most, becomes nearly orthogonal; the result is in work.x or work.y.
@@ -108,67 +98,6 @@ Tensor newton_schulz(Stream& stream, Work work) {
   return work.x;
 }
 
-// What a matrix and its state are for the loops below.
-template <typename State>
-struct MatrixState {
-  State state;
-  const float* grad;
-  int64_t rows, columns;
-  bool turned;  // X is the transpose
-
-  int64_t place(int64_t row, int64_t column) const {
-    return turned ? column * rows + row : row * columns + column;
-  }
-};
-
-// Momentum, and the direction before it is made orthogonal, of Frobenius norm 1.
-template <typename State>
-void begin(CpuStream& cpu, const MatrixState<State>& m, const Work& work, double decay_rate,
-           float gradient_scale) {
-  const auto momentum = static_cast<float>(decay_rate),
-             one_minus_momentum = static_cast<float>(1 - decay_rate);
-  cpu.enqueue([=, &cpu] {
-    auto* const x = work.x.data<float>();
-    auto* const squares = reinterpret_cast<double*>(work.squares.data<int64_t>());
-    for_rows(cpu, m.rows, [&](int64_t row) {
-      double sum = 0;
-      for (int64_t column = 0; column < m.columns; ++column) {
-        const int64_t i = row * m.columns + column;
-        AdamwElement element = m.state.load(i);
-        const float g = one_minus_momentum * (m.grad[i] * gradient_scale);
-        element.moment1 = momentum * element.moment1 + g;
-        m.state.store(i, element);
-        const float direction = g + momentum * element.moment1;
-        x[m.place(row, column)] = direction;
-        sum += static_cast<double>(direction) * static_cast<double>(direction);
-      }
-      squares[row] = sum;
-    });
-    double sum = 0;
-    for (int64_t row = 0; row < m.rows; ++row) sum += squares[row];
-    const auto inverse = static_cast<float>(1 / (std::sqrt(sum) + muon::kEps));
-    const int64_t width = work.x.dim(1);
-    for_rows(cpu, work.x.dim(0), [&](int64_t row) {
-      for (int64_t i = row * width; i < (row + 1) * width; ++i) x[i] *= inverse;
-    });
-  });
-}
-
-template <typename State>
-void finish(CpuStream& cpu, const MatrixState<State>& m, const Tensor& orthogonal, float keep, float step) {
-  cpu.enqueue([=, &cpu] {
-    const auto* const x = orthogonal.data<const float>();
-    for_rows(cpu, m.rows, [&](int64_t row) {
-      for (int64_t column = 0; column < m.columns; ++column) {
-        const int64_t i = row * m.columns + column;
-        AdamwElement element = m.state.load(i);
-        element.value = canonical_nan(keep * element.value - step * x[m.place(row, column)]);
-        m.state.store(i, element);
-      }
-    });
-  });
-}
-
 template <typename State>
 void Muon<State>::update_matrix(Stream& stream, const UpdateSpan& span, const MatrixSpan& matrix) const {
   const Scratch::Scope scope(stream.scratch());
@@ -178,22 +107,26 @@ void Muon<State>::update_matrix(Stream& stream, const UpdateSpan& span, const Ma
     newton_schulz(stream, work);
     return;
   }
-  check(stream.device().kind == DeviceKind::cpu, "[{}] matrices on {}", name(), to_string(stream.device()));
   const auto part = [&](const Tensor& all) { return all.slice(0, matrix.begin, matrix.elements()); };
   std::vector<Tensor> state;
   for (const Tensor& slot : span.state) state.push_back(part(slot));
-  const MatrixState<State> m{.state = State::bind(part(span.weight), state),
-                             .grad = part(span.grad).template data<const float>(),
-                             .rows = matrix.rows,
-                             .columns = matrix.columns,
-                             .turned = matrix.rows > matrix.columns};
+  const MuonMatrix<State> m{.state = State::bind(part(span.weight), state),
+                            .grad = part(span.grad).template data<const float>(),
+                            .rows = matrix.rows,
+                            .columns = matrix.columns,
+                            .turned = matrix.rows > matrix.columns};
   const UpdateScalars& s = span.scalars;
   const auto lr = static_cast<double>(s.learning_rate);
-  CpuStream& cpu = cpu_stream(stream);
-  begin(cpu, m, work, momentum_, s.gradient_scale);
+  const MuonMomentum momentum{static_cast<float>(momentum_), static_cast<float>(1 - momentum_),
+                              s.gradient_scale};
+  const auto direction = is_on_gpu(stream) ? cuda::muon_direction<State> : cpu::muon_direction<State>;
+  const auto step = is_on_gpu(stream) ? cuda::muon_step<State> : cpu::muon_step<State>;
+  direction(stream, m, momentum, work.x.data<float>(),
+            reinterpret_cast<double*>(work.squares.data<int64_t>()));
   const Tensor orthogonal = newton_schulz(stream, work);
-  finish(cpu, m, orthogonal, static_cast<float>(1 - lr * static_cast<double>(s.weight_decay)),
-         static_cast<float>(lr * muon::step_scale(matrix.rows, matrix.columns)));
+  step(stream, m, orthogonal.data<const float>(),
+       static_cast<float>(1 - lr * static_cast<double>(s.weight_decay)),
+       static_cast<float>(lr * muon::step_scale(matrix.rows, matrix.columns)));
 }
 
 }  // namespace

@@ -321,8 +321,7 @@ void optimizer_keys(KeyRows& rows) {
   SectionRows(rows, &Config::optimizer, "optimizer", "The update rule.")
       .key("type", &OptimizerConfig::type,
            {.doc = "Update rule. muon makes the steps of layers' matrices orthogonal and is AdamW for all "
-                   "else, on CPUs, "
-                   "where matrices are whole.",
+                   "else, where matrices are whole.",
             .choices = {"adamw", "muon"},
             .aliases = {"optim", "optimizer_type"}})
       .key("lr", &OptimizerConfig::lr,

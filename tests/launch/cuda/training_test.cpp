@@ -61,7 +61,9 @@ INSTANTIATE_TEST_SUITE_P(
                     Numbers{"grouped_heads_and_norms",
                             "model.kv_heads=2 model.qk_norm=true model.qkv_bias=true model.tied=true", 2e-5},
                     Numbers{"gpt2_fp32", "model.arch=gpt2", 2e-5},
-                    Numbers{"gpt2_bf16", "model.arch=gpt2 precision.compute=bf16", 4e-3}),
+                    Numbers{"gpt2_bf16", "model.arch=gpt2 precision.compute=bf16", 4e-3},
+                    Numbers{"muon_fp32", "optimizer.type=muon", 2e-5},
+                    Numbers{"muon_bf16", "optimizer.type=muon precision.compute=bf16", 4e-3}),
     [](const auto& info) { return info.param.name; });
 
 TEST_P(Kinds, TrainsLikeTheCpu) {
@@ -76,6 +78,22 @@ TEST_F(GpuTraining, TwoRunsHaveTheSameBits) {
   EXPECT_EQ(curve("one"), curve("two"));
   const JobOutcome diff = run(0, "diff one two");
   EXPECT_EQ(diff.code, 0) << diff.out;
+}
+
+// Preferences, from the model that the first run left.
+TEST_F(GpuTraining, PrefersLikeTheCpu) {
+  std::string pairs;
+  for (int i = 0; i < 40; ++i)
+    pairs += R"({"prompt": "q)" + std::to_string(i) + R"( ", "chosen": "yes", "rejected": "no way"})" + "\n";
+  std::ofstream(folder_ / "pairs.jsonl") << pairs;
+  train(0, "base", kCpu);
+  const std::string keys =
+      "'data.train=[\"pairs.jsonl\"]' model.from=base loss.kind=dpo data.packing=pairs data.seq_len=32 "
+      "data.valid_fraction=0.2 eval.tokens=0 optimizer.lr=1e-3";
+  train(0, "cpu", keys + kCpu);
+  train(0, "gpu", keys + kGpu);
+  expect_close("gpu", "cpu", 2e-5);
+  EXPECT_LT(losses("gpu").back(), losses("gpu").front());
 }
 
 struct Layout {
