@@ -165,8 +165,8 @@ class Checker : ListWalk {
         report(life->second.since, "makes `{}`, which is never freed", value);
   }
 
-  // All uses of a block's weights within a step see one version, whole and packed weights are of that
-  // version, and an update reaches every weight.
+  // All uses of a block's weights within a step see one version, with deferred updates the one after them,
+  // whole and packed weights are of that version, and an update reaches every weight.
   void freshness() {
     struct Version {
       int weight = 0, whole = 0, packed = 0;
@@ -177,6 +177,9 @@ class Checker : ListWalk {
     };
     std::vector<Version> versions(program_.blocks.size());
     constexpr int kPartial = -1;
+    const bool deferred = program_.goal == Goal::train &&
+                          std::any_of(program_.initial.begin(), program_.initial.end(),
+                                      [](const Value& value) { return value.cls == ValueClass::grad; });
     const auto partial = [&](int32_t i, int b, const Version& v) {
       if (v.spreading || v.whole == kPartial)
         report(i, "reads `weight {}`, of which {} has changed a part only", b, line(v.updated_at));
@@ -217,6 +220,8 @@ class Checker : ListWalk {
         if (v.used && *v.used != v.whole)
           report(i, "reads `{}` after {}, but {} used it before that", effect.value, line(v.updated_at),
                  line(v.used_at));
+        if (deferred && v.whole == 0 && block(effect.value.block).trains())
+          report(i, "reads `{}` before the update that the step before has left over", effect.value);
         v.used = v.whole;
         v.used_at = i;
       }
