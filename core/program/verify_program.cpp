@@ -44,6 +44,8 @@ class Checker : ListWalk {
       if (a.kind == Kind::free) return;
       if (is_move(a)) {
         if (a.tier == a.onto || a != move_of(moved_from(a), a.onto)) report(i, "is not a move between tiers");
+        if (takes_codes_for_values(a))
+          report(i, "skips the host: codes and values are made of each other between it and the device");
         return;
       }
       const Action plain{.kind = a.kind,
@@ -65,6 +67,13 @@ class Checker : ListWalk {
       if (!allowed(a)) report(i, "is not an action of this block in this program");
     });
     return problems_.empty();
+  }
+
+  bool takes_codes_for_values(const Action& a) const {
+    if (a.block < 0 || a.block > program_.head() || a.tier == Tier::host || a.onto == Tier::host)
+      return false;
+    const BlockInfo& block = program_.blocks[static_cast<size_t>(a.block)];
+    return block.is_quantized(moved_from(a)) != block.is_quantized(moved_to(a));
   }
 
   bool allowed(const Action& a) const {
