@@ -37,6 +37,9 @@ struct BlockInfo {
   Tier master_home = Tier::device;
   Tier moments_home = Tier::device;
   Tier x_home = Tier::device;  // of its input, from forward to what comes back to it
+  // Away from the device its input is 8-bit codes with factors: the store to the host makes them, the load
+  // from there values again.
+  bool x_quantized = false;
 
   bool holds_weights() const { return here && has_parameters; }
   bool trains() const { return here && trainable; }
@@ -58,6 +61,10 @@ struct BlockInfo {
     return value.level == (value.cls == ValueClass::x        ? 0
                            : value.cls == ValueClass::weight ? weight_level
                                                              : state_level);
+  }
+  // Whether what lies there are codes that stand for the value.
+  bool is_quantized(const Value& value) const {
+    return x_quantized && value.cls == ValueClass::x && value.tier != Tier::device;
   }
   // Packed weights last as long as what they are made from.
   bool keeps_packed() const {

@@ -33,8 +33,6 @@ Lane default_lane(const Action& action) {
   }
 }
 
-Tier scratch_tier(Lane lane) {
-  return lane == Lane::compute || lane == Lane::communication ? Tier::device : Tier::host;
-}
+Tier scratch_tier(Lane lane) { return overlaps(lane) || lane == Lane::host ? Tier::host : Tier::device; }
 
 }  // namespace strata

@@ -25,8 +25,8 @@ constexpr bool overlaps(Lane lane) { return lane == Lane::disk_read || lane == L
 Lane default_lane(const Action& action);
 using LaneMap = std::function<Lane(const Action&)>;
 
-// The tier that holds the working memory of a lane's actions: device for compute and communication, else
-// host.
+// The tier that holds the working memory of a lane's actions: host for drives and the host's own, else
+// device.
 Tier scratch_tier(Lane lane);
 
 }  // namespace strata

@@ -20,7 +20,7 @@ struct Property {
   std::string_view name;
   bool BlockInfo::*field;
 };
-constexpr std::array<Property, 10> kProperties{{{"parameters", &BlockInfo::has_parameters},
+constexpr std::array<Property, 11> kProperties{{{"parameters", &BlockInfo::has_parameters},
                                                 {"trainable", &BlockInfo::trainable},
                                                 {"packed", &BlockInfo::packed},
                                                 {"saves_input", &BlockInfo::saves_input},
@@ -29,7 +29,8 @@ constexpr std::array<Property, 10> kProperties{{{"parameters", &BlockInfo::has_p
                                                 {"master", &BlockInfo::has_master},
                                                 {"moments", &BlockInfo::has_moments},
                                                 {"replicated", &BlockInfo::replicated},
-                                                {"partial", &BlockInfo::partial}}};
+                                                {"partial", &BlockInfo::partial},
+                                                {"x_quantized", &BlockInfo::x_quantized}}};
 
 struct Level {
   std::string_view name;

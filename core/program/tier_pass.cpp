@@ -13,12 +13,9 @@
 namespace strata {
 namespace {
 
-// The tiers that a value passes on its way to the device, its home first.
-std::vector<Tier> way_up(Tier home, const TierOptions& options) {
-  std::vector<Tier> way{home};
-  if (home == Tier::nvme && options.through_host) way.push_back(Tier::host);
-  way.push_back(Tier::device);
-  return way;
+// What comes back to a block, after its forward and whatever sent or received its input.
+bool comes_back(Kind kind) {
+  return kind == Kind::recompute || kind == Kind::backward_input || kind == Kind::backward_weight;
 }
 
 // One class of values in the order of their uses, as the list stood before.
@@ -45,9 +42,12 @@ class Travels {
 
  private:
   struct Run {
-    Value value;         // on the device
-    size_t first, last;  // list positions of its uses
-    size_t seen_at;      // how many runs there were at its last use
+    Value value;                   // on the device
+    size_t first, last;            // list positions of its uses
+    size_t seen_at = 0;            // how many runs there were at its last use
+    size_t behind = 0;             // where the run of the value before this one is over
+    Tier farthest = Tier::device;  // that it was on before, and goes to
+    bool of_backward = false;
     bool changed = false;
     bool made_here = false;   // by its first use
     bool comes_back = false;  // there is a later run of the value
@@ -57,21 +57,48 @@ class Travels {
 
   const BlockInfo& block(int b) const { return program_.blocks[static_cast<size_t>(b)]; }
   bool travels(const Value& value) const { return value.block >= 0 && block(value.block).travels(value); }
-  int hops(const Value& value) const {
-    return static_cast<int>(way_up(block(value.block).home(value.cls), options_).size()) - 1;
+  bool is_codes(const Value& value) const {
+    return value.cls == ValueClass::x && block(value.block).x_quantized;
+  }
+  // The tiers that a run's value passes on its way to the device, the farthest first. Codes are made, and
+  // made values again, between host and device.
+  std::vector<Tier> way_up(const Run& run) const {
+    const bool by_host = options_.through_host || is_codes(run.value);
+    if (run.farthest == Tier::nvme && by_host) return {Tier::nvme, Tier::host, Tier::device};
+    return {run.farthest, Tier::device};
+  }
+  // Whether the value of an earlier run, used now, would be on its way again before, or just as, it had gone.
+  bool is_near(const Run& run) const {
+    return runs_.size() - run.seen_at <= static_cast<size_t>(options_.prefetch) * (way_up(run).size() - 1);
+  }
+  // What is near stays. But which inputs are rounded must not depend on how far ahead loads are: all that
+  // codes stand for is made of them when it comes back, and not before.
+  bool stays(const Run& run, Kind user) const {
+    if (is_codes(run.value) && comes_back(user) != run.of_backward) return false;
+    if (is_codes(run.value) && !run.of_backward) return true;
+    return is_near(run);
   }
 
-  // A value stays when it would be on its way again before, or just as, it had gone.
   void use(const Value& value, size_t position, Access access) {
+    const Kind user = program_.list[position].kind;
     const auto [at, fresh] = newest_.try_emplace(key(value), runs_.size());
-    const auto window = static_cast<size_t>(options_.prefetch * hops(value));
     const bool anew = access == Access::create;
-    if (fresh || anew || runs_.size() - runs_[at->second].seen_at > window) {
-      if (!fresh && !anew) runs_[at->second].comes_back = true;
+    if (fresh || anew || !stays(runs_[at->second], user)) {
+      Run run{.value = value,
+              .first = position,
+              .last = position,
+              .farthest = block(value.block).home(value.cls),
+              .of_backward = comes_back(user),
+              .made_here = anew};
+      if (!fresh && !anew) {
+        Run& before = runs_[at->second];
+        before.comes_back = true;
+        if (is_near(before)) before.farthest = Tier::host;  // a drive would keep it waiting
+        run.behind = before.last + 1;
+        run.farthest = before.farthest;
+      }
       at->second = runs_.size();
-      runs_.push_back({.value = value, .first = position, .last = position, .seen_at = 0});
-      runs_.back().made_here = anew;
-      runs_.back().seen_at = runs_.size();
+      runs_.push_back(run);
     }
     Run& run = runs_[at->second];
     run.last = position;
@@ -97,18 +124,19 @@ class Travels {
   void load(size_t k) {
     const Run& run = runs_[k];
     if (run.made_here) return;
-    const std::vector<Tier> way = way_up(block(run.value.block).home(run.value.cls), options_);
+    const std::vector<Tier> way = way_up(run);
     for (size_t hop = 0; hop + 1 < way.size(); ++hop) {
       const size_t lead = static_cast<size_t>(options_.prefetch) * (way.size() - 1 - hop);
       Value from = run.value;
       from.tier = way[hop];
-      edits_.insert(k >= lead ? runs_[k - lead].first : start_, move_of(from, way[hop + 1]));
+      edits_.insert(std::max(k >= lead ? runs_[k - lead].first : start_, run.behind),
+                    move_of(from, way[hop + 1]));
     }
   }
 
   void store(const Run& run) {
     if (!run.changed || (!outlives_step(run.value) && !run.comes_back)) return;
-    const std::vector<Tier> way = way_up(block(run.value.block).home(run.value.cls), options_);
+    const std::vector<Tier> way = way_up(run);
     for (size_t hop = way.size() - 1; hop > 0; --hop) {
       Value from = run.value;
       from.tier = way[hop];

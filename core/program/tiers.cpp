@@ -41,6 +41,8 @@ void settle(const TierOptions& options, const std::function<int64_t(ValueClass, 
   settle_class(options.master, ValueClass::master, &BlockInfo::master_home, bytes, blocks);
   settle_class(options.activations, ValueClass::x, &BlockInfo::x_home, bytes, blocks);
   settle_class(options.moments, ValueClass::moments, &BlockInfo::moments_home, bytes, blocks);
+  for (BlockInfo& block : blocks)
+    block.x_quantized = options.activation_format == ActivationFormat::fp8 && block.x_home != Tier::device;
 }
 
 }  // namespace strata

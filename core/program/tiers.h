@@ -21,12 +21,18 @@ struct TierHome {
   friend bool operator==(const TierHome&, const TierHome&) = default;
 };
 
+// What boundary activations are away from the device: their values, or E4M3 codes with a factor for 128
+// elements of a row, half the bytes. What comes back to a block then reads rounded values; its forward does
+// not.
+enum class ActivationFormat : uint8_t { values, fp8 };
+
 struct TierOptions {
   TierHome weights;
   TierHome gradients;  // sums over micro-batches, between their additions and until the update
   TierHome master, moments;
   TierHome activations;  // what travels between blocks, between its forward and its backward use
-  int prefetch = 2;      // a value is loaded this many uses of others ahead of its own, for each hop
+  ActivationFormat activation_format = ActivationFormat::values;
+  int prefetch = 2;  // a value is loaded this many uses of others ahead of its own, for each hop
   bool through_host =
       false;  // nvme and device meet in host memory: two hops. A CPU reads to where it computes
 

@@ -44,6 +44,8 @@ class Checker : ListWalk {
       if (a.kind == Kind::free) return;
       if (is_move(a)) {
         if (a.tier == a.onto || a != move_of(moved_from(a), a.onto)) report(i, "is not a move between tiers");
+        if (takes_codes_for_values(a))
+          report(i, "skips the host: codes and values are made of each other between it and the device");
         return;
       }
       const Action plain{.kind = a.kind,
@@ -65,6 +67,13 @@ class Checker : ListWalk {
       if (!allowed(a)) report(i, "is not an action of this block in this program");
     });
     return problems_.empty();
+  }
+
+  bool takes_codes_for_values(const Action& a) const {
+    if (a.block < 0 || a.block > program_.head() || a.tier == Tier::host || a.onto == Tier::host)
+      return false;
+    const BlockInfo& block = program_.blocks[static_cast<size_t>(a.block)];
+    return block.is_quantized(moved_from(a)) != block.is_quantized(moved_to(a));
   }
 
   bool allowed(const Action& a) const {
@@ -165,8 +174,8 @@ class Checker : ListWalk {
         report(life->second.since, "makes `{}`, which is never freed", value);
   }
 
-  // All uses of a block's weights within a step see one version, whole and packed weights are of that
-  // version, and an update reaches every weight.
+  // All uses of a block's weights within a step see one version, with deferred updates the one after them,
+  // whole and packed weights are of that version, and an update reaches every weight.
   void freshness() {
     struct Version {
       int weight = 0, whole = 0, packed = 0;
@@ -177,6 +186,9 @@ class Checker : ListWalk {
     };
     std::vector<Version> versions(program_.blocks.size());
     constexpr int kPartial = -1;
+    const bool deferred = program_.goal == Goal::train &&
+                          std::any_of(program_.initial.begin(), program_.initial.end(),
+                                      [](const Value& value) { return value.cls == ValueClass::grad; });
     const auto partial = [&](int32_t i, int b, const Version& v) {
       if (v.spreading || v.whole == kPartial)
         report(i, "reads `weight {}`, of which {} has changed a part only", b, line(v.updated_at));
@@ -217,6 +229,8 @@ class Checker : ListWalk {
         if (v.used && *v.used != v.whole)
           report(i, "reads `{}` after {}, but {} used it before that", effect.value, line(v.updated_at),
                  line(v.used_at));
+        if (deferred && v.whole == 0 && block(effect.value.block).trains())
+          report(i, "reads `{}` before the update that the step before has left over", effect.value);
         v.used = v.whole;
         v.used_at = i;
       }

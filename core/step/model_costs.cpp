@@ -44,7 +44,8 @@ ModelCosts::ModelCosts(const Model& model, const Geometry& geometry, const State
       target_(target),
       meetings_(meetings),
       micro_batches_(geometry.micro_batches),
-      rows_(meetings.boundaries[Point::embed_out].rows(geometry.tokens())) {
+      rows_(meetings.boundaries[Point::embed_out].rows(geometry.tokens())),
+      quantized_(activation_shape(), target) {
   sizes_.resize(static_cast<size_t>(model.num_blocks()));
   for (int block = 0; block < model.num_blocks(); ++block) {
     BlockSizes& sizes = sizes_[static_cast<size_t>(block)];
@@ -57,6 +58,7 @@ ModelCosts::ModelCosts(const Model& model, const Geometry& geometry, const State
   }
   for (int block = 0; block + 1 < model.num_blocks(); ++block) measure_block(block, geometry, target);
   measure_head(geometry, target);
+  if (tiers.activation_format == ActivationFormat::fp8) measure_quantizing();
   if (rule && !rule->element_wise())
     for (int block = 0; block < model.num_blocks(); ++block) measure_update(block, *rule);
   infos_ = describe(layout.trains());
@@ -170,10 +172,26 @@ void ModelCosts::measure_head(const Geometry& geometry, Device target) {
   run(sizes.loss_only, [&](Context& ctx) { model_.head->loss_only(ctx, weights, x, &sum); });
 }
 
-// Whether drives read it from where it lies, and write to there: whole pages.
+void ModelCosts::measure_quantizing() {
+  for (Measured* measured : {&quantize_, &dequantize_}) {
+    MetaStream stream(target_);
+    const Tensor x = Tensor::borrow(nullptr, model_.compute, activation_shape(), stream.device());
+    measured == &quantize_ ? quantized_.store(stream, x, nullptr) : quantized_.load(stream, nullptr, x);
+    *measured = {stream.scratch().high_water(), {.bytes = x.bytes() + quantized_.bytes()}};
+  }
+}
+
+bool ModelCosts::is_quantized(const Value& value) const {
+  return value.block >= 0 && value.block < static_cast<int>(infos_.size()) &&
+         infos_[static_cast<size_t>(value.block)].is_quantized(value);
+}
+
+// Whether drives read it from where it lies, and write to there: whole pages. (Those of codes do so on the
+// host.)
 bool ModelCosts::streams(const Value& value) const {
   if (value.block < 0 || value.block >= static_cast<int>(infos_.size())) return false;
   const BlockInfo& info = infos_.at(static_cast<size_t>(value.block));
+  if (info.x_quantized && value.cls == ValueClass::x && value.tier == Tier::device) return false;
   return info.home(value.cls) == Tier::nvme && info.travels(value);
 }
 
@@ -185,7 +203,8 @@ int64_t ModelCosts::bytes(const Value& value) const {
   switch (value.cls) {
     case ValueClass::x:
     case ValueClass::dx: {
-      const int64_t bytes = sizes_.at(static_cast<size_t>(value.block) - 1).output;
+      const int64_t bytes =
+          is_quantized(value) ? quantized_.bytes() : sizes_.at(static_cast<size_t>(value.block) - 1).output;
       return streams(value) ? round_up(bytes, kStoreAlignment) : bytes;
     }
     case ValueClass::saved_input:
@@ -276,6 +295,10 @@ ModelCosts::Measured ModelCosts::measured(const Action& action) const {
   if (action.block < 0) return {};
   const BlockSizes& sizes = sizes_.at(static_cast<size_t>(action.block));
   switch (action.kind) {
+    case Kind::store:
+      return action.tier == Tier::device && is_quantized(moved_to(action)) ? quantize_ : Measured{};
+    case Kind::load:
+      return action.onto == Tier::device && is_quantized(moved_from(action)) ? dequantize_ : Measured{};
     case Kind::forward:
       return action.keep == Keep::save ? sizes.forward : sizes.forward_discard;
     case Kind::recompute:
@@ -340,12 +363,16 @@ double ModelCosts::seconds(const Action& action) const {
   return is_move(action) ? move_seconds(action) : seconds(work(action));
 }
 
+int64_t ModelCosts::moved_bytes(const Action& action) const {
+  return bytes(action.kind == Kind::load ? moved_from(action) : moved_to(action));
+}
+
 double ModelCosts::move_seconds(const Action& action) const {
   const double rate = action.tier == Tier::nvme   ? rates_.disk_read
                       : action.onto == Tier::nvme ? rates_.disk_write
                       : action.kind == Kind::load ? rates_.host_to_device
                                                   : rates_.device_to_host;
-  return static_cast<double>(bytes(moved_from(action))) / rate;
+  return static_cast<double>(moved_bytes(action)) / rate + seconds(measured(action).work);
 }
 
 double ModelCosts::seconds(const WorkCount& count) const {
@@ -397,6 +424,7 @@ std::vector<BlockInfo> ModelCosts::block_infos(bool train) const {
     infos[b].master_home = infos_[b].master_home;
     infos[b].moments_home = infos_[b].moments_home;
     infos[b].x_home = infos_[b].x_home;
+    infos[b].x_quantized = infos_[b].x_quantized;
   }
   return infos;
 }

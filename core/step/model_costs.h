@@ -13,6 +13,7 @@
 #include "core/program/cost_model.h"
 #include "core/program/tiers.h"
 #include "core/step/geometry.h"
+#include "core/step/quantized_activation.h"
 #include "core/step/state_exchange.h"
 #include "core/step/state_layout.h"
 
@@ -49,6 +50,8 @@ class ModelCosts final : public CostModel {
   int64_t alignment(const Value& value) const override;
   int64_t scratch_bytes(const Action& action) const override;
   double seconds(const Action& action) const override;
+  // What a load or store carries: of two ends, those of the one away from the device.
+  int64_t moved_bytes(const Action& action) const;
   WorkCount work(const Action& action) const;
   // An estimate that is the same on every rank, whatever its links and its share of sums that do not divide:
   // ranks order their programs by it, apart from each other.
@@ -58,6 +61,8 @@ class ModelCosts final : public CostModel {
   std::vector<BlockInfo> block_infos(bool train) const;
   // Shape of what travels between blocks.
   Shape activation_shape() const { return {rows_, model_.spec.hidden}; }
+  // What stands for it away from the device, in blocks of which BlockInfo says so.
+  const QuantizedActivation& quantized_activation() const { return quantized_; }
 
   // Matrix-product and attention FLOPs of the model itself in one step, recomputation not counted: what MFU
   // is relative to. Attention as if every sequence were one document.
@@ -79,12 +84,14 @@ class ModelCosts final : public CostModel {
   void measure_block(int block, const Geometry& geometry, Device target);
   void measure_update(int block, const UpdateRule& rule);
   void measure_head(const Geometry& geometry, Device target);
+  void measure_quantizing();
   std::vector<BlockInfo> describe(bool train) const;  // all at home on the device
   Measured measure_exchange(const Action& action) const;
   Measured measured(const Action& action) const;
   double seconds(const WorkCount& count) const;
   double move_seconds(const Action& action) const;
   bool streams(const Value& value) const;
+  bool is_quantized(const Value& value) const;
 
   const Model& model_;
   const StateLayout& layout_;
@@ -94,6 +101,8 @@ class ModelCosts final : public CostModel {
   Meetings meetings_;
   int micro_batches_;
   int64_t rows_;  // of an activation between blocks
+  QuantizedActivation quantized_;
+  Measured quantize_, dequantize_;  // beside the moves that they are part of
   std::vector<BlockSizes> sizes_;
   std::vector<BlockInfo> infos_;  // of training, if the layout trains
   // Of actions that move things between ranks: measured when first asked for, alike for all micro-batches.

@@ -88,6 +88,10 @@ class StepPlan {
   // alone are scratch.
   std::vector<StoredValue> stored_values() const;
   bool offloads() const { return options_.tiers.offloads(); }
+  bool quantizes_activations() const {
+    return options_.tiers.activation_format == ActivationFormat::fp8 &&
+           options_.tiers.activations.tier != Tier::device;
+  }
   Timing timing() const { return options_.timing; }
   // The program that a value's places are those of: of training when there is one.
   const LinkedProgram& main() const { return train_.empty() ? evaluate() : train(); }

@@ -38,6 +38,8 @@ StepRunner::StepRunner(const StepPlan& plan, const StepStreams& streams, Allocat
         to_string(stream_.device()));
   check(!plan.trains() || clip_, "[step] a plan that trains needs a clip rule");
   check(!plan.exchange() || communication_, "[step] several ranks need a stream for communication");
+  check(!plan.quantizes_activations() || (host_to_device_ && device_to_host_),
+        "[step] activations in 8 bits need streams of the lanes between host and device");
   if (model_.rotary)
     rope_ = make_rope_table(stream_, allocator, model_.spec.rope, model_.spec.max_positions,
                             model_.spec.head_dim);

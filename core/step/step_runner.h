@@ -50,7 +50,8 @@ struct StepStreams {
   Stream* communication = nullptr;  // needed for several ranks
   // What operations of the device reach in the host's memory (OpenDevice::host_memory). Null on a CPU.
   Allocator* host_memory = nullptr;
-  // Of the lanes between host and device; null: the compute stream serves.
+  // Of the lanes between host and device; null: the compute stream serves, but not where activations are made
+  // codes on their way.
   Stream* host_to_device = nullptr;
   Stream* device_to_host = nullptr;
 };
@@ -167,6 +168,7 @@ class StepRunner {
   void update(const Invocation& invocation);
   void exchange(const Invocation& invocation);
   void move(const Invocation& invocation);
+  void move_quantized(const Invocation& invocation);
   void end_move(const Invocation& invocation);
   void read_stored(const Value& value, OperandBytes into) const;
   void write_stored(const Value& value, OperandBytes from) const;

@@ -66,8 +66,11 @@ void StepRunner::move(const Invocation& invocation) {
   const Value from = moved_from(action), to = moved_to(action);
   const OperandBytes source = invocation.bytes_of(from);
   std::byte* const target = invocation.bytes_of(to).data;
-  if (from.tier != Tier::nvme && to.tier != Tier::nvme)
+  if (from.tier != Tier::nvme && to.tier != Tier::nvme) {
+    const BlockInfo& block = plan_.main().program.blocks[static_cast<size_t>(action.block)];
+    if (block.is_quantized(from) || block.is_quantized(to)) return move_quantized(invocation);
     return stream_of(invocation.lane()).copy_bytes(source.data, target, source.bytes);
+  }
   if (source.bytes == 0) return;
   const auto bytes = static_cast<size_t>(source.bytes);
   OnTheirWay& lane = from.tier == Tier::nvme ? reads_ : writes_;
@@ -75,6 +78,16 @@ void StepRunner::move(const Invocation& invocation) {
                                                                 ? store_->read(from, 0, {target, bytes})
                                                                 : store_->write(to, 0, {source.data, bytes});
   ++lane.count;
+}
+
+// Between host and device: codes there, values here.
+void StepRunner::move_quantized(const Invocation& invocation) {
+  const Action& action = invocation.action();
+  Stream& stream = stream_of(invocation);
+  const Tensor x = activation(invocation, ValueClass::x, action.block);
+  std::byte* const host = invocation.bytes_of(ValueClass::x, action.block, Tier::host).data;
+  const QuantizedActivation& codes = plan_.costs().quantized_activation();
+  action.kind == Kind::store ? codes.store(stream, x, host) : codes.load(stream, host, x);
 }
 
 void StepRunner::end_move(const Invocation& invocation) {

@@ -78,8 +78,7 @@ PipelineRankFigures figures_of(const Planned& planned) {
     ++figures.actions;
     const Action& action = linked.program.list[i];
     if (is_move(action))
-      figures.moved[static_cast<size_t>(linked.actions[i].lane)] +=
-          planned.plan.costs().bytes(moved_from(action));
+      figures.moved[static_cast<size_t>(linked.actions[i].lane)] += planned.plan.costs().moved_bytes(action);
     const WorkCount work = planned.plan.costs().work(action);
     for (size_t level = 0; level < kNumLinkLevels; ++level) figures.received[level] += work.wire_bytes[level];
   }

@@ -13,6 +13,7 @@
 #include "core/data/records/data_format.h"
 #include "core/data/sampler.h"
 #include "core/program/program.h"
+#include "core/program/tiers.h"
 #include "launch/config/units.h"
 
 namespace strata {
@@ -158,6 +159,7 @@ struct ParallelConfig {
 struct OffloadConfig {
   Tier weights = Tier::device, gradients = Tier::device, master = Tier::device, moments = Tier::device,
        activations = Tier::device;
+  ActivationFormat activations_format = ActivationFormat::values;  // away from the device
   // On the next faster tier, of the bytes.
   double weights_kept = 0, gradients_kept = 0, master_kept = 0, moments_kept = 0, activations_kept = 0;
   int64_t prefetch = -1;  // blocks; -1: as rates suggest

@@ -525,7 +525,7 @@ void execution_keys(KeyRows& rows) {
   };
   SectionRows(rows, &Config::offload, "offload",
               "State away from where it is computed with: in memory of the host or on drives. The bits of a "
-              "run do not depend on it, but for what group says.")
+              "run do not depend on it, but for what activations_format and group say.")
       .key("weights", &OffloadConfig::weights, home("Where weights live between their uses."))
       .key("gradients", &OffloadConfig::gradients,
            home("Where the sums of gradients wait between micro-batches and for the update."))
@@ -534,6 +534,14 @@ void execution_keys(KeyRows& rows) {
       .key("moments", &OffloadConfig::moments, home("Where the optimizer's moments live."))
       .key("activations", &OffloadConfig::activations,
            home("Where the inputs of layers wait from their forward to their backward pass."))
+      .key(
+          "activations_format", &OffloadConfig::activations_format,
+          {.doc =
+               "What activations are while they are away: their values, or 8-bit codes (e4m3, a power-of-two "
+               "factor for 128 elements of a row), half the bytes. The backward pass then reads rounded "
+               "inputs, but for layers that activations_kept leaves on the device.",
+           .choices = {"values", "fp8"},
+           .only_when = {"activations", {"host", "nvme"}}})
       .key("weights_kept", &OffloadConfig::weights_kept,
            kept("Share of the weights that stays on the next faster tier, in whole layers."))
       .key("gradients_kept", &OffloadConfig::gradients_kept, kept("The same of gradients."))

@@ -30,6 +30,7 @@ TierOptions tier_options(const OffloadConfig& c) {
           .master = {c.master, c.master_kept},
           .moments = {c.moments, c.moments_kept},
           .activations = {c.activations, c.activations_kept},
+          .activation_format = c.activations_format,
           .prefetch = narrow<int>(std::max<int64_t>(c.prefetch, 0))};
 }
 

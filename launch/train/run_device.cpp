@@ -24,16 +24,19 @@ Device choose_device(DeviceChoice choice, int local_rank) {
 RunDevice::RunDevice(Device device, int threads)
     : pool_(threads),
       alone_(1),
+      loading_(1),
+      storing_(1),
       host_(alone_),
       open_(device.kind == DeviceKind::cuda ? open_gpu(device.index) : open_cpu(pool_)),
       compute_(open_->make_stream(OpenDevice::Use::compute)) {
-  // Communication of a CPU runs on the thread of its lane, with one worker.
   if (is_gpu()) {
     communication_ = open_->make_stream(OpenDevice::Use::communication);
     host_to_device_ = open_->make_stream(OpenDevice::Use::communication);
     device_to_host_ = open_->make_stream(OpenDevice::Use::communication);
   } else {
     communication_ = std::make_unique<CpuStream>(alone_);
+    host_to_device_ = std::make_unique<CpuStream>(loading_);
+    device_to_host_ = std::make_unique<CpuStream>(storing_);
   }
 }
 

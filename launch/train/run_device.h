@@ -46,11 +46,12 @@ class RunDevice {
 
  private:
   WorkerPool pool_;
-  WorkerPool alone_;  // of communication, beside the step's own work
+  // One worker each, the lane's own thread, beside the step's work: of communication, and of moves on a CPU.
+  WorkerPool alone_, loading_, storing_;
   CpuStream host_;
   std::unique_ptr<OpenDevice> open_;
   std::unique_ptr<Stream> compute_, communication_;
-  std::unique_ptr<Stream> host_to_device_, device_to_host_;  // of a GPU: its copy engines work beside it
+  std::unique_ptr<Stream> host_to_device_, device_to_host_;  // a GPU's copy engines work beside it
 };
 
 }  // namespace strata

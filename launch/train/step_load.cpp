@@ -13,7 +13,7 @@ StepLoad step_load(const StepPlan& plan) {
     const Action& action = linked.program.list[i];
     if (linked.actions[i].lane == Lane::compute) load.device_s += plan.costs().seconds(action);
     if (!is_move(action)) continue;
-    const auto bytes = static_cast<double>(plan.costs().bytes(moved_from(action)));
+    const auto bytes = static_cast<double>(plan.costs().moved_bytes(action));
     const bool of_tokens = per_micro_batch(action.cls);
     switch (linked.actions[i].lane) {
       case Lane::h2d:

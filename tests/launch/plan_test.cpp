@@ -105,6 +105,40 @@ TEST(Plan, EightBitsNeedLessThanBf16) {
   EXPECT_FALSE(plan_figures(config_of({}), 0).pipeline[0].in_bf16);
 }
 
+// 128 rows of 256 elements in bf16, or codes with two factors a row: on the host, on the link and on the
+// drive.
+TEST(Plan, ActivationsIn8BitsTakeHalf) {
+  constexpr int64_t kValues = 128 * 256 * 2, kCodes = 128 * 256 + 128 * 2 * 4, kPages = 36864;
+  constexpr int64_t kLayers = 4, kMicroBatches = 2;
+  static_assert(kCodes < kPages && kPages - kCodes < 4096);
+  const auto planned = [](const std::string& home, const std::string& format) {
+    return plan_figures(config_of({"model.hidden=256", "precision.compute=bf16", "parallel.recompute=full",
+                                   "batch.tokens_per_step=256", "offload.prefetch=0",
+                                   "offload.activations=" + home, "offload.activations_format=" + format}),
+                        0);
+  };
+  const auto moved = [](const PlanFigures& figures, Lane lane) {
+    return figures.pipeline[0].moved[static_cast<size_t>(lane)];
+  };
+  const auto on_host = [](const PlanFigures& figures) {
+    return figures.pipeline[0].memory[Tier::host].by_class[static_cast<size_t>(ValueClass::x)];
+  };
+  const PlanFigures values = planned("host", "values"), codes = planned("host", "fp8");
+  EXPECT_EQ(on_host(values), kLayers * kValues);
+  EXPECT_EQ(on_host(codes), kLayers * kCodes);
+  for (const Lane lane : {Lane::h2d, Lane::d2h}) {
+    EXPECT_EQ(moved(values, lane), kLayers * kMicroBatches * kValues);
+    EXPECT_EQ(moved(codes, lane), kLayers * kMicroBatches * kCodes);
+  }
+  EXPECT_NEAR(codes.roofline->at(StepPart::h2d) / values.roofline->at(StepPart::h2d),
+              static_cast<double>(kCodes) / kValues, 1e-9);
+  const PlanFigures far = planned("nvme", "fp8");
+  for (const Lane lane : {Lane::disk_read, Lane::disk_write})
+    EXPECT_EQ(moved(far, lane), kLayers * kMicroBatches * kPages);
+  EXPECT_EQ(far.pipeline[0].stored, kLayers * kMicroBatches * kPages);
+  EXPECT_EQ(far.roofline->bytes_written, kLayers * kMicroBatches * kPages);
+}
+
 TEST(Plan, LayoutsThatDoNotExistAreRefused) {
   EXPECT_THROW(plan_figures(config_of({"parallel.tp=3"}), 0), Error);
   EXPECT_THROW(plan_figures(config_of({"parallel.tp=2"}), 3), Error);

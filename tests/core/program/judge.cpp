@@ -167,6 +167,10 @@ class Interpreter {
         if (a_.tier == a_.onto || (a_.onto < a_.tier) != (a_.kind == Kind::load)) throw Wrong("not a move");
         Value value{a_.cls, a_.block, a_.micro_batch, a_.tier, a_.level};
         const Content content = values_.get(value);
+        // Codes are not the value, and only between host and device one is made of the other.
+        if (a_.cls == ValueClass::x && program_.blocks[static_cast<size_t>(a_.block)].x_quantized &&
+            a_.tier != Tier::host && a_.onto != Tier::host)
+          throw Wrong("codes in place of values");
         value.tier = a_.onto;
         const bool at_home =
             std::find(program_.initial.begin(), program_.initial.end(), value) != program_.initial.end();

@@ -106,6 +106,7 @@ TierOptions tiers(Random& random, std::vector<BlockInfo>& blocks) {
     block.has_master = chance(random, 60);
     block.has_moments = chance(random, 80);
     if (&block != &blocks.front()) block.x_home = tier();
+    block.x_quantized = uneven && block.x_home != Tier::device;
     if (block.has_parameters) block.weight_home = uneven ? tier() : weight;
     if (block.trainable) block.grad_home = uneven ? tier() : grad;
     if (block.trainable && block.has_master) block.master_home = uneven ? tier() : master;

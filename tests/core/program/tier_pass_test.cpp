@@ -4,6 +4,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <set>
+
+#include "core/program/grid.h"
 #include "core/program/passes.h"
 #include "core/program/verify.h"
 #include "tests/core/program/plain_blocks.h"
@@ -132,6 +135,80 @@ TEST(TierPass, WeightsFollowTheUsesOfAStepAndFrozenOnesAreNotStored) {
             "store weight 2 from=device onto=host\n"
             "update 3\n"
             "store weight 3 from=device onto=host\n");
+}
+
+// Codes are made on the way from the device to the host: nothing skips the host, whatever else goes straight
+// to a drive. What is wanted again at once reads them too, from the host.
+TEST(TierPass, InputsThatCodesStandForPassTheHost) {
+  std::vector<BlockInfo> blocks = model(5);
+  for (size_t b = 1; b < blocks.size(); ++b) {
+    blocks[b].x_home = Tier::nvme;
+    blocks[b].x_quantized = true;
+  }
+  const Program program = make_step(blocks, 1, {.recompute = {1, 2, 3}, .tiers = {.prefetch = 1}});
+  EXPECT_EQ(explain(program, verify(program)), "");
+  const std::string text = to_string(program);
+  EXPECT_EQ(to_string(parse_program(text)), text);
+  EXPECT_THAT(text, testing::HasSubstr("x_quantized x_home=nvme"));
+  EXPECT_EQ(parse_program(text).blocks, program.blocks);
+  EXPECT_THAT(lines_from(program, "forward 1 mb=0 discard"),
+              testing::StartsWith("forward 1 mb=0 discard\n"
+                                  "store x 1 mb=0 from=device onto=host\n"
+                                  "store x 1 mb=0 from=host onto=nvme\n"
+                                  "forward 2 mb=0 discard\n"
+                                  "store x 2 mb=0 from=device onto=host\n"
+                                  "store x 2 mb=0 from=host onto=nvme\n"
+                                  "load x 2 mb=0 from=nvme onto=host\n"
+                                  "forward 3 mb=0 discard\n"
+                                  "store x 3 mb=0 from=device onto=host\n"
+                                  "load x 3 mb=0 from=host onto=device\n"
+                                  "loss 4 mb=0 overwrite\n"
+                                  "load x 2 mb=0 from=host onto=device\n"
+                                  "load x 1 mb=0 from=nvme onto=host\n"
+                                  "recompute 3 mb=0\n"
+                                  "backward_input 3 mb=0\n"
+                                  "backward_weight 3 mb=0 overwrite\n"
+                                  "load x 1 mb=0 from=host onto=device\n"
+                                  "recompute 2 mb=0\n"));
+  const std::string skips = "load x 1 mb=0 from=nvme onto=device";
+  std::string wrong = text;
+  const std::string by_host = "load x 1 mb=0 from=nvme onto=host\n";
+  const size_t at = wrong.find(by_host);
+  ASSERT_NE(at, std::string::npos) << text;
+  wrong.replace(at, by_host.size(), skips + "\n");
+  EXPECT_THAT(explain(parse_program(wrong), verify(parse_program(wrong))),
+              testing::HasSubstr("skips the host"));
+}
+
+// Which inputs are rounded depends on nothing but their homes: however far loads lead, every one comes back
+// from its codes, and no forward or loss reads any.
+TEST(TierPass, WhatCodesStandForComesBackWhateverThePrefetch) {
+  for (const int prefetch : {0, 1, 2, 8})
+    for (const Tier home : {Tier::host, Tier::nvme})
+      for (const int group : {1, 3}) {
+        std::vector<BlockInfo> blocks = model(5);
+        for (size_t b = 1; b < blocks.size(); ++b) blocks[b].x_home = home, blocks[b].x_quantized = true;
+        Pipeline pipeline{{one_stage(3)}, {{0, 5}}, {0}};
+        if (group > 1) {
+          pipeline = {{by_blocks(5, 3, group)}, {}, std::vector<int>(5, 0)};
+          for (int b = 0; b < 5; ++b) pipeline.stages.push_back({b, b + 1});
+        }
+        const random_programs::Costs costs;
+        const Program program =
+            make_pipeline(blocks, 3, Goal::train, pipeline, {.tiers = {.prefetch = prefetch}}, costs).front();
+        ASSERT_EQ(explain(program, verify(program)), "");
+        std::set<std::pair<int, int>> decoded;
+        for (const Action& action : program.list) {
+          const std::pair cell{action.block, action.micro_batch};
+          if (action.kind == Kind::load && action.onto == Tier::device) decoded.insert(cell);
+          if (action.kind == Kind::forward || action.kind == Kind::loss) {
+            EXPECT_FALSE(decoded.contains(cell)) << to_string(action);
+          }
+          if (action.kind == Kind::backward_weight && action.block > 0) {
+            EXPECT_TRUE(decoded.contains(cell)) << to_string(action);
+          }
+        }
+      }
 }
 
 TEST(Settle, AFixedSetStaysWhichGrowsWithTheFraction) {

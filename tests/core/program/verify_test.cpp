@@ -101,6 +101,24 @@ TEST(Verify, SpoiltLinks) {
   testing::Test::RecordProperty("right", right);
 }
 
+// An embedding is used once a step: one version it is whatever happens, but it must be the updated one.
+TEST(Verify, ADeferredUpdateComesBeforeEveryUse) {
+  const StepOptions deferred{.timing = Timing::deferred};
+  const std::string good = to_string(make_step(model(3), 1, deferred));
+  ASSERT_EQ(explain(parse_program(good), verify(parse_program(good))), "");
+  const std::string update = "update 0\n", pack = "pack 0\n", forward = "forward 0 mb=0 save\n";
+  std::string late = good;
+  for (const std::string& line : {update, pack}) {
+    ASSERT_NE(late.find(line), std::string::npos) << good;
+    late.erase(late.find(line), line.size());
+  }
+  late.insert(late.find(forward) + forward.size(), update + pack);
+  EXPECT_THAT(explain(parse_program(late), verify(parse_program(late))),
+              testing::HasSubstr("reads `weight 0` before the update that the step before has left over"));
+  const Program evaluation = make_evaluation(model(3), 1, deferred);
+  EXPECT_EQ(explain(evaluation, verify(evaluation)), "");
+}
+
 // Whether lanes and messages, each lane in its order, come to an end: tried out step by step, knowing nothing
 // of how the verifier walks.
 bool comes_to_an_end(const std::vector<LinkedProgram>& programs) {

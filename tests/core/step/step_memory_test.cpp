@@ -58,6 +58,7 @@ struct Case {
   DType compute;
   bool recompute;
   bool away = false;  // weights, state and inputs of blocks in the host's arena
+  ActivationFormat format = ActivationFormat::values;
 };
 
 class StepMemory : public testing::TestWithParam<Case> {};
@@ -94,13 +95,17 @@ TEST_P(StepMemory, NothingIsAllocatedAfterTheSecondStep) {
                               .tiers = c.away ? TierOptions{.weights = {Tier::host},
                                                             .master = {Tier::host},
                                                             .moments = {Tier::host},
-                                                            .activations = {Tier::host}}
+                                                            .activations = {Tier::host},
+                                                            .activation_format = c.format}
                                               : TierOptions{}});
   EXPECT_EQ(plan.arena_bytes(Tier::host) > 0, c.away);
   WorkerPool pool(2);
   CpuStream stream(pool);
   const auto allocator = make_cpu_allocator();
-  StepRunner runner(plan, {stream}, *allocator, [](StepScalars& sums) {
+  WorkerPool loading(1), storing(1);
+  CpuStream loads(loading), stores(storing);
+  const StepStreams streams{.compute = stream, .host_to_device = &loads, .device_to_host = &stores};
+  StepRunner runner(plan, streams, *allocator, [](StepScalars& sums) {
     sums.grad_norm = clip_by_norm(sums.squares, 0).norm;
     ASSERT_TRUE(std::isfinite(sums.grad_norm));
   });
@@ -163,18 +168,18 @@ TEST(StepRunner, AStepWithoutTargetsIsAFaultOfTheData) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Models, StepMemory,
-                         testing::Values(Case{"llama", "split", DType::bf16, false},
-                                         Case{"llama", "fp32", DType::f32, true},
-                                         Case{"gpt2", "fp32", DType::bf16, false},
-                                         Case{"gpt2", "split", DType::bf16, true},
-                                         Case{"llama", "split", DType::bf16, true, true}),
-                         [](const auto& info) {
-                           return std::string(info.param.arch) + "_" + info.param.state +
-                                  (info.param.compute == DType::f32 ? "_f32" : "_bf16") +
-                                  (info.param.recompute ? "_recomputed" : "") +
-                                  (info.param.away ? "_away" : "");
-                         });
+INSTANTIATE_TEST_SUITE_P(
+    Models, StepMemory,
+    testing::Values(Case{"llama", "split", DType::bf16, false}, Case{"llama", "fp32", DType::f32, true},
+                    Case{"gpt2", "fp32", DType::bf16, false}, Case{"gpt2", "split", DType::bf16, true},
+                    Case{"llama", "split", DType::bf16, true, true},
+                    Case{"llama", "split", DType::bf16, true, true, ActivationFormat::fp8}),
+    [](const auto& info) {
+      return std::string(info.param.arch) + "_" + info.param.state +
+             (info.param.compute == DType::f32 ? "_f32" : "_bf16") +
+             (info.param.recompute ? "_recomputed" : "") + (info.param.away ? "_away" : "") +
+             (info.param.format == ActivationFormat::fp8 ? "_in_8_bits" : "");
+    });
 
 }  // namespace
 }  // namespace strata

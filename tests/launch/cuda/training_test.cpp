@@ -137,6 +137,25 @@ TEST_P(StateFormats, ARunGoesOnOnTheOtherDevice) {
   EXPECT_NEAR(cut[3], whole[3], GetParam().bound * whole[3]);
 }
 
+// Codes of boundary activations are made on the GPU, in the lane's own memory there. Where values differ by
+// their rounding, codes of some do: bounds are those of bf16, in fp32 too.
+class ActivationsIn8Bits : public GpuTraining, public testing::WithParamInterface<Numbers> {};
+INSTANTIATE_TEST_SUITE_P(Runs, ActivationsIn8Bits,
+                         testing::Values(Numbers{"fp32", "", 4e-3},
+                                         Numbers{"bf16", "precision.compute=bf16", 4e-3}),
+                         [](const auto& info) { return info.param.name; });
+
+TEST_P(ActivationsIn8Bits, WaitOnTheHostOrADriveAsOfTheCpu) {
+  const std::string keys = std::string("model.hidden=160 parallel.recompute=full ") +
+                           "offload.activations_format=fp8 offload.any_volume=true " + GetParam().keys +
+                           " offload.activations=";
+  train(0, "cpu", keys + "host" + kCpu);
+  train(0, "gpu", keys + "host" + kGpu);
+  expect_close("gpu", "cpu", GetParam().bound);
+  train(0, "gpu_drive", keys + "nvme" + kGpu);
+  EXPECT_EQ(curve("gpu_drive"), curve("gpu"));
+}
+
 // Times of its own clock, in the format of the CPU's: no action of a lane before the one before it is over.
 TEST_F(GpuTraining, TracesAreOfItsOwnClock) {
   train(2, "gpu", std::string("log.trace_steps=2 parallel.dp=2") + kGpu);

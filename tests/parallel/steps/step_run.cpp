@@ -98,6 +98,8 @@ class RankRun {
         stream_(pool_),
         alone_(1),
         communication_(alone_),
+        loads_(loading_),
+        stores_(storing_),
         allocator_(make_cpu_allocator()),
         delayed_(make_delayed()),
         linear_(delayed_.get(), nullptr),
@@ -114,7 +116,12 @@ class RankRun {
                        .given = layout.given}),
         store_(open_store(world.rank(), layout.drive_us)),
         runner_(
-            plan_, {stream_, &communication_}, *allocator_, [this](StepScalars& sums) { clip(sums); },
+            plan_,
+            {.compute = stream_,
+             .communication = &communication_,
+             .host_to_device = &loads_,
+             .device_to_host = &stores_},
+            *allocator_, [this](StepScalars& sums) { clip(sums); },
             {.max_delay_us = layout.max_delay_us, .delay_seed = static_cast<uint64_t>(world.rank())},
             store_.get()) {}
 
@@ -246,8 +253,8 @@ class RankRun {
   std::unique_ptr<UpdateRule> rule_;
   WorkerPool pool_;
   CpuStream stream_;
-  WorkerPool alone_;
-  CpuStream communication_;
+  WorkerPool alone_, loading_{1}, storing_{1};
+  CpuStream communication_, loads_, stores_;
   std::shared_ptr<Allocator> allocator_;
   std::unique_ptr<Communicator> everyone_;  // of delayed factors
   std::unique_ptr<DelayedScales> delayed_;

@@ -19,7 +19,9 @@ namespace {
 struct Place {
   const char* name;
   TierOptions tiers;
+  TierOptions against = {};  // has the same bits
 };
+const TierOptions kIn8BitsOnHost{.activations = on_host, .activation_format = ActivationFormat::fp8};
 const Place kPlaces[] = {
     {"moments: host", {.moments = on_host, .prefetch = 1}},
     {"master, moments: nvme", {.master = on_nvme, .moments = on_nvme, .prefetch = 2}},
@@ -32,7 +34,16 @@ const Place kPlaces[] = {
       .master = on_nvme,
       .moments = on_nvme,
       .activations = on_nvme,
-      .prefetch = 1}}};
+      .prefetch = 1}},
+    {"all: nvme, activations in 8 bits",
+     {.weights = on_nvme,
+      .gradients = on_nvme,
+      .master = on_nvme,
+      .moments = on_nvme,
+      .activations = on_nvme,
+      .activation_format = ActivationFormat::fp8,
+      .prefetch = 1},
+     kIn8BitsOnHost}};
 
 struct Cut {
   const char* name;
@@ -72,15 +83,16 @@ const Training kTrainings[] = {
     {"adapters, split, clipped", true, "split", 0.1f},
     {"adapters, split8, clipped, deferred", true, "split8", 0.1f, Timing::deferred}};
 
-// Runs with everything on the device are made once for all places.
+// Runs that others are compared with are made once for all places.
 using Known = std::map<std::string, StepOutcome>;
 
 std::string outcome(Known& known, const std::string& name, const StepRun& run, StepLayout layout,
-                    const TierOptions& tiers, Timing timing) {
+                    const Place& place, Timing timing) {
   try {
+    layout.tiers = place.against;
     if (!known.contains(name)) known[name] = run_steps(run, layout);
     const StepOutcome& here = known[name];
-    layout.tiers = tiers;
+    layout.tiers = place.tiers;
     layout.timing = timing;
     StepOutcome away = run_steps(run, layout);
     away.gradients = here.gradients;  // cannot be looked at in the middle of a step where they are away
@@ -100,7 +112,10 @@ std::string combination_table() {
       "AdamW, "
       "whether the\ngradient is clipped, and whether updates wait for the next step (against a run with all "
       "on the "
-      "device in which they do not).\n\n| state | partition | micro-batches |";
+      "device in which they do not). Activations in\n8 bits are rounded for the backward pass: their rows "
+      "are "
+      "compared with runs that have them, and nothing else, on the host.\n\n| state | partition | "
+      "micro-batches |";
   std::string line = "\n| --- | --- | --- |";
   for (const Training& training : kTrainings) text += fmt::format(" {} |", training.name), line += " --- |";
   text += line + "\n";
@@ -117,9 +132,10 @@ std::string combination_table() {
           run.steps = run.compared_step = 2;
           run.grad_clip = training.clip;
           const StepLayout layout{.mesh = {.dp = cut.dp}, .partition = cut.ways, .group = accumulation.group};
-          text += fmt::format(
-              " {} |", outcome(known, fmt::format("{}|{}|{}", cut.name, accumulation.name, training.name),
-                               run, layout, place.tiers, training.timing));
+          text += fmt::format(" {} |", outcome(known,
+                                               fmt::format("{}|{}|{}|{}", place.against.offloads(), cut.name,
+                                                           accumulation.name, training.name),
+                                               run, layout, place, training.timing));
         }
         text += "\n";
       }
