@@ -62,6 +62,10 @@ INSTANTIATE_TEST_SUITE_P(
                             "model.kv_heads=2 model.qk_norm=true model.qkv_bias=true model.tied=true", 2e-5},
                     Numbers{"gpt2_fp32", "model.arch=gpt2", 2e-5},
                     Numbers{"gpt2_bf16", "model.arch=gpt2 precision.compute=bf16", 4e-3},
+                    Numbers{"fp8_block", "precision.compute=fp8 precision.recipe=block", 1e-2},
+                    Numbers{"fp8_tensor", "precision.compute=fp8 precision.recipe=tensor-current", 1e-2},
+                    Numbers{"fp8_delayed", "precision.compute=fp8 precision.recipe=tensor-delayed", 1e-2},
+                    Numbers{"fp8_row", "precision.compute=fp8 precision.recipe=row", 1e-2},
                     Numbers{"muon_fp32", "optimizer.type=muon", 2e-5},
                     Numbers{"muon_bf16", "optimizer.type=muon precision.compute=bf16", 4e-3}),
     [](const auto& info) { return info.param.name; });
