@@ -35,8 +35,8 @@ std::string error_stack() {
 }  // namespace
 
 Hdf5::Hdf5() : lock_(library_lock()) {
-  // At the end of the process HDF5 would close what a failed close left half open, through a driver whose file is gone.
-  // Every file of ours is closed by its owner. (The call counts before any other only.)
+  // At the end of the process HDF5 would close what a failed close left half open, through a driver whose
+  // file is gone. Every file of ours is closed by its owner. (The call counts before any other only.)
   H5dont_atexit();
   H5open();
   H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr);
@@ -54,7 +54,10 @@ Hdf5File::Hdf5File(const Hdf5&, File& file, int64_t alignment) : storage_(file) 
   checked(H5Pset_fclose_degree(access.get(), H5F_CLOSE_STRONG), "choose how files close");
   const auto unit = static_cast<hsize_t>(alignment);
   checked(H5Pset_alignment(access.get(), unit, unit), "choose the alignment");
-  file_ = own(H5Fcreate(file.path().c_str(), H5F_ACC_TRUNC, H5P_DEFAULT, access.get()), H5Fclose,
+  // The root group's: files of the same content are the same bytes whenever they are made.
+  const Hdf5Id creation = own(H5Pcreate(H5P_FILE_CREATE), H5Pclose, "make a property list");
+  checked(H5Pset_obj_track_times(creation.get(), false), "set a property");
+  file_ = own(H5Fcreate(file.path().c_str(), H5F_ACC_TRUNC, creation.get(), access.get()), H5Fclose,
               "create the HDF5 file");
 }
 
