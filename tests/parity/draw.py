@@ -31,6 +31,8 @@ def collect(out, target):
                 valid[row["step"]] = row["valid_loss"]
         runs[name] = (losses, valid)
     last = max(max(losses) for losses, _ in runs.values())
+    for name in [name for name, (losses, _) in runs.items() if last not in losses]:
+        print(f"{name} is left out: it is at step {max(runs.pop(name)[0])} of {last}", file=sys.stderr)
     with open(target, "w", newline="") as file:
         rows = csv.writer(file, lineterminator="\n")
         rows.writerow(["step"] + list(runs) + ["valid " + name for name in runs])
@@ -71,22 +73,19 @@ def last(values):
 
 def table(steps, curves):
     def line(name, base):
-        if any(curves[n][-1] is None for n in (name, base)):
-            return f"| {name.rsplit('-', 1)[0]} | {name[-1]} | not done |"
         gaps = [g for s, g in zip(steps, gap(curves, name, base)) if g is not None and s >= SETTLED]
         valid, valid_base = last(curves["valid " + name]), last(curves["valid " + base])
         return (f"| {name.rsplit('-', 1)[0]} | {name[-1]} | {last(smooth(curves[name])):.4f} | {gaps[-1]:+.2f}% | "
-                f"{max(gaps, key=abs):+.2f}% | {valid:.4f} | {100 * (valid / valid_base - 1):+.2f}% |")
+                f"{sum(gaps) / len(gaps):+.2f}% | {max(gaps, key=abs):+.2f}% | {valid:.4f} | "
+                f"{100 * (valid / valid_base - 1):+.2f}% |")
 
-    print("| run | seed | loss, last 200 steps | beside bf16 | farthest from it | validation | beside bf16 |")
-    print("| --- | --- | --- | --- | --- | --- | --- |")
-    for name in sorted((n for n in curves if n.startswith("fp32-")), key=lambda n: n[-1]):
-        print(line(name, "bf16-" + name[-1]))
-    for recipe in RECIPES:
+    print("| run | seed | loss, last 200 steps | beside bf16 | on average | at most | validation | beside bf16 |")
+    print("| --- | --- | --- | --- | --- | --- | --- | --- |")
+    for recipe in ["fp32"] + RECIPES:
         for seed in "123":
-            if f"{recipe}-{seed}" in curves:
+            if f"{recipe}-{seed}" in curves and f"bf16-{seed}" in curves:
                 print(line(f"{recipe}-{seed}", "bf16-" + seed))
-    print(f"Farthest: of losses over 200 steps, from step {SETTLED} on.")
+    print(f"Averages and extremes: of losses smoothed over 200 steps, from step {SETTLED} on.")
 
 
 COLORS = ["#0072b2", "#56b4e9", "#009e73", "#e69f00", "#d55e00", "#cc79a7"]
@@ -122,9 +121,10 @@ def draw(steps, curves, target):
             line([(x(s), y(v)) for s, v in zip(steps, smooth(curves[name])) if v is not None], color)
 
     top, height = 310, 240
-    y = panel(top, height, -0.75, 0.75, [-0.5, -0.25, 0, 0.25, 0.5],
-              "the same beside bf16 of the same seed; grey: fp32 of three seeds", lambda v: f"{v:+.2f}%" if v else "0")
     floor = [gap(curves, f"fp32-{seed}", f"bf16-{seed}") for seed in "123" if f"fp32-{seed}" in curves and f"bf16-{seed}" in curves]
+    seeds = "one seed" if len(floor) == 1 else f"{['no', 'one', 'two', 'three'][len(floor)]} seeds"
+    y = panel(top, height, -0.75, 0.75, [-0.5, -0.25, 0, 0.25, 0.5],
+              f"the same beside bf16 of the same seed; grey: fp32 beside bf16, {seeds}", lambda v: f"{v:+.2f}%" if v else "0")
     band = []
     for i, step in enumerate(steps):
         values = [abs(f[i]) for f in floor if f[i] is not None]
