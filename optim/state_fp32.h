@@ -29,6 +29,8 @@ struct Fp32State {
     return {weight.data<float>(), state[0].data<float>(), state[1].data<float>()};
   }
 
+  // Without a look at the moments.
+  [[gnu::always_inline]] STRATA_HD float value(int64_t i) const { return weight[i]; }
   [[gnu::always_inline]] STRATA_HD AdamwElement load(int64_t i) const {
     return {weight[i], moment1[i], moment2[i]};
   }

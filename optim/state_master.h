@@ -30,6 +30,8 @@ struct MasterState {
     return {weight.data<bf16>(), state[0].data<float>(), state[1].data<float>(), state[2].data<float>()};
   }
 
+  // Without a look at the moments.
+  [[gnu::always_inline]] STRATA_HD float value(int64_t i) const { return master[i]; }
   [[gnu::always_inline]] STRATA_HD AdamwElement load(int64_t i) const {
     return {master[i], moment1[i], moment2[i]};
   }

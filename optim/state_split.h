@@ -32,9 +32,12 @@ struct SplitState {
     return {weight.data<bf16>(), state[0].data<int16_t>(), state[1].data<bf16>(), state[2].data<bf16>()};
   }
 
+  // Without a look at the moments.
+  [[gnu::always_inline]] STRATA_HD float value(int64_t i) const {
+    return join_float({weight[i].bits, master_low[i]});
+  }
   [[gnu::always_inline]] STRATA_HD AdamwElement load(int64_t i) const {
-    return {join_float({weight[i].bits, master_low[i]}), bf16_value(moment1[i].bits),
-            bf16_value(moment2[i].bits)};
+    return {value(i), bf16_value(moment1[i].bits), bf16_value(moment2[i].bits)};
   }
   [[gnu::always_inline]] STRATA_HD void store(int64_t i, const AdamwElement& x) const {
     const SplitFloat halves = split_float(x.value);

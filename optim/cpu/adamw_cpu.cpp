@@ -45,14 +45,6 @@ requires(State::kBlock > 1) void initialize_span(const State& state, const float
     state.moments.top1[b] = state.moments.top2[b] = 0;
 }
 
-template <typename State>
-float value_of(const State& state, int64_t i) {
-  if constexpr (requires { state.value(i); })
-    return state.value(i);
-  else
-    return state.load(i).value;
-}
-
 }  // namespace
 
 template <typename State>
@@ -75,7 +67,7 @@ template <typename State>
 void export_state(CpuStream& stream, const State& state, float* values, int64_t n) {
   stream.enqueue([&pool = stream.pool(), state, values, n] {
     for_chunks(pool, n, [&](int64_t begin, int64_t end) {
-      for (int64_t i = begin; i < end; ++i) values[i] = value_of(state, i);
+      for (int64_t i = begin; i < end; ++i) values[i] = state.value(i);
     });
   });
 }

@@ -194,12 +194,8 @@ __global__ void initialize_state_kernel(const State state, const float* values, 
 template <typename State>
 __global__ void export_state_kernel(const State state, float* values, int64_t n) {
   for (int64_t i = int64_t{blockIdx.x} * kAdamwThreads + threadIdx.x; i < n;
-       i += int64_t{gridDim.x} * kAdamwThreads) {
-    if constexpr (requires { State::kBlock; })
-      values[i] = state.value(i);
-    else
-      values[i] = state.load(i).value;
-  }
+       i += int64_t{gridDim.x} * kAdamwThreads)
+    values[i] = state.value(i);
 }
 
 }  // namespace strata::cuda
