@@ -1,13 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
-// A matrix and its state as the loops of Muon see them, on any device. What they do is in muon.h, as
-// formulas.
+// A matrix and its state as the loops of Muon see them, and what the loops do with one element: the only copy
+// of the formulas of muon.h, for every device.
 #pragma once
 
 #include <cstdint>
 
 #include "core/base/host_device.h"
+#include "optim/adamw_scalar.h"
+#include "optim/canonical.h"
 
 namespace strata {
+
+struct MuonMomentum {
+  float rate, rest;  // momentum, 1 - momentum
+  float gradient_scale;
+};
 
 template <typename State>
 struct MuonMatrix {
@@ -19,11 +26,20 @@ struct MuonMatrix {
   STRATA_HD int64_t place(int64_t row, int64_t column) const {
     return turned ? column * rows + row : row * columns + column;
   }
-};
-
-struct MuonMomentum {
-  float rate, rest;  // momentum, 1 - momentum
-  float gradient_scale;
+  // Updates the momentum of element i; its direction before the matrix is made orthogonal.
+  STRATA_HD float direct(int64_t i, const MuonMomentum& momentum) const {
+    AdamwElement element = state.load(i);
+    const float g = momentum.rest * (grad[i] * momentum.gradient_scale);
+    element.moment1 = momentum.rate * element.moment1 + g;
+    state.store(i, element);
+    return g + momentum.rate * element.moment1;
+  }
+  // w <- keep w - change
+  STRATA_HD void step(int64_t i, float keep, float change) const {
+    AdamwElement element = state.load(i);
+    element.value = canonical_nan(keep * element.value - change);
+    state.store(i, element);
+  }
 };
 
 }  // namespace strata

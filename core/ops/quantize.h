@@ -42,8 +42,8 @@ Shape scales_shape(ScaleShape shape, int64_t rows, int64_t k);
 enum QuantizeCount : int { kCountElements, kCountSaturated, kCountUnderflow, kSumSquares, kSumSquaredError };
 inline constexpr int kQuantizeCounts = 5;
 
-// x, read once for both results (twice where a whole tensor shares a factor and neither this nor the largest
-// magnitude is given). As all
+// x, read once for both results (twice where a whole tensor shares a factor, and neither the factor nor the
+// largest magnitude is given). As all
 // operations it may return before the work is done: core/device/stream.h says what must live until when.
 struct Quantize {
   Tensor x;           // f32 or bf16 [rows, cols], unit stride in cols

@@ -8,6 +8,7 @@
 #include <CLI/CLI.hpp>
 #include <map>
 #include <memory>
+#include <optional>
 
 #include "checkpoint/adapters/cast_source.h"
 #include "checkpoint/convert.h"
@@ -75,7 +76,8 @@ int diff(const DiffArguments& arguments) {
   for (size_t t = 0; t < b.tensors().size(); ++t)
     in_b.emplace(std::pair(b.tensors()[t].name, b.tensors()[t].state), t);
   const std::vector<Digest> digests_a = digests_of(a), digests_b = digests_of(b);
-  Apart apart(a, b);
+  std::optional<Apart> apart;
+  if (arguments.numbers) apart.emplace(a, b);
   int64_t same = 0, different = 0;
   const auto tell = [&](const TensorSpec& tensor, const std::string& how) {
     ++different;
@@ -92,7 +94,7 @@ int diff(const DiffArguments& arguments) {
     if (other.shape != tensor.shape || (other.type != tensor.type && !arguments.numbers))
       tell(tensor, "is " + to_string(other) + " in " + b.path());
     else if (digests_a[t] != digests_b[found.mapped()])
-      tell(tensor, arguments.numbers ? apart(t, found.mapped()) : "has other values");
+      tell(tensor, apart ? (*apart)(t, found.mapped()) : "has other values");
     else
       ++same;
   }

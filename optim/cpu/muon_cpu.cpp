@@ -4,7 +4,6 @@
 #include <cmath>
 
 #include "core/device/cpu/cpu_stream.h"
-#include "optim/canonical.h"
 #include "optim/muon_math.h"
 #include "optim/state_fp32.h"
 #include "optim/state_master.h"
@@ -30,12 +29,7 @@ void muon_direction(Stream& stream, const MuonMatrix<State>& m, const MuonMoment
     for_matrix_rows(cpu, m.rows, [&](int64_t row) {
       double sum = 0;
       for (int64_t column = 0; column < m.columns; ++column) {
-        const int64_t i = row * m.columns + column;
-        AdamwElement element = m.state.load(i);
-        const float g = momentum.rest * (m.grad[i] * momentum.gradient_scale);
-        element.moment1 = momentum.rate * element.moment1 + g;
-        m.state.store(i, element);
-        const float direction = g + momentum.rate * element.moment1;
+        const float direction = m.direct(row * m.columns + column, momentum);
         x[m.place(row, column)] = direction;
         sum += static_cast<double>(direction) * static_cast<double>(direction);
       }
@@ -56,10 +50,7 @@ void muon_step(Stream& stream, const MuonMatrix<State>& m, const float* x, float
   cpu.enqueue([=, &cpu] {
     for_matrix_rows(cpu, m.rows, [&](int64_t row) {
       for (int64_t column = 0; column < m.columns; ++column) {
-        const int64_t i = row * m.columns + column;
-        AdamwElement element = m.state.load(i);
-        element.value = canonical_nan(keep * element.value - step * x[m.place(row, column)]);
-        m.state.store(i, element);
+        m.step(row * m.columns + column, keep, step * x[m.place(row, column)]);
       }
     });
   });

@@ -152,6 +152,8 @@ def draw(steps, curves, target):
         f'font-family="sans-serif">\n<rect width="{width}" height="{height}" fill="#fff"/>\n' + "\n".join(parts) + "\n</svg>\n")
 
 
+if len(sys.argv) == 4 and not pathlib.Path(sys.argv[2]).exists():
+    sys.exit(f"draw.py: there is no {sys.argv[2]}: run.sh makes OUT, collect makes the curves")
 if len(sys.argv) == 4 and sys.argv[1] == "collect":
     collect(sys.argv[2], sys.argv[3])
 elif len(sys.argv) == 4 and sys.argv[1] == "draw":

@@ -6,6 +6,7 @@
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 [ $# -ge 2 ] || { sed -n 4p "$0" >&2; exit 2; }
+[ -x "$1" ] || { echo "$0: $1 is no program: build strata first, build/program/launch/strata" >&2; exit 2; }
 strata=$(realpath "$1")
 step=${3:-1000}
 cd "$2"

@@ -7,6 +7,7 @@
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 [ $# -eq 2 ] || { sed -n 3,5p "$0" >&2; exit 2; }
+[ -x "$1" ] || { echo "$0: $1 is no program: build strata first, build/program/launch/strata" >&2; exit 2; }
 strata=$(realpath "$1")
 mkdir -p "$2" && cd "$2"
 [ -s kjv.txt ] || { bible -f 'Gen1:1-Rev22:21' >kjv.txt.part && mv kjv.txt.part kjv.txt; } # Debian: bible-kjv

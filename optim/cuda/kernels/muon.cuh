@@ -5,8 +5,6 @@
 #pragma once
 
 #include "core/device/cuda/kernel.cuh"
-#include "optim/adamw_scalar.h"
-#include "optim/canonical.h"
 #include "optim/muon_math.h"
 #include "optim/muon_matrix.h"
 
@@ -32,12 +30,7 @@ __global__ void muon_direction_kernel(MuonMatrix<State> m, MuonMomentum momentum
   for (int64_t row = blockIdx.x; row < m.rows; row += gridDim.x) {
     double sum = 0;
     for (int64_t column = threadIdx.x; column < m.columns; column += kMuonThreads) {
-      const int64_t i = row * m.columns + column;
-      AdamwElement element = m.state.load(i);
-      const float g = momentum.rest * (m.grad[i] * momentum.gradient_scale);
-      element.moment1 = momentum.rate * element.moment1 + g;
-      m.state.store(i, element);
-      const float direction = g + momentum.rate * element.moment1;
+      const float direction = m.direct(row * m.columns + column, momentum);
       x[m.place(row, column)] = direction;
       sum += static_cast<double>(direction) * static_cast<double>(direction);
     }
@@ -71,10 +64,7 @@ template <typename State>
 __global__ void muon_step_kernel(MuonMatrix<State> m, const float* x, float keep, float step) {
   for (int64_t row = blockIdx.x; row < m.rows; row += gridDim.x)
     for (int64_t column = threadIdx.x; column < m.columns; column += kMuonThreads) {
-      const int64_t i = row * m.columns + column;
-      AdamwElement element = m.state.load(i);
-      element.value = canonical_nan(keep * element.value - step * x[m.place(row, column)]);
-      m.state.store(i, element);
+      m.step(row * m.columns + column, keep, step * x[m.place(row, column)]);
     }
 }
 
